@@ -1,0 +1,83 @@
+"""Which trace goes behind which forking tag: the bipartite matching of SSFT (paper, section on SSFT, step 2).
+
+Costs are plain numpy arrays, so no gradient can pass. One matching is an array of tags, one a trace; two traces of a
+problem never share a tag. All three assignments have the same shape, so that SSFT and its baselines differ here only.
+"""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+Assignment = Literal["optimal", "random", "single"]
+"""optimal: least total cost (SSFT). random: a random injection (SSFT-random). single: one plain tag (SFT-mixed)."""
+
+Costs = NDArray[np.float64]
+Tags = NDArray[np.int64]
+
+
+def _check(costs: Costs) -> None:
+    if costs.ndim != 2:
+        raise ValueError(f"costs have shape {costs.shape}, expected (tags, traces)")
+    n_tags, n_traces = costs.shape
+    if n_traces > n_tags:
+        raise ValueError(f"{n_traces} traces cannot have distinct tags among {n_tags}")
+    if not np.isfinite(costs).all():
+        raise ValueError("costs hold values that are not finite")
+
+
+def match_optimal(costs: Costs) -> Tags:
+    """Return the injection trace -> tag of least total cost.
+
+    Args:
+        costs: (N tags, M traces), mean negative log-likelihood of a trace's prefix behind a tag, nats a token; M <= N.
+
+    Returns:
+        (M,) tag of each trace. Ties fall the same way on every run: scipy's solver is deterministic.
+
+    >>> match_optimal(np.array([[1.0, 9.0], [2.0, 3.0], [8.0, 8.0]])).tolist()
+    [0, 1]
+    """
+    _check(costs)
+    tags, traces = linear_sum_assignment(costs)
+    result = np.empty(costs.shape[1], dtype=np.int64)
+    result[traces] = tags
+    return result
+
+
+def match_random(n_tags: int, n_traces: int, generator: np.random.Generator) -> Tags:
+    """Return a random injection trace -> tag, (M,): the SSFT-random baseline."""
+    if n_traces > n_tags:
+        raise ValueError(f"{n_traces} traces cannot have distinct tags among {n_tags}")
+    return generator.permutation(n_tags)[:n_traces].astype(np.int64)
+
+
+def total_cost(costs: Costs, tags: Tags) -> float:
+    """Return the sum of the costs of a matching, nats a token summed over traces."""
+    return float(costs[tags, np.arange(len(tags))].sum())
+
+
+def margins(costs: Costs, tags: Tags) -> list[float | None]:
+    """Return, for each trace, what it would cost in total to forbid it its tag.
+
+    The margin of trace j is the least total cost of an injection that does not give j the tag `tags[j]`, minus the
+    cost of `tags`; None where no such injection exists (one tag, or no other tag left). For an optimal matching no
+    margin is negative; a margin near zero means that the choice is a toss-up.
+
+    >>> margins(np.array([[1.0, 9.0], [2.0, 3.0], [8.0, 8.0]]), np.array([0, 1]))
+    [6.0, 5.0]
+    """
+    _check(costs)
+    least = total_cost(costs, tags)
+    result: list[float | None] = []
+    for trace, tag in enumerate(tags):
+        forbidden = costs.copy()
+        forbidden[tag, trace] = np.inf
+        try:
+            rows, columns = linear_sum_assignment(forbidden)
+        except ValueError:  # scipy's "cost matrix is infeasible": no other injection exists
+            result.append(None)
+            continue
+        result.append(float(forbidden[rows, columns].sum()) - least)
+    return result
