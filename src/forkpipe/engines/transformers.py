@@ -1,0 +1,191 @@
+"""Batched sampling from a checkpoint in this process, with transformers' own generate.
+
+Each request is drawn with its own seed by inverse transform sampling: one uniform number a token, from a generator
+seeded by the request. So a completion depends on its request and the weights, not on what else is in the batch (up
+to rounding, which the padding of a batch can change).
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from forkpipe.core.errors import InputError
+from forkpipe.core.forking import ForkingTags
+from forkpipe.core.records import Completion, Request
+
+
+class TransformersEngine:
+    """Completes requests with a causal language model.
+
+    Args:
+        model: checkpoint folder or hub name; forking tags are known where the folder holds forking.json.
+        revision: revision on the hub.
+        batch_rows: sequences generated at a time.
+        chat: whether prompts of teachers are user messages for the model's chat template.
+    """
+
+    version = "1"
+
+    def __init__(self, *, model: str, revision: str = "main", batch_rows: int = 64, chat: bool = False) -> None:
+        if batch_rows < 1:
+            raise InputError(f"batch_rows is {batch_rows}, expected at least 1")
+        self._name = model
+        self._revision = revision
+        self._batch_rows = batch_rows
+        self._chat = chat
+        self._loaded: tuple[Any, Any, ForkingTags | None] | None = None
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        """Yield completions batch by batch; requests of like length share a batch."""
+        ordered = sorted(requests, key=lambda request: (len(request.prompt), request.request_id))
+        for start in range(0, len(ordered), self._batch_rows):
+            yield from self._batch(ordered[start : start + self._batch_rows])
+
+    def samples_held(self, problem: str) -> int | None:
+        """Any number of samples."""
+        return None
+
+    def close(self) -> None:
+        """Free the model."""
+        self._loaded = None
+
+    def _load(self) -> tuple[Any, Any, ForkingTags | None]:
+        if self._loaded is None:
+            import torch
+            from transformers import AutoModelForCausalLM, AutoTokenizer
+
+            from forkpipe.training.checkpoint import FORKING_FILE, load_tags, without_progress_bars
+
+            folder = Path(self._name)
+            if folder.exists():
+                without_progress_bars()
+            tokenizer = AutoTokenizer.from_pretrained(self._name, revision=self._revision, padding_side="left")
+            tags = load_tags(folder, tokenizer) if (folder / FORKING_FILE).exists() else None
+            model = AutoModelForCausalLM.from_pretrained(
+                self._name, revision=self._revision, dtype="auto", use_safetensors=True
+            )
+            model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+            if tokenizer.pad_token_id is None:
+                tokenizer.pad_token = tokenizer.eos_token
+            self._loaded = model, tokenizer, tags
+        return self._loaded
+
+    def _batch(self, requests: Sequence[Request]) -> list[Completion]:
+        import torch
+
+        started = time.perf_counter()
+        model, tokenizer, tags = self._load()
+        if tags is None and any(request.own_tag for request in requests):
+            raise InputError(f"model {self._name} has no forking.json, expected a checkpoint with forking tags")
+        rows = [[*self._encode(tokenizer, request.prompt), *request.prefix_ids] for request in requests]
+        length = max(map(len, rows))
+        pad = tokenizer.pad_token_id
+        input_ids = torch.tensor([[pad] * (length - len(row)) + row for row in rows], device=model.device)
+        mask = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows], device=model.device)
+        limit = max(request.sampling.max_tokens for request in requests)
+        if tags is not None and any(request.own_tag for request in requests):
+            limit += tags.length  # the tag does not count towards a completion's tokens
+        with torch.inference_mode():
+            output = model.generate(
+                input_ids=input_ids,
+                attention_mask=mask,
+                max_new_tokens=limit,
+                do_sample=False,
+                pad_token_id=pad,
+                logits_processor=[make_sampler(requests, tags, length, limit, model.device)],
+            )
+        seconds = (time.perf_counter() - started) / len(requests)
+        new_ids = output[:, length:].tolist()
+        return [
+            self._completion(request, ids, len(row), tokenizer, tags, seconds)
+            for request, ids, row in zip(requests, new_ids, rows, strict=True)
+        ]
+
+    def _encode(self, tokenizer: Any, prompt: str) -> list[int]:
+        if self._chat:
+            from forkpipe.training.checkpoint import render_prompt
+
+            prompt = render_prompt(tokenizer, prompt)
+        ids: list[int] = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def _completion(
+        self, request: Request, ids: list[int], tokens_in: int, tokenizer: Any, tags: ForkingTags | None, seconds: float
+    ) -> Completion:
+        tag = None
+        if tags is not None and request.own_tag:
+            tag = tags.index_of(ids)
+            ids = ids[tags.length :]
+        elif tags is not None and request.prefix_ids:
+            tag = tags.index_of(request.prefix_ids)
+        ends = {tokenizer.eos_token_id, tokenizer.pad_token_id}
+        stop = next((position for position, token in enumerate(ids) if token in ends), len(ids))
+        # One more than max_tokens is never kept, whatever the others of the batch were allowed.
+        kept = ids[: min(stop, request.sampling.max_tokens)]
+        finished = stop < len(ids) and stop <= request.sampling.max_tokens
+        return Completion(
+            request.request_id,
+            text=tokenizer.decode(kept, skip_special_tokens=True),
+            token_ids=tuple(kept),
+            tag=tag,
+            tokens_in=tokens_in,
+            tokens_out=len(kept),
+            finish_reason="stop" if finished else "length",
+            seconds=seconds,
+        )
+
+
+def make_sampler(requests: Sequence[Request], tags: ForkingTags | None, start: int, limit: int, device: Any) -> Any:
+    """Return a logits processor that draws each row's next token and leaves no other possible.
+
+    A request with `own_tag` draws its first tokens among the tags only. Once its place is past, a tag is banned: traces
+    were never trained to hold one, and GFPO in scope head changes how likely they are everywhere.
+
+    Args:
+        requests: one a row.
+        tags: the checkpoint's tags.
+        start: tokens before the first new one, padding included.
+        limit: new tokens at most.
+        device: of the logits.
+    """
+    import torch
+    from transformers import LogitsProcessor
+
+    uniforms = torch.stack(
+        [torch.rand(limit, generator=torch.Generator().manual_seed(request.seed)) for request in requests]
+    ).to(device)
+    temperature = torch.tensor([request.sampling.temperature for request in requests], device=device)[:, None]
+    top_p = torch.tensor([request.sampling.top_p for request in requests], device=device)[:, None]
+    own = torch.tensor([request.own_tag for request in requests], device=device)
+    banned: list[int] = []
+    if tags is not None:
+        # A text tag is made of ordinary tokens (its digit is used everywhere); its first token opens no other text.
+        banned = [ids[0] for ids in tags.token_ids]
+
+    class Sampler(LogitsProcessor):  # type: ignore[misc]
+        def __call__(self, input_ids: Any, scores: Any) -> Any:
+            step = input_ids.shape[1] - start
+            scores = scores.float()
+            allowed = torch.ones_like(scores, dtype=torch.bool)
+            if banned:
+                allowed[:, banned] = False
+            if tags is not None and step < tags.length and bool(own.any()):
+                allowed[own] = False
+                for ids in tags.token_ids:
+                    begun = (input_ids[:, start:] == torch.tensor(ids[:step], device=device, dtype=torch.long)).all(dim=1)
+                    allowed[own & begun, ids[step]] = True
+            scores = scores.masked_fill(~allowed, float("-inf"))
+            probs = torch.softmax(scores / temperature.clamp(min=1e-6), dim=-1)
+            ordered, indices = probs.sort(dim=-1, descending=True, stable=True)
+            cumulative = ordered.cumsum(dim=-1)
+            # Nucleus: the fewest tokens whose probability reaches top_p; the first is always among them.
+            inside = cumulative - ordered < top_p
+            mass = (ordered * inside).sum(dim=-1, keepdim=True)
+            place = (cumulative <= uniforms[:, step : step + 1] * mass).sum(dim=-1, keepdim=True)
+            place = torch.minimum(place, inside.sum(dim=-1, keepdim=True) - 1)
+            place = torch.where(temperature > 0, place, torch.zeros_like(place))
+            chosen = indices.gather(1, place)
+            return torch.full_like(scores, float("-inf")).scatter(1, chosen, 0.0)
+
+    return Sampler()

@@ -1,0 +1,116 @@
+"""Sampling from a checkpoint: seeds, tags, limits."""
+
+import pytest
+import torch
+
+from forkpipe.core.errors import InputError
+from forkpipe.core.forking import ForkingTags
+from forkpipe.core.records import Request, Sampling
+from forkpipe.engines.transformers import TransformersEngine, make_sampler
+
+TAGS = ForkingTags("special", ("a", "b"), ((3,), (4,)), (0,))
+
+
+def request(sample=0, temperature=1.0, top_p=1.0, max_tokens=8, **more):
+    return Request.create(
+        problem_id="p",
+        problem="1",
+        asked_of="m",
+        revision="",
+        prompt="1",
+        sample=sample,
+        sampling=Sampling(temperature, top_p, max_tokens),
+        **more,
+    )
+
+
+def draw(requests, logits, tags=None, step_ids=None):
+    """Return the token each row draws at its first step."""
+    sampler = make_sampler(requests, tags, 1, 8, "cpu")
+    ids = torch.zeros(len(requests), 1, dtype=torch.long) if step_ids is None else step_ids
+    return sampler(ids, logits).argmax(dim=-1)
+
+
+def test_frequencies_follow_the_softmax():
+    """4,000 draws with p = (.7, .2, .1): sd of the first share is .007."""
+    logits = torch.tensor([0.7, 0.2, 0.1]).log().expand(4000, 3)
+    drawn = draw([request(i) for i in range(4000)], logits)
+    shares = torch.bincount(drawn, minlength=3) / 4000
+    assert shares.tolist() == pytest.approx([0.7, 0.2, 0.1], abs=0.03)
+
+
+def test_temperature_sharpens_and_zero_is_greedy():
+    """At temperature .5, p = (.7, .2, .1) becomes (.49, .04, .01) / .54."""
+    logits = torch.tensor([0.7, 0.2, 0.1]).log().expand(4000, 3)
+    drawn = draw([request(i, temperature=0.5) for i in range(4000)], logits)
+    assert (drawn == 0).float().mean().item() == pytest.approx(0.49 / 0.54, abs=0.02)
+    assert (draw([request(i, temperature=0.0) for i in range(100)], logits[:100]) == 0).all()
+
+
+def test_top_p_keeps_the_fewest_tokens_that_reach_it():
+    """p = (.5, .3, .2): top_p .6 keeps two, renormalised to 5/8 and 3/8; top_p .5 keeps one."""
+    logits = torch.tensor([0.5, 0.3, 0.2]).log().expand(4000, 3)
+    drawn = draw([request(i, top_p=0.6) for i in range(4000)], logits)
+    shares = torch.bincount(drawn, minlength=3) / 4000
+    assert shares.tolist() == pytest.approx([5 / 8, 3 / 8, 0.0], abs=0.03)
+    assert (draw([request(i, top_p=0.5) for i in range(200)], logits[:200]) == 0).all()
+
+
+def test_tags_are_drawn_first_and_banned_later():
+    """Six tokens of which 3 and 4 are tags, made the likeliest: only `own_tag` may draw them, only at its first step."""
+    logits = torch.tensor([0.0, 0.0, 0.0, 9.0, 9.0, 0.0]).expand(300, 6)
+    own = [request(i, own_tag=True) for i in range(300)]
+    assert set(draw(own, logits, TAGS).tolist()) == {3, 4}
+    later = torch.tensor([[0, 3]]).expand(300, 2)
+    assert not {3, 4} & set(draw(own, logits, TAGS, later).tolist())
+    forced = [request(i, prefix_ids=(3,)) for i in range(300)]
+    assert not {3, 4} & set(draw(forced, logits, TAGS).tolist())
+
+
+def test_an_own_text_tag_follows_one_of_the_tags():
+    """Tags (1, 2, 5) and (1, 3, 5): after 1 only 2 or 3, after (1, 3) only 5."""
+    tags = ForkingTags("text", ("a", "b"), ((1, 2, 5), (1, 3, 5)), (1,))
+    own = [request(i, own_tag=True) for i in range(50)]
+    logits = torch.zeros(50, 7)
+    assert set(draw(own, logits, tags).tolist()) == {1}
+    assert set(draw(own, logits, tags, torch.tensor([[0, 1]]).expand(50, 2)).tolist()) == {2, 3}
+    assert set(draw(own, logits, tags, torch.tensor([[0, 1, 3]]).expand(50, 3)).tolist()) == {5}
+
+
+def test_a_completion_does_not_depend_on_its_batch(base, rl_problems):
+    from forkpipe.training.checkpoint import load_checkpoint, render_prompt
+
+    _, tokenizer, tags = load_checkpoint(base)
+    requests = [
+        Request.create(
+            problem_id=one.problem_id,
+            problem=one.problem,
+            asked_of="m",
+            revision="",
+            prompt=render_prompt(tokenizer, one.problem + " 7" * (i % 3)),
+            sample=0,
+            sampling=Sampling(1.0, 0.95, 10),
+            own_tag=i % 2 == 0,
+            prefix_ids=() if i % 2 == 0 else tags.token_ids[2],
+        )
+        for i, one in enumerate(rl_problems(12))
+    ]
+    whole = {one.request_id: one for one in TransformersEngine(model=str(base), batch_rows=12).generate(requests)}
+    parts = {one.request_id: one for one in TransformersEngine(model=str(base), batch_rows=5).generate(requests)}
+    assert len(whole) == 12
+    for request_id, one in whole.items():
+        assert parts[request_id].token_ids == one.token_ids
+        assert parts[request_id].tag == one.tag
+        assert one.tag is not None
+        assert one.tokens_out == len(one.token_ids) <= 10
+        assert (one.finish_reason == "length") == (one.tokens_out == 10)
+
+
+def test_an_own_tag_needs_a_checkpoint_with_tags(base, tmp_path):
+    import shutil
+
+    plain = tmp_path / "plain"
+    shutil.copytree(base, plain)
+    (plain / "forking.json").unlink()
+    with pytest.raises(InputError, match=r"no forking\.json"):
+        list(TransformersEngine(model=str(plain)).generate([request(own_tag=True)]))
