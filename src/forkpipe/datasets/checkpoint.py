@@ -1,0 +1,74 @@
+"""Folders as catalog entries: checkpoints, which appear whole or not at all, and working folders."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from kedro.io import AbstractDataset, DatasetError
+
+from forkpipe.training.checkpoint import FORKING_FILE
+
+
+class CheckpointDataset(AbstractDataset[Path, Path]):
+    """A checkpoint folder; loads as its path.
+
+    Saving takes the path of a folder that a node has just written and moves it into place, so a killed run leaves the
+    old checkpoint or the new one.
+
+    Args:
+        filepath: the folder.
+        metadata: ignored by Kedro, used by plugins.
+    """
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._folder = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> Path:
+        """Return the folder."""
+        if not self._exists():
+            raise DatasetError(f"{self._folder} holds no checkpoint ({FORKING_FILE} is missing)")
+        return self._folder
+
+    def save(self, data: Path) -> None:
+        """Move the folder `data` into place."""
+        if not (data / FORKING_FILE).exists():
+            raise DatasetError(f"{data} holds no checkpoint ({FORKING_FILE} is missing)")
+        self._folder.parent.mkdir(parents=True, exist_ok=True)
+        if self._folder.exists():
+            shutil.rmtree(self._folder)
+        shutil.move(data, self._folder)
+
+    def _exists(self) -> bool:
+        return (self._folder / FORKING_FILE).exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._folder)}
+
+
+class WorkFolderDataset(AbstractDataset[Path, Path]):
+    """A folder in which a node works: made on load, never saved to.
+
+    Args:
+        filepath: the folder.
+        metadata: ignored by Kedro, used by plugins.
+    """
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._folder = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> Path:
+        """Return the folder, which exists."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return self._folder
+
+    def save(self, data: Path) -> None:
+        """Refuse: a working folder is an input."""
+        raise DatasetError(f"{self._folder} is a working folder, no node can have it as its output")
+
+    def _exists(self) -> bool:
+        return True
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._folder)}

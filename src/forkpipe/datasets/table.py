@@ -1,0 +1,135 @@
+"""The table dataset: Parquet with a declared Arrow schema, enforced when saved.
+
+pandas' Parquet dataset guesses types from the values at hand (an empty column becomes null, int with a gap becomes
+float) and its previews of list columns break kedro viz. Here a table has the schema of `core.schemas`, whatever the
+rows, and a preview reads the first rows only.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+from kedro.io import AbstractDataset
+from kedro_datasets._typing import TablePreview
+
+from forkpipe.core.schemas import SCHEMAS
+from forkpipe.datasets import run_id
+
+Rows = pa.Table | Sequence[Mapping[str, Any]]
+
+
+class TableDataset(AbstractDataset[Rows, pa.Table]):
+    """A public table as one Parquet file; loads as a pyarrow.Table.
+
+    Catalog entry::
+
+        problems:
+          type: forkpipe.datasets.table.TableDataset
+          filepath: data/base/seed0/03_primary/problems.parquet
+          table: problems
+
+    Args:
+        filepath: local path or any URL that fsspec knows.
+        table: name of a schema in `core.schemas`; of a dotted name the last word counts ("ssft.scores").
+        metadata: ignored by Kedro, used by plugins.
+    """
+
+    def __init__(self, *, filepath: str, table: str, metadata: dict[str, Any] | None = None) -> None:
+        name = table.rsplit(".", 1)[-1]
+        if name not in SCHEMAS:
+            raise ValueError(f"table '{table}' has no schema, expected one of: {', '.join(SCHEMAS)}")
+        self._filepath = filepath
+        self._table = name
+        self.metadata = metadata
+
+    def load(self) -> pa.Table:
+        """Return the whole table; its schema is checked, so that a file of an older version is not misread."""
+        filesystem, path = fsspec.core.url_to_fs(self._filepath)
+        with filesystem.open(path, "rb") as file:
+            table = pq.read_table(file)
+        expected = SCHEMAS[self._table]
+        found = (table.schema.metadata or {}).get(b"forkpipe.schema_version")
+        wanted = (expected.metadata or {})[b"forkpipe.schema_version"]
+        if found != wanted:
+            raise ValueError(
+                f"{self._filepath}: schema version {found.decode() if found else 'none'} of table {self._table}, "
+                f"expected {wanted.decode()}: run the pipeline that makes it again"
+            )
+        return table
+
+    def save(self, data: Rows) -> None:
+        """Check the rows against the schema and replace the file; `run_id` is filled in where it is missing."""
+        table = to_table(data, self._table, run_id.current())
+        filesystem, path = fsspec.core.url_to_fs(self._filepath)
+        filesystem.makedirs(str(PurePosixPath(path).parent), exist_ok=True)
+        # A reader, or a run that is killed here, never sees half a file.
+        temporary = f"{path}.tmp"
+        with filesystem.open(temporary, "wb") as file:
+            pq.write_table(table, file, compression="zstd")
+        filesystem.mv(temporary, path)
+
+    def preview(self, nrows: int = 5) -> TablePreview:
+        """Return the first rows as JSON-safe cells, for kedro viz."""
+        filesystem, path = fsspec.core.url_to_fs(self._filepath)
+        with filesystem.open(path, "rb") as file:
+            batch = next(pq.ParquetFile(file).iter_batches(batch_size=nrows), None)
+        rows = batch.to_pylist() if batch is not None else []
+        columns = SCHEMAS[self._table].names
+        return TablePreview(
+            {
+                "index": list(range(len(rows))),
+                "columns": columns,
+                "data": [[_cell(row.get(column)) for column in columns] for row in rows],
+            }
+        )
+
+    def _exists(self) -> bool:
+        filesystem, path = fsspec.core.url_to_fs(self._filepath)
+        return bool(filesystem.exists(path))
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": self._filepath, "table": self._table}
+
+
+def to_table(data: Rows, name: str, current_run: str) -> pa.Table:
+    """Return rows as a table of the declared schema; ValueError naming table, row and column where they do not fit."""
+    schema = SCHEMAS[name]
+    rows = data.to_pylist() if isinstance(data, pa.Table) else data
+    known = set(schema.names)
+    columns: dict[str, list[Any]] = {column: [] for column in schema.names}
+    for number, row in enumerate(rows):
+        if unknown := row.keys() - known:
+            raise ValueError(f"table {name} row {number}: columns {sorted(unknown)} are not in its schema")
+        for column, values in columns.items():
+            value = row.get(column)
+            if value is None and column == "run_id":
+                value = current_run
+            if value is None and not schema.field(column).nullable:
+                raise ValueError(f"table {name} row {number}: column '{column}' has no value, expected {schema.field(column).type}")
+            values.append(value)
+    return pa.table([_array(values, schema.field(column), name) for column, values in columns.items()], schema=schema)
+
+
+def _array(values: list[Any], field: pa.Field, name: str) -> pa.Array:
+    try:
+        return pa.array(values, type=field.type)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, UnicodeEncodeError):
+        for number, value in enumerate(values):
+            try:
+                pa.array([value], type=field.type)
+            except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, UnicodeEncodeError) as error:
+                raise ValueError(
+                    f"table {name} row {number}: column '{field.name}' is {str(value)[:80]!r}, expected {field.type}"
+                ) from error
+        raise
+
+
+def _cell(value: Any, limit: int = 200) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= limit else text[:limit] + "…"

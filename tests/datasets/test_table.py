@@ -1,0 +1,115 @@
+"""The table dataset: the declared schema is enforced, previews are JSON-safe, other libraries can read it."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from forkpipe.core.schemas import SCHEMAS, schema_version
+from forkpipe.datasets import run_id
+from forkpipe.datasets.table import TableDataset, to_table
+
+ROW = {"stage": "problems", "id": "p1", "reason": "duplicate", "detail": "of p0"}
+SET = {
+    "problem_id": "p",
+    "problem": "3 ^ 5 mod 17",
+    "answer": "5",
+    "source": "s",
+    "split": "train",
+    "traces": [{"trace_id": "t", "teacher": "a", "text": "3 9", "strategy": 0, "tokens": 2}],
+}
+
+
+def dataset(tmp_path, table="rejected"):
+    return TableDataset(filepath=str(tmp_path / "deep" / "table.parquet"), table=table)
+
+
+def test_saved_rows_carry_the_run_and_the_schema(tmp_path):
+    run_id.begin("run-7")
+    data = dataset(tmp_path)
+    data.save([ROW])
+    table = data.load()
+    assert table.to_pylist() == [{**ROW, "run_id": "run-7"}]
+    assert table.schema.equals(SCHEMAS["rejected"], check_metadata=True)
+
+
+def test_an_empty_table_keeps_its_types(tmp_path):
+    data = dataset(tmp_path, "metrics")
+    data.save([])
+    assert data.load().schema.equals(SCHEMAS["metrics"])
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({**ROW, "reason": None}, "row 1: column 'reason' has no value, expected string"),
+        ({key: value for key, value in ROW.items() if key != "id"}, "row 1: column 'id' has no value"),
+        ({**ROW, "id": 7}, "row 1: column 'id' is '7', expected string"),
+        ({**ROW, "why": "x"}, r"row 1: columns \['why'\] are not in its schema"),
+    ],
+)
+def test_rows_that_do_not_fit_are_named(row, message):
+    with pytest.raises(ValueError, match=message):
+        to_table([ROW, row], "rejected", "r")
+
+
+def test_another_schema_version_is_not_misread(tmp_path):
+    data = dataset(tmp_path)
+    data.save([ROW])
+    path = data._filepath
+    table = pq.read_table(path)
+    pq.write_table(table.replace_schema_metadata({"forkpipe.schema_version": "99"}), path)
+    with pytest.raises(Exception, match=f"schema version 99 of table rejected, expected {schema_version('rejected')}"):
+        data.load()
+
+
+def test_preview_of_nested_columns_is_json(tmp_path):
+    data = dataset(tmp_path, "trace_sets")
+    data.save([SET] * 20)
+    preview = data.preview(nrows=3)
+    assert len(preview["data"]) == 3
+    json.dumps(preview)
+
+
+def test_datasets_reads_trace_sets(tmp_path):
+    import datasets
+
+    data = dataset(tmp_path, "trace_sets")
+    data.save([SET, SET])
+    loaded = datasets.load_dataset("parquet", data_files=data._filepath, cache_dir=str(tmp_path / "cache"))["train"]
+    assert loaded[0]["traces"][0]["text"] == "3 9"
+
+
+def test_a_killed_save_leaves_the_old_file(tmp_path, monkeypatch):
+    data = dataset(tmp_path)
+    data.save([ROW])
+
+    def killed(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pq, "write_table", killed)
+    with pytest.raises(KeyboardInterrupt):
+        data.save([ROW, ROW])
+    assert data.load().num_rows == 1
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.fixed_dictionaries({name: st.text(st.characters(exclude_categories=["Cs"])) for name in ROW})))
+def test_any_text_survives(rows):
+    table = to_table(rows, "rejected", "r")
+    assert [{name: row[name] for name in ROW} for row in table.to_pylist()] == rows
+
+
+def test_a_table_without_schema_is_refused():
+    with pytest.raises(ValueError, match="table 'nothing' has no schema"):
+        TableDataset(filepath="x.parquet", table="nothing")
+
+
+def test_every_table_ends_with_the_run_and_has_a_version():
+    for name, schema in SCHEMAS.items():
+        assert schema.names[-1] == "run_id"
+        assert schema_version(name) >= 1
+        assert isinstance(schema, pa.Schema)
