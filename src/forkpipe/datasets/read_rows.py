@@ -1,0 +1,139 @@
+"""Reads rows from a user's file, as they are: no type is guessed, and what is wrong is named by file and row.
+
+Formats, by the end of the name: `.jsonl`, `.jsonl.gz`, `.parquet`, `.csv`. Paths are anything that fsspec opens
+("data/problems.jsonl", "s3://bucket/problems.parquet").
+"""
+
+import csv
+import json
+import sys
+import zlib
+from collections.abc import Iterator
+from typing import IO, Any
+
+from forkpipe.core.errors import InputError
+
+SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet", ".csv")
+
+Row = dict[str, Any]
+
+
+def read_rows(path: str) -> Iterator[tuple[int, Row]]:
+    """Yield (row number, row) lazily, numbered from 1.
+
+    In JSONL the number is the line's, and blank lines are passed over; CSV cells are text, and its header has no
+    number. A file without rows yields nothing.
+
+    Raises:
+        InputError: the file is missing or no such format, or a row cannot be read.
+    """
+    check_path(path)
+    read = {".parquet": _read_parquet, ".csv": _read_csv}.get(path[path.rfind(".") :], _read_jsonl)
+    try:
+        with _open(path) as file:
+            yield from read(path, file)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read: {_one_line(error)}") from error
+
+
+def check_path(path: str) -> None:
+    """Raise `InputError` unless the path has a known ending and its file exists."""
+    if not path.endswith(SUFFIXES):
+        raise InputError(f"{path}: unknown format, expected a name that ends in one of: {', '.join(SUFFIXES)}")
+    if not file_exists(path):
+        raise InputError(f"{path}: no such file")
+
+
+def file_exists(path: str) -> bool:
+    """Whether there is a file at the path."""
+    from fsspec.core import url_to_fs
+
+    try:
+        filesystem, inner_path = url_to_fs(path)
+        return bool(filesystem.isfile(inner_path))
+    except (ValueError, ImportError) as error:  # an unknown protocol, or one whose package is not installed
+        raise InputError(f"{path}: cannot be opened: {_one_line(error)}") from error
+
+
+def _open(path: str) -> Any:
+    import fsspec
+
+    return fsspec.open(path, "rb", compression="gzip" if path.endswith(".gz") else None)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _read_jsonl(path: str, file: IO[bytes]) -> Iterator[tuple[int, Row]]:
+    for number, line in enumerate(file, start=1):
+        if number == 1:
+            line = line.removeprefix(b"\xef\xbb\xbf")  # a byte order mark, as some editors write it
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line.decode())
+            if rb"\ud" in line.lower():
+                _check_surrogates(row)
+        except UnicodeError as error:
+            raise InputError(f"{path} line {number}: not UTF-8: {_one_line(error)}") from error
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path} line {number}: not JSON: {_one_line(error)}") from error
+        if not isinstance(row, dict):
+            raise InputError(f"{path} line {number}: is {type(row).__name__}, expected a JSON object")
+        yield number, row
+
+
+def _check_surrogates(row: Any) -> None:
+    """Raise `UnicodeError` where a row holds half a surrogate pair: JSON allows it, no table can store it."""
+    json.dumps(row, ensure_ascii=False).encode()
+
+
+def _read_csv(path: str, file: IO[bytes]) -> Iterator[tuple[int, Row]]:
+    import io
+
+    # The limit is the process's; the default of 128 KiB is less than a long trace.
+    csv.field_size_limit(sys.maxsize)
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+    number = 0
+    try:
+        lines = csv.reader(text, strict=True)
+        header = next(lines, [])
+        _check_names(path, header)
+        for cells in lines:
+            if not cells:
+                continue
+            number += 1
+            if len(cells) != len(header):
+                raise InputError(
+                    f"{path} row {number}: has {len(cells)} cells, expected {len(header)} as in the header"
+                )
+            yield number, dict(zip(header, cells, strict=True))
+    except UnicodeError as error:
+        raise InputError(f"{path} row {number + 1}: not UTF-8: {_one_line(error)}") from error
+    except csv.Error as error:
+        raise InputError(f"{path} row {number + 1}: not CSV: {_one_line(error)}") from error
+    finally:
+        text.detach()  # closing is the caller's
+
+
+def _read_parquet(path: str, file: IO[bytes]) -> Iterator[tuple[int, Row]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    number = 0
+    try:
+        table = pq.ParquetFile(file)
+        _check_names(path, table.schema_arrow.names)
+        for batch in table.iter_batches(batch_size=256):  # rows can be long traces
+            for row in batch.to_pylist():
+                number += 1
+                yield number, row
+    except pa.ArrowException as error:
+        raise InputError(f"{path}: not Parquet: {_one_line(error)}") from error
+
+
+def _check_names(path: str, names: list[str]) -> None:
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise InputError(f"{path}: column '{doubled[0]}' is there twice, expected every name once")

@@ -1,0 +1,83 @@
+"""A catalog entry for the user's own file of problems or traces, read as it is."""
+
+import json
+from itertools import islice
+from typing import Any
+
+from kedro.io import AbstractDataset, DatasetError
+from kedro_datasets._typing import TablePreview
+
+from forkpipe.core.errors import InputError
+from forkpipe.datasets.read_rows import file_exists, read_rows
+
+
+class RawRecords(list[dict[str, Any]]):
+    """The rows of a file with their types untouched; `source` is its path as given, for messages."""
+
+    source: str
+
+    def __init__(self, rows: list[dict[str, Any]], source: str) -> None:
+        super().__init__(rows)
+        self.source = source
+
+
+class RecordsError(InputError, DatasetError):
+    """An `InputError` to which Kedro adds only the entry's name; other errors it wraps in several lines.
+
+    `DataCatalog.load` raises a plain `DatasetError` from this one: look for it in `__cause__`.
+    """
+
+
+class RecordsDataset(AbstractDataset[RawRecords, RawRecords]):
+    """Loads JSONL, gzipped JSONL, Parquet or CSV without coercing types; read-only.
+
+    ```yaml
+    raw_problems:
+      type: forkpipe.datasets.records.RecordsDataset
+      filepath: data/01_raw/problems.jsonl
+    ```
+
+    Args:
+        filepath: path or URL that fsspec opens; its ending names the format.
+        metadata: passed over; Kedro-Viz and plugins read it.
+    """
+
+    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._filepath = str(filepath)
+        self.metadata = metadata
+
+    def load(self) -> RawRecords:
+        """Return all rows.
+
+        Raises:
+            RecordsError: the file is missing, empty, of no known format, or has a row that cannot be read.
+        """
+        try:
+            rows = [row for _, row in read_rows(self._filepath)]
+        except InputError as error:
+            raise RecordsError(str(error)) from error
+        if not rows:
+            raise RecordsError(f"{self._filepath}: has no rows")
+        return RawRecords(rows, self._filepath)
+
+    def save(self, data: RawRecords) -> None:
+        """Refuse: the file is the user's."""
+        raise DatasetError(f"{self._filepath}: is read-only, RecordsDataset saves nothing")
+
+    def preview(self, nrows: int = 5) -> TablePreview:
+        """Return the first rows as a table that JSON can hold, reading no further than these."""
+        rows = [row for _, row in islice(read_rows(self._filepath), nrows)]
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        data = [[_json_safe(row.get(name)) for name in columns] for row in rows]
+        return TablePreview({"index": list(range(len(rows))), "columns": columns, "data": data})
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": self._filepath}
+
+    def _exists(self) -> bool:
+        return file_exists(self._filepath)
+
+
+def _json_safe(value: Any) -> Any:
+    """Return the value as plain JSON: what JSON has no type for becomes text, a number that is none becomes null."""
+    return json.loads(json.dumps(value, default=str), parse_constant=lambda _: None)
