@@ -1,0 +1,22 @@
+"""The five methods that are compared; a method's name is its Kedro namespace and its section of the parameters."""
+
+SUPERVISED = ("sft", "ssft_random", "ssft")
+"""Trained on trace sets; they differ in how traces get their tags."""
+
+POLICY = {"grpo": "sft", "gfpo": "ssft"}
+"""Trained by reinforcement, each from the checkpoint of its parent."""
+
+METHODS = (*SUPERVISED, *POLICY)
+"""In the order in which they are reported."""
+
+TAGGED = ("ssft_random", "ssft", "gfpo")
+"""Methods with N forking tags; the others have one plain tag."""
+
+
+def lineage(method: str) -> list[str]:
+    """Return the method and those it was trained from, itself last.
+
+    >>> lineage("gfpo")
+    ['ssft', 'gfpo']
+    """
+    return [POLICY[method], method] if method in POLICY else [method]

@@ -1,0 +1,326 @@
+"""Every parameter of the project: its name, type, range and meaning.
+
+`Parameters` is the whole of `conf/*/parameters*.yml`. It is checked when a run starts, before any node: unknown names
+are refused, also those of `kedro run --params`, and what two parameters must agree on is checked here. Nodes take the
+models below as type hints, so Kedro hands them checked objects.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from forkpipe.core.errors import InputError
+from forkpipe.core.prompts import PLACEHOLDER
+from forkpipe.core.records import Sampling, Split
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+def _holds_problem(template: str) -> str:
+    if PLACEHOLDER not in template:
+        raise ValueError(f"expected a text that holds {PLACEHOLDER}")
+    return template
+
+
+Template = Annotated[str, AfterValidator(_holds_problem)]
+
+
+class Settings(BaseModel):
+    """A group of parameters: unknown names are refused, values cannot be changed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TagSettings(Settings):
+    """The forking tags of every tagged method."""
+
+    style: Literal["special", "text"] = "special"
+    """special: one added token a tag; text: the paper's, existing tokens."""
+    n: Annotated[int, Field(ge=2)] = 6
+    """N, the number of tags."""
+
+
+class FieldNames(Settings):
+    """What the columns of the raw problems are called."""
+
+    problem: str = "problem"
+    answer: str = "answer"
+    source_id: str | None = None
+    """Column with the source's own id, which must be unique; the row number where there is none."""
+
+
+class ProblemSettings(Settings):
+    """From raw rows to problems."""
+
+    source: str
+    """Name of the source, kept in every row."""
+    fields: FieldNames = FieldNames()
+    answer_type: Literal["auto", "integer", "math", "text"] = "auto"
+    """auto: integer where the answer is one, else math."""
+    shares: dict[Split, Share]
+    """Share of the problems in each split, summing to 1; a problem's split follows from its id alone."""
+    split_salt: str = ""
+    """Change it for another draw of the splits."""
+
+    @model_validator(mode="after")
+    def _shares_sum_to_one(self) -> "ProblemSettings":
+        total = sum(self.shares.values())
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"shares sum to {total:g}, expected 1")
+        return self
+
+
+class SamplingSettings(Settings):
+    """How completions are drawn."""
+
+    temperature: Annotated[float, Field(ge=0)] = 1.0
+    """0 is greedy."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    max_tokens: Count = 1024
+    """New tokens at most; more is cut and counts as truncated."""
+
+    def record(self) -> Sampling:
+        """Return the record that requests carry."""
+        return Sampling(self.temperature, self.top_p, self.max_tokens)
+
+
+class TeacherSettings(Settings):
+    """A teacher: an engine with its options, and what is asked of it."""
+
+    engine: str
+    """A registered name, or "package.module:Class" for one's own."""
+    options: dict[str, Any] = {}
+    """Arguments of the engine's class."""
+    revision: str = ""
+    """Version of the model or program behind the engine; part of every request's id."""
+    prompt: Template = PLACEHOLDER
+    samples: Count = 1
+    """Samples a problem; an engine that holds fewer gives what it has."""
+    sampling: SamplingSettings = SamplingSettings()
+    strategy: str | None = None
+    """The strategy this teacher is known to use: for reports on agreement, never for clustering."""
+
+
+class GenerationSettings(Settings):
+    """Which problems are asked of which teachers."""
+
+    splits: list[Split] = ["train"]
+    teachers: dict[str, TeacherSettings] = Field(min_length=1)
+
+
+class VerificationSettings(Settings):
+    """How responses are compared with gold answers."""
+
+    verifiers: dict[str, str] = {"integer": "math", "math": "math", "text": "exact"}
+    """Verifier by answer type: a registered name, or "package.module:Class"."""
+    options: dict[str, dict[str, Any]] = {}
+    """Arguments by verifier."""
+
+
+class StrategySettings(Settings):
+    """How correct traces are clustered by how they solve the problem."""
+
+    clusterer: str = "steps"
+    """A registered name, or "package.module:Class"."""
+    options: dict[str, Any] = {}
+    """Arguments of the clusterer's class."""
+
+
+class TraceSetSettings(Settings):
+    """Which traces make a set."""
+
+    max_traces: Count = 4
+    """M, the most traces a set."""
+    min_strategies: Count = 2
+    """Problems with fewer distinct strategies give no set."""
+
+
+class ModelSettings(Settings):
+    """The model that is trained."""
+
+    source: str = "scratch"
+    """scratch: a small Llama with a vocabulary of words; otherwise a checkpoint folder or hub name."""
+    revision: str = "main"
+    """Revision on the hub."""
+    architecture: dict[str, int | float | bool] = {}
+    """For scratch: fields of transformers' LlamaConfig."""
+    prompt: Template = PLACEHOLDER
+    """What the student is asked, before its chat template."""
+
+
+class SupervisedSettings(Settings):
+    """Training of sft, ssft_random and ssft: the same but for the assignment."""
+
+    assignment: Literal["optimal", "random", "single"] = "optimal"
+    """How traces get their tags, see `core.matching`."""
+    problems_per_step: Count = 16
+    """Problems a forward and backward pass; an optimiser step takes this many times `gradient_accumulation`."""
+    gradient_accumulation: Count = 1
+    max_steps: Count = 800
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-5
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    scheduler: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    tag_weight: Annotated[float, Field(ge=0)] = 0.1
+    """Weight of the loss on the tag itself."""
+    prefix_length: Count | None = None
+    """L, trace tokens in the matching cost; null for the whole trace."""
+    rematch_every: Count = 1
+    """A problem is matched again at every k-th visit; in between its last matching is kept."""
+    matching_rows: Count = 1024
+    """Sequences a forward pass when costs are computed: bounds memory, changes no result."""
+    bf16: bool = False
+    max_length: Count = 32768
+    """Longer sequences are refused before training starts."""
+
+
+class GRPOSettings(Settings):
+    """GRPO of the plain model by TRL's trainer."""
+
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-6
+    beta: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the KL to the reference."""
+    epsilon: Annotated[float, Field(gt=0)] = 0.2
+    """Clipping range."""
+    loss_type: Literal["grpo", "dapo", "dr_grpo"] = "grpo"
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+
+
+class GFPOSettings(Settings):
+    """GFPO of the tagged model."""
+
+    scope: Literal["head"] = "head"
+    """head: only the tags' rows of the output matrix are trained, so that no completion changes."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-2
+    entropy_weight: Annotated[float, Field(ge=0)] = 0.0
+
+
+class RolloutSettings(Settings):
+    """What GRPO and GFPO have in common: the budget."""
+
+    steps: Count = 60
+    problems_per_step: Count = 32
+    group_size: Annotated[int, Field(ge=2)] = 6
+    """Rollouts a problem and step; GFPO draws one under each tag, so it must be a multiple of tags.n."""
+    sampling: SamplingSettings = SamplingSettings()
+    batch_rows: Count = 192
+    """Sequences generated at a time."""
+    max_unscored: Share = 0.5
+    """Training stops when more than this share of a step's verdicts is timeout or failed: the verifier is broken."""
+
+    @property
+    def total(self) -> int:
+        """Rollouts of the whole training."""
+        return self.steps * self.problems_per_step * self.group_size
+
+
+class EvaluationSettings(Settings):
+    """How checkpoints are sampled and scored."""
+
+    samples_per_tag: Count = 4
+    """Samples of a problem under each tag; a method with one plain tag draws N times as many."""
+    splits: list[Literal["validation", "test"]] = ["validation", "test"]
+    sampling: SamplingSettings = SamplingSettings(temperature=0.7, top_p=0.95)
+    pass_at: list[Count] = [1, 2, 4, 6, 8, 12]
+    """The k of the pass@k curve."""
+    bootstrap: Annotated[int, Field(ge=100)] = 2000
+    """Resamples over problems behind every interval."""
+    batch_rows: Count = 512
+    """Sequences generated at a time."""
+
+
+class SupervisedMethod(Settings):
+    """One supervised method: whatever of `supervised` it has differently."""
+
+    train: dict[str, Any]
+
+
+class GRPOMethod(Settings):
+    """The grpo method."""
+
+    train: GRPOSettings
+
+
+class GFPOMethod(Settings):
+    """The gfpo method."""
+
+    train: GFPOSettings
+
+
+def supervised_settings(common: SupervisedSettings, own: Mapping[str, Any]) -> SupervisedSettings:
+    """Return the settings of one supervised method: the common ones with its own put over them."""
+    return SupervisedSettings.model_validate({**common.model_dump(), **own})
+
+
+class Parameters(Settings):
+    """All parameters."""
+
+    seed: Annotated[int, Field(ge=0)]
+    environment: str
+    """Name of the Kedro environment of the run, for reports."""
+    cpu_threads: Count | None = None
+    """Threads of torch on a CPU; null leaves the choice to torch. A small model is fastest with one."""
+    inputs: dict[str, str] = {}
+    """Paths that catalog entries may refer to, for `--params=inputs.problems=...`."""
+    tags: TagSettings
+    problems: ProblemSettings
+    generation: GenerationSettings
+    verification: VerificationSettings
+    strategies: StrategySettings
+    trace_sets: TraceSetSettings
+    model: ModelSettings
+    supervised: SupervisedSettings
+    sft: SupervisedMethod
+    ssft_random: SupervisedMethod
+    ssft: SupervisedMethod
+    rollouts: RolloutSettings
+    grpo: GRPOMethod
+    gfpo: GFPOMethod
+    evaluation: EvaluationSettings
+
+    @model_validator(mode="after")
+    def _agree(self) -> "Parameters":
+        if self.trace_sets.max_traces > self.tags.n:
+            raise ValueError(
+                f"tags.n is {self.tags.n} and trace_sets.max_traces {self.trace_sets.max_traces}: "
+                "expected at least as many tags as traces a set"
+            )
+        if self.trace_sets.min_strategies > self.trace_sets.max_traces:
+            raise ValueError(
+                f"trace_sets.min_strategies is {self.trace_sets.min_strategies}, "
+                f"expected at most trace_sets.max_traces, {self.trace_sets.max_traces}"
+            )
+        if self.rollouts.group_size % self.tags.n:
+            raise ValueError(f"rollouts.group_size is {self.rollouts.group_size}, expected a multiple of tags.n, {self.tags.n}")
+        return self
+
+
+def check_parameters(raw: Mapping[str, Any]) -> Parameters:
+    """Check all parameters; InputError with one line that names the first wrong one and what is expected."""
+    try:
+        parameters = Parameters.model_validate(raw)
+    except ValidationError as error:
+        raise InputError(_one_line(error)) from None
+    for method in ("sft", "ssft_random", "ssft"):
+        try:
+            supervised_settings(parameters.supervised, getattr(parameters, method).train)
+        except ValidationError as error:
+            raise InputError(_one_line(error, f"{method}.train")) from None
+    return parameters
+
+
+def _one_line(error: ValidationError, where: str = "") -> str:
+    first = error.errors()[0]
+    name = ".".join([where] * bool(where) + [str(part) for part in first["loc"]])
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        return f"parameter {name} does not exist{more}"
+    if first["type"] == "missing":
+        return f"parameter {name} is missing{more}"
+    message = first["msg"].removeprefix("Value error, ")
+    if not name:
+        return f"parameters: {message}{more}"
+    return f"parameter {name} is {first['input']!r}: {message[0].lower() + message[1:]}{more}"

@@ -1,0 +1,105 @@
+"""The model every method starts from: a small Llama from scratch, or a pretrained one, with the forking tags added."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from forkpipe.core.forking import ForkingTags, TagStyle, tag_texts
+from forkpipe.parameters import ModelSettings, TagSettings
+from forkpipe.training.checkpoint import encoder, save_checkpoint, without_progress_bars
+
+PAD, END, USER, ASSISTANT, UNKNOWN = "<|pad|>", "<|end|>", "<|user|>", "<|assistant|>", "<|unknown|>"
+
+CHAT_TEMPLATE = (
+    "{% for message in messages %}"
+    "{{ ('" + USER + "' if message['role'] == 'user' else '" + ASSISTANT + "') + ' ' + message['content'] + ' ' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '" + ASSISTANT + " ' }}{% endif %}"
+    "{% if tag is defined %}{{ tag }}{% endif %}"
+)
+
+
+def make_base_model(folder: Path, settings: ModelSettings, tags: TagSettings, texts: Iterable[str], seed: int) -> None:
+    """Write the base checkpoint to `folder`.
+
+    Args:
+        folder: where to write; its forking.json lists all N tags.
+        settings: scratch architecture, or the model to start from.
+        tags: style and number of the tags.
+        texts: what the model will read and write; their words are the vocabulary of a model from scratch.
+        seed: of the initial weights.
+    """
+    import torch
+    from transformers import set_seed
+
+    set_seed(seed)
+    if settings.source == "scratch":
+        without_progress_bars()
+        tokenizer = _word_tokenizer(texts)
+        added = _add_tags(tokenizer, tags)
+        model = _tiny_llama(settings, tokenizer)
+    else:
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(settings.source, revision=settings.revision)
+        model = AutoModelForCausalLM.from_pretrained(
+            settings.source, revision=settings.revision, dtype=torch.float32, use_safetensors=True
+        )
+        added = _add_tags(tokenizer, tags)
+        if added:
+            model.resize_token_embeddings(max(len(tokenizer), model.get_input_embeddings().num_embeddings))
+    save_checkpoint(
+        folder,
+        model,
+        tokenizer,
+        ForkingTags.encoded(tags.style, tags.n, encoder(tokenizer)),
+        base=settings.source,
+        revision=settings.revision if settings.source != "scratch" else f"seed {seed}",
+    )
+
+
+def plain_tag(style: TagStyle, tokenizer: Any) -> ForkingTags:
+    """Return the single tag of SFT-mixed; the base model's tokenizer knows it beside the N others."""
+    return ForkingTags.encoded(style, 1, encoder(tokenizer))
+
+
+def _add_tags(tokenizer: Any, tags: TagSettings) -> int:
+    """Add the N tags and the plain one as special tokens; returns how many were added."""
+    if tags.style == "text":
+        return 0
+    names = [*tag_texts("special", 1), *tag_texts("special", tags.n)]
+    return int(tokenizer.add_special_tokens({"additional_special_tokens": names}, replace_extra_special_tokens=False))
+
+
+def _word_tokenizer(texts: Iterable[str]) -> Any:
+    """Return a tokenizer whose tokens are words between spaces, so that every number is one token."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    specials = [PAD, END, USER, ASSISTANT, UNKNOWN]
+    words = sorted({word for text in texts for word in text.split()})
+    vocabulary = {word: index for index, word in enumerate([*specials, *words])}
+    raw = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
+    raw.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=raw, pad_token=PAD, eos_token=END, unk_token=UNKNOWN, padding_side="left"
+    )
+    tokenizer.add_special_tokens(
+        {"additional_special_tokens": [USER, ASSISTANT]}, replace_extra_special_tokens=False
+    )
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+def _tiny_llama(settings: ModelSettings, tokenizer: Any) -> Any:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=None,
+        tie_word_embeddings=False,
+        **settings.architecture,
+    )
+    return LlamaForCausalLM(config)

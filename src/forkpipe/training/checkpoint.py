@@ -1,0 +1,75 @@
+"""A checkpoint: a Hugging Face model folder with `forking.json` beside the weights."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from forkpipe.core.errors import InputError
+from forkpipe.core.forking import ForkingTags
+
+FORKING_FILE = "forking.json"
+
+
+def save_checkpoint(folder: Path, model: Any, tokenizer: Any, tags: ForkingTags, *, base: str, revision: str) -> None:
+    """Write weights (safetensors), tokenizer with chat template and forking.json.
+
+    forking.json is written last: its presence means that the folder is complete.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / FORKING_FILE).write_text(tags.to_json(base_model=base, base_revision=revision))
+
+
+def load_tags(folder: Path, tokenizer: Any) -> ForkingTags:
+    """Read forking.json and check it against the tokenizer; InputError if they disagree or it is not there."""
+    path = folder / FORKING_FILE
+    if not path.exists():
+        raise InputError(f"{folder}: no {FORKING_FILE}, expected a checkpoint written by forkpipe")
+    tags = ForkingTags.from_json(path.read_text(), str(folder))
+    tags.check(encoder(tokenizer), str(folder))
+    return tags
+
+
+def load_checkpoint(folder: Path) -> tuple[Any, Any, ForkingTags]:
+    """Return (model in float32, tokenizer, tags); code of a checkpoint is never executed."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    without_progress_bars()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tags = load_tags(folder, tokenizer)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
+    return model, tokenizer, tags
+
+
+def without_progress_bars() -> None:
+    """Turn off transformers' bars for loading and saving local files, which would fill logs; ours say what matters."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+
+
+def encoder(tokenizer: Any) -> Any:
+    """Return text -> token ids without added special tokens."""
+    return lambda text: tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def render_prompt(tokenizer: Any, content: str, tag: str = "") -> str:
+    """Put a user message through the chat template, ready for the assistant's first token.
+
+    The tag goes into the template where it takes one (ours do), behind it where it does not.
+    """
+    messages = [{"role": "user", "content": content}]
+    text: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, tag=tag)
+    return text if text.endswith(tag) else text + tag
+
+
+def checkpoint_digest(folder: Path) -> str:
+    """Return a hash of the files of a checkpoint, 16 hex digits: names and contents, no times."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            digest.update(str(path.relative_to(folder)).encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,132 @@
+"""Rollouts under every tag and their verified rewards: the reward table of GFPO."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from forkpipe.core.errors import InputError
+from forkpipe.core.prompts import render
+from forkpipe.core.records import Completion, Problem, Request, Verdict
+from forkpipe.engines.transformers import TransformersEngine
+from forkpipe.parameters import RolloutSettings, VerificationSettings
+from forkpipe.progress import Progress
+from forkpipe.training.checkpoint import checkpoint_digest, load_tags, render_prompt
+from forkpipe.verification.rows import RowVerifier, VerdictRow
+
+Verify = Callable[[Sequence[Problem], Sequence[Completion]], list[Verdict]]
+"""Verdicts of completions of the given problems, in order."""
+
+
+def samples_per_problem(n_problems: int, rollouts: int, group: int) -> list[int]:
+    """Spread `rollouts` over problems in groups of one rollout a tag, as evenly as whole groups allow.
+
+    >>> samples_per_problem(4, 60, 6)
+    [3, 3, 2, 2]
+    """
+    groups = rollouts // group
+    return [groups // n_problems + (i < groups % n_problems) for i in range(n_problems)]
+
+
+def check_scored(verdicts: Sequence[Verdict], responses: Sequence[str], limit: float) -> None:
+    """Raise InputError where more than `limit` of the verdicts say nothing about the answer: the verifier is broken."""
+    bad = [i for i, verdict in enumerate(verdicts) if verdict.verdict in ("timeout", "failed")]
+    if len(bad) > limit * len(verdicts):
+        examples = "; ".join(f"{verdicts[i].verdict} on {responses[i][-60:]!r}" for i in bad[:3])
+        raise InputError(
+            f"{len(bad)} of {len(verdicts)} rewards are timeout or failed, expected at most a share of {limit:g} "
+            f"(rollouts.max_unscored): {examples}"
+        )
+
+
+def reward_table(
+    checkpoint: Path, problems: Sequence[Problem], verify: Verify, settings: RolloutSettings, template: str, name: str
+) -> list[dict[str, Any]]:
+    """Sample completions under every tag, as many as the budget allows, and verify them.
+
+    Every problem gets the same number of samples under each tag (a stratified group). The total is
+    `settings.total`, the budget that GRPO has.
+
+    Returns:
+        Rows of the `rewards` table, without method and run_id.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    tags = load_tags(checkpoint, tokenizer)
+    digest = checkpoint_digest(checkpoint)
+    requests: list[Request] = []
+    asked: dict[str, tuple[Problem, int]] = {}
+    counts = samples_per_problem(len(problems), settings.total, tags.n)
+    for problem, count in zip(problems, counts, strict=True):
+        prompt = render_prompt(tokenizer, render(template, problem.problem))
+        for sample in range(count):
+            for tag, ids in enumerate(tags.token_ids):
+                request = Request.create(
+                    problem_id=problem.problem_id,
+                    problem=problem.problem,
+                    asked_of=digest,
+                    revision="rewards",
+                    prompt=prompt,
+                    sample=sample,
+                    sampling=settings.sampling.record(),
+                    prefix_ids=ids,
+                )
+                requests.append(request)
+                asked[request.request_id] = (problem, tag)
+    engine = TransformersEngine(model=str(checkpoint), batch_rows=settings.batch_rows)
+    progress = Progress(f"{name} rollouts", len(requests), unit="rollouts")
+    by_id: dict[str, Completion] = {}
+    for completion in engine.generate(requests):
+        by_id[completion.request_id] = completion
+        progress.update(len(by_id))
+    engine.close()
+    completions = [by_id[request.request_id] for request in requests]
+    verdicts = verify([asked[request.request_id][0] for request in requests], completions)
+    check_scored(verdicts, [completion.text for completion in completions], settings.max_unscored)
+    return [
+        {
+            "problem_id": request.problem_id,
+            "tag": asked[request.request_id][1],
+            "sample": request.sample,
+            "verdict": verdict.verdict,
+            "tokens": completion.tokens_out,
+            "policy_version": 0,
+        }
+        for request, completion, verdict in zip(requests, completions, verdicts, strict=True)
+    ]
+
+
+def mean_rewards(rows: Sequence[dict[str, Any]], n_tags: int) -> dict[str, np.ndarray]:
+    """Return problem id -> (N,) mean reward under each tag: the share of correct rollouts."""
+    index = {problem_id: i for i, problem_id in enumerate(dict.fromkeys(row["problem_id"] for row in rows))}
+    correct, total = np.zeros((len(index), n_tags)), np.zeros((len(index), n_tags))
+    for row in rows:
+        correct[index[row["problem_id"]], row["tag"]] += row["verdict"] == "correct"
+        total[index[row["problem_id"]], row["tag"]] += 1
+    if (total == 0).any():
+        raise ValueError("a problem has no rollout under some tag")
+    return dict(zip(index, correct / total, strict=True))
+
+
+@contextmanager
+def verifying(settings: VerificationSettings) -> Iterator[Verify]:
+    """Give a function that verifies completions; its worker processes live as long as the block."""
+    with RowVerifier(settings) as verifier:
+
+        def verify(problems: Sequence[Problem], completions: Sequence[Completion]) -> list[Verdict]:
+            rows = [
+                VerdictRow(
+                    problem.answer_type,
+                    problem.answer,
+                    completion.text,
+                    "failed" if completion.finish_reason == "error" else "done",
+                    completion.finish_reason,
+                )
+                for problem, completion in zip(problems, completions, strict=True)
+            ]
+            return [Verdict(row["verdict"], row["extracted"], row["rule"]) for row in verifier.verify(rows)]
+
+        yield verify
