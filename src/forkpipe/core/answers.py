@@ -1,0 +1,232 @@
+r"""What a response answers: its final part, the answer stated there, and integers.
+
+Everything here is plain text work: pure, deterministic and linear in the length of the response. It never raises, since
+a response can hold anything. What an answer *means* is the verifiers' business (`forkpipe.verification`).
+"""
+
+import re
+
+_OPENING = re.compile(r"<think>|<thinking>|<thought>|<reasoning>|<\|begin_of_thought\|>", re.IGNORECASE)
+# Everything behind the last of these is the final part. s1's format closes its thinking by opening the answer. The
+# forking tags (`<think1>`) are marks without a closing partner, so they are neither opening nor closing here.
+_CLOSING = re.compile(
+    r"</think\d*>|</thinking>|</thought>|</reasoning>|<\|end_of_thought\|>|<\|begin_of_solution\|>|<\|im_start\|>answer\b",
+    re.IGNORECASE,
+)
+_MARKS = re.compile(f"{_OPENING.pattern}|{_CLOSING.pattern}", re.IGNORECASE)
+_END_OF_SOLUTION = "<|end_of_solution|>"
+_CONTROL_TOKEN = re.compile(r"<[|｜][^<>|｜\s]{1,40}[|｜]>|</s>")
+"""What stays of a tokenizer's end marks when special tokens are not skipped, e.g. <|im_end|>."""
+
+_BOX_OR_BRACE = re.compile(r"\\(?:boxed|fbox)\s*\{|[{}]")
+_SPACE = r"(?:\s|\$|\\[()\[\],;:! ]|\\q?quad)*"
+_BETWEEN_LISTED = re.compile(rf"{_SPACE}(?:(?:,|;|&|and|or|\\text\{{\s*(?:and|or)\s*\}}){_SPACE})+")
+"""What stands between boxes that are one answer together, e.g. ` \\quad \\text{and} \\quad `."""
+_LONGEST_BETWEEN = 80
+
+_ANSWER_TAG = re.compile(r"<answer>(?P<answer>[^<]*)</answer>", re.IGNORECASE)
+_GSM8K = re.compile(r"####\s*(?P<answer>[-+]?\s*(?:\\?\$)?\s*[-+]?\.?\d.*)")
+_STATED = re.compile(
+    r"(?:\bfinal\s+answer|\bthe\s+(?:correct\s+)?answer|^[ \t*_#>-]{0,20}answer)"
+    r"[*_]{0,3}\s*(?:is\b\s*[:：]?|[:：])(?:[*_]{1,3}(?=\s))?\s*",
+    re.IGNORECASE | re.MULTILINE,
+)
+_LONGEST_STATED = 200
+"""Characters. Longer statements are prose, of which nothing certain can be taken."""
+_BOLD = re.compile(r"(?P<mark>\*\*|__)(?P<inside>[^\n]{1,200}?)(?P=mark)")
+_MATH = re.compile(
+    r"\$\$(?P<display>.{1,200}?)\$\$|\\\[(?P<square>.{1,200}?)\\\]|\\\((?P<round>.{1,200}?)\\\)|\$(?P<inline>[^$\n]{1,200})\$",
+    re.DOTALL,
+)
+_CURRENCY = re.compile(r"\\?\$\s?\d[\d,]*(?:\.\d+)?(?=[.,;!*]*(?:\s+[A-Za-z]{2}|\s*$|\n))")
+_ANOTHER = re.compile(r"\s*(?:,|;|and\b|or\b|&)\s*(?:and\b|or\b)?\s*(?:\$|\\\(|\\\[)", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"[.!?](?=\s|$)|\n")
+
+_DIGITS_AT_MOST = 4000
+"""Python refuses to read integers of more than 4300 digits."""
+_DELIMITERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"))
+_TEXT_COMMAND = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mbox)\s*\{([^{}]*)\}")
+_INTEGER = re.compile(
+    r"(?P<sign>[+\-−]?)\s*"
+    r"(?P<digits>[1-9][0-9]{0,2}(?:(?:,\\!|,|\{,\}|\\,)[0-9]{3})+|[0-9]+)"
+    r"(?:\.0*)?"
+)
+
+
+def split_reasoning(text: str) -> tuple[str, str]:
+    """Split a response into its reasoning and its final part, both stripped and without the marks between them.
+
+    The final part stands behind the last mark that closes the thinking: `</think>`, `<|end_of_thought|>`,
+    `<|begin_of_solution|>`, or `<|im_start|>answer` of the s1 format. Thinking that is opened and never closed is
+    reasoning to its end. A response without any mark is all final part. Forking tags (`<think1>`) are no such marks.
+
+    >>> split_reasoning("<think>2 + 2 is 4</think>The answer is 4.")
+    ('2 + 2 is 4', 'The answer is 4.')
+    >>> split_reasoning("<think>2 + 2 is")
+    ('2 + 2 is', '')
+    """
+    start = 0
+    for closing in _CLOSING.finditer(text):
+        start = closing.end()
+    before, final = text[:start], text[start:]
+    never_closed = ""
+    if opening := _OPENING.search(final):
+        final, never_closed = final[: opening.start()], final[opening.end() :]
+    reasoning = _MARKS.sub("", f"{before}\n{never_closed}")
+    return reasoning.strip(), final.partition(_END_OF_SOLUTION)[0].strip()
+
+
+def extract_answer(response: str) -> str | None:
+    r"""Return the answer that the final part of a response gives, stripped, or None where it gives none for certain.
+
+    In this order: the last `\boxed{...}` or `\fbox{...}` with balanced braces that is not empty; the last
+    `<answer>...</answer>`; a last line `#### 42` as in GSM8K; the last "the (final) answer is X" or "Answer: X". A box
+    that is never closed is no box, and a box within the reasoning is no answer. Boxes with nothing but "and", "or" or a
+    comma between them are one answer.
+
+    >>> extract_answer(r"<think>maybe \boxed{3}</think>So it is \boxed{ \frac{1}{2} }.")
+    '\\frac{1}{2}'
+    >>> extract_answer(r"\boxed{1} and \boxed{2}")
+    '1, 2'
+    >>> extract_answer("The final answer is $42$.")
+    '42'
+    >>> extract_answer("I do not know.") is None
+    True
+    """
+    final = split_reasoning(response)[1]
+    boxed = _last_box(final)
+    if boxed is not None:
+        return boxed
+    return _stated_answer(_CONTROL_TOKEN.sub("", final).strip())
+
+
+def parse_integer(text: str) -> int | None:
+    r"""Return the integer that `text` writes, or None where it is anything else or not certain.
+
+    Reads signs, leading zeros, commas between groups of three, `5.` and `5.0`, a leading currency sign, and sees
+    through `$...$`, `\(...\)` and `\text{...}`. Units, percent signs, bases and expressions are not certain.
+
+    >>> parse_integer("$1,000$"), parse_integer("073"), parse_integer(r"\text{-5.0}"), parse_integer("1,00")
+    (1000, 73, -5, None)
+    """
+    if len(text) > _DIGITS_AT_MOST:
+        return None
+    bare = _without_wrapping(text)
+    for currency in (r"\$", "$"):
+        bare = bare.removeprefix(currency)
+    match = _INTEGER.fullmatch(bare.strip())
+    if match is None:
+        return None
+    value = int(re.sub(r"[^0-9]", "", match["digits"]))
+    return -value if match["sign"] in ("-", "−") else value
+
+
+def _without_wrapping(text: str) -> str:
+    """Strip whitespace, math delimiters and text commands around the whole of `text`, however they are nested."""
+    while True:
+        inner = text.strip()
+        for opening, closing in _DELIMITERS:
+            if len(inner) > len(opening) + len(closing) and inner.startswith(opening) and inner.endswith(closing):
+                inner = inner[len(opening) : -len(closing)].strip()
+                break
+        if command := _TEXT_COMMAND.fullmatch(inner):
+            inner = command[1]
+        if inner == text:
+            return inner
+        text = inner
+
+
+def _last_box(text: str) -> str | None:
+    """Return what stands in the box that closes last and is not blank, or None.
+
+    Boxes that are listed are one answer: whoever writes two boxes with "or" between them has not said the second.
+    """
+    boxes = _boxes(text)
+    if not boxes:
+        return None
+    start, _, inside = boxes.pop()
+    listed = [_unboxed(inside)]
+    while boxes and start - boxes[-1][1] <= _LONGEST_BETWEEN and _BETWEEN_LISTED.fullmatch(text, boxes[-1][1], start):
+        start, _, inside = boxes.pop()
+        listed.append(_unboxed(inside))
+    return ", ".join(dict.fromkeys(reversed(listed)))
+
+
+def _boxes(text: str) -> list[tuple[int, int, str]]:
+    """Return start, end and stripped inside of every outermost box that is not blank, in order.
+
+    One pass with a stack of open braces, so that thousands of unclosed boxes cost no more than as many words.
+    """
+    boxes: list[tuple[int, int, str]] = []
+    first_box = min((at for at in (text.find("\\boxed"), text.find("\\fbox")) if at >= 0), default=len(text))
+    open_braces: list[tuple[int, int] | None] = []  # where a box and its inside start; None for any other brace
+    for match in _BOX_OR_BRACE.finditer(text, first_box):  # braces before the first box cannot matter
+        if len(match[0]) > 1:
+            open_braces.append(match.span())
+            continue
+        if _is_escaped(text, match.start()):
+            continue
+        if match[0] == "{":
+            open_braces.append(None)
+            continue
+        opening = open_braces.pop() if open_braces else None
+        if opening is None or not (inside := text[opening[1] : match.start()].strip()):
+            continue
+        while boxes and boxes[-1][0] > opening[0]:  # those stand within this one
+            boxes.pop()
+        boxes.append((opening[0], match.end(), inside))
+    return boxes
+
+
+def _is_escaped(text: str, index: int) -> bool:
+    """Say whether an odd number of backslashes stands before `index`: `\\{` writes a brace, it opens none."""
+    start = index
+    while start > 0 and text[start - 1] == "\\":
+        start -= 1
+    return (index - start) % 2 == 1
+
+
+def _unboxed(answer: str) -> str:
+    r"""Take the answer out of a box that fills it, as in \boxed{\boxed{5}}."""
+    while (box := _BOX_OR_BRACE.match(answer)) and len(box[0]) > 1 and answer.endswith("}"):
+        inside = answer[box.end() : -1]
+        if "{" in inside or "}" in inside or not inside.strip():
+            break  # may be two boxes side by side: leave it as it stands
+        answer = inside.strip()
+    return answer
+
+
+def _stated_answer(final: str) -> str | None:
+    """Return the answer that a final part without a box states, or None."""
+    answer: str | None = None
+    for tag in _ANSWER_TAG.finditer(final):
+        answer = tag["answer"].strip() or answer
+    if answer is not None:
+        return answer if len(answer) <= _LONGEST_STATED else None
+    if gsm8k := _GSM8K.fullmatch(final[final.rfind("\n") + 1 :].strip()):
+        return _plain(gsm8k["answer"])
+    end: int | None = None
+    for statement in _STATED.finditer(final):
+        end = statement.end()
+    return None if end is None else _read_statement(final[end : end + 2 * _LONGEST_STATED])
+
+
+def _read_statement(rest: str) -> str | None:
+    """Return what is stated at the start of `rest`: bold text, a formula, or the words up to the sentence's end."""
+    if bold := _BOLD.match(rest):
+        return _read_statement(bold["inside"])
+    if currency := _CURRENCY.match(rest):
+        return _plain(currency[0])
+    if math := _MATH.match(rest):
+        if _ANOTHER.match(rest, math.end()):
+            return None  # "the answer is $3$ and $4$": a list in words is not certain
+        return _plain(next(group for group in math.groups() if group is not None))
+    return _plain(_SENTENCE_END.split(rest, maxsplit=1)[0])
+
+
+def _plain(answer: str) -> str | None:
+    """Strip an answer of what ends a sentence; None where nothing is left, it is prose, or it opens a box."""
+    answer = answer.strip().strip("*_").rstrip(".,;:!").strip()
+    if not answer or len(answer) > _LONGEST_STATED or "\\boxed" in answer or "\\fbox" in answer:
+        return None
+    return answer

@@ -1,0 +1,172 @@
+"""One verifier with real workers for the whole module: they take seconds to start."""
+
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from forkpipe.core.errors import InputError
+from forkpipe.core.records import Verdict
+from forkpipe.verification import math as math_module
+from forkpipe.verification.base import Verifier
+from forkpipe.verification.math import MathVerifier
+
+HANGS = "9^{9^{9^{9}}}"
+"""The fourth level has more digits than there is memory, and sympy sets out to write them."""
+
+
+@pytest.fixture(scope="module")
+def verifier() -> Iterator[MathVerifier]:
+    made = MathVerifier(timeout_seconds=2.0, workers=2)
+    yield made
+    made.close()
+
+
+def one(verifier: MathVerifier, gold: str, response: str) -> Verdict:
+    return verifier.verify([gold], [response], [False])[0]
+
+
+def test_it_is_a_verifier(verifier: MathVerifier) -> None:
+    assert isinstance(verifier, Verifier)
+
+
+@pytest.mark.parametrize(
+    ("gold", "boxed", "verdict", "rule"),
+    [
+        ("1000", "1,000", "correct", "integer"),
+        ("073", "73", "correct", "integer"),
+        ("73", "74", "wrong", "integer"),
+        (r"\frac{1}{2}", r" \frac{1}{2} ", "correct", "identical"),
+        ("$x+1$", "x+1", "correct", "identical"),
+        ("1 1/2", "11/2", "wrong", "math-verify"),  # whitespace is not nothing
+        (r"\frac{1}{2}", "0.5", "correct", "math-verify"),
+        (r"\frac{1}{2}", "1/2", "correct", "math-verify"),
+        ("x^2 - 1", "(x-1)(x+1)", "correct", "math-verify"),
+        (r"(3, \frac{\pi}{2})", r"\left(3, \pi/2\right)", "correct", "math-verify"),
+        (r"(-\infty, 0]", r"(-\infty, 0)", "wrong", "math-verify"),
+        ("1, -2", "-2, 1", "correct", "math-verify"),
+        (r"\text{(B)}", "B", "correct", "math-verify"),
+        (r"\$18.90", "18.90", "correct", "math-verify"),
+        ("5", r"5 \text{ apples}", "correct", "math-verify"),
+        ("5", r"5\text{ m}", "correct", "math-verify"),
+        ("2", r"\sqrt{5}", "wrong", "math-verify"),
+        # math-verify alone takes the last letters for a unit
+        ("2t", "2", "wrong", "math-verify"),
+        ("$2t$", "2", "wrong", "math-verify"),
+        ("$3$ and $4$", "3, 4", "correct", "math-verify"),
+        ("a + b + 2c", "a + b + 2", "wrong", "math-verify"),
+        ("a + b + c", "c + b + a", "correct", "math-verify"),
+        (r"\sin^2 t", r"1 - \cos^2 t", "correct", "math-verify"),
+        ("2ab", "2", "wrong", "math-verify"),
+        # nor does it read these
+        (r"-\frac{5}{3}.", r"-5/3", "correct", "math-verify"),
+        (r"\frac{1}{20,\!000}", "1/20000", "correct", "math-verify"),
+        (r"288\pi", "288pi", "correct", "math-verify"),
+        (r"\frac{1}{", "5", "unparsed", "gold-unparsed"),
+        ("", "5", "unparsed", "gold-unparsed"),
+    ],
+)
+def test_equality(verifier: MathVerifier, gold: str, boxed: str, verdict: str, rule: str) -> None:
+    found = one(verifier, gold, f"So \\boxed{{{boxed}}}.")
+    assert (found.verdict, found.rule, found.extracted) == (verdict, rule, boxed.strip())
+
+
+@pytest.mark.parametrize("response", ["", "   ", "I give up.", "<think>\\boxed{5}"])
+def test_no_answer_is_unparsed(verifier: MathVerifier, response: str) -> None:
+    assert one(verifier, "5", response) == Verdict("unparsed")
+
+
+def test_a_cut_response_is_truncated_whatever_it_holds(verifier: MathVerifier) -> None:
+    assert verifier.verify(["5"], ["\\boxed{5}"], [True]) == [Verdict("truncated")]
+
+
+@pytest.mark.parametrize("inside", ["\x00", "\ud800", "\\", "((((" * 400, "\\frac" * 300, "1+" * 900, "%", "^" * 50])
+def test_whatever_stands_in_the_box_there_is_a_verdict(verifier: MathVerifier, inside: str) -> None:
+    assert one(verifier, "x+1", "\\boxed{" + inside + "}").verdict in ("wrong", "unparsed", "timeout")
+
+
+def test_a_megabyte_is_too_long(verifier: MathVerifier) -> None:
+    found = one(verifier, "x+1", "\\boxed{" + "x+" * 500_000 + "1}")
+    assert (found.verdict, found.rule, len(found.extracted)) == ("unparsed", "too-long", 2_000)
+
+
+def test_a_hang_is_killed_and_the_next_verdict_comes(verifier: MathVerifier) -> None:
+    one(verifier, "x", "\\boxed{y}")  # the workers are up
+    start = time.perf_counter()
+    found = verifier.verify(["3", "1/3"], [f"\\boxed{{{HANGS}}}", r"\boxed{\frac{2}{6}}"], [False, False])
+    assert time.perf_counter() - start < 2 + 6  # the time-out, and room for a loaded machine
+    assert found[0] == Verdict("timeout", HANGS, "math-verify")
+    assert found[1].verdict == "correct"
+    start = time.perf_counter()
+    assert one(verifier, "3", f"\\boxed{{{HANGS}}}").verdict == "timeout"
+    assert time.perf_counter() - start < 0.5  # known by now
+    assert one(verifier, "1/4", r"\boxed{\frac{2}{8}}").verdict == "correct"
+
+
+def test_threads_get_the_same_verdicts(verifier: MathVerifier) -> None:
+    gold = ["1/2", "1/2", "x(x+1)", "5"] * 3
+    responses = [r"\boxed{0.5}", r"\boxed{0.25}", r"\boxed{x^2+x}", r"\boxed{5}"] * 3
+    truncated = [False] * len(gold)
+    with ThreadPoolExecutor(3) as threads:
+        runs = list(threads.map(lambda _: verifier.verify(gold, responses, truncated), range(6)))
+    expected = ["correct", "wrong", "correct", "correct"] * 3
+    assert [[verdict.verdict for verdict in run] for run in runs] == [expected] * 6
+
+
+def test_gold_answers_are_checked(verifier: MathVerifier) -> None:
+    golds = ["5", "1,000", r"\frac{1}{2}", "(1, 2]", "", "  ", r"\frac{1}{", "???", "x" * 3_000]
+    assert verifier.check_gold(golds) == [True, True, True, True, False, False, False, False, False]
+
+
+def test_plain_integers_start_no_process() -> None:
+    made = MathVerifier()
+    assert made.verify(["5"], ["\\boxed{5}"], [False])[0].rule == "integer"
+    assert made.check_gold(["5"]) == [True]
+    assert made._pool is None
+    made.close()
+
+
+def test_a_worker_that_dies_is_a_timeout_and_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = MathVerifier(workers=1)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(math_module, "_compare", die)
+            assert one(made, "1/2", "\\boxed{0.5}") == Verdict("timeout", "0.5", "worker-died")
+        assert one(made, "1/2", "\\boxed{0.5}").verdict == "correct"  # that was not remembered
+        made.close()
+        assert one(made, "1/3", "\\boxed{2/6}").verdict == "correct"  # closed means closed until needed
+    finally:
+        made.close()
+
+
+def die(gold: str, prediction: str | None) -> str:
+    time.sleep(0.3)
+    os._exit(9)
+
+
+def test_workers_that_do_not_start_are_the_users_to_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(math_module, "_start_worker", fail)
+    made = MathVerifier(workers=1)
+    with pytest.raises(InputError, match="workers do not start"):
+        one(made, "1/2", "\\boxed{0.5}")
+    made.close()
+
+
+def fail() -> None:
+    os._exit(1)
+
+
+@pytest.mark.parametrize(
+    ("timeout_seconds", "workers", "message"),
+    [(0, 2, "timeout_seconds is 0"), (float("nan"), 2, "timeout_seconds is nan"), (1, 0, "workers is 0")],
+)
+def test_values_out_of_range(timeout_seconds: float, workers: int, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        MathVerifier(timeout_seconds, workers)
+
+
+def test_lengths_must_match(verifier: MathVerifier) -> None:
+    with pytest.raises(ValueError, match="zip"):
+        verifier.verify(["1"], [], [False])
