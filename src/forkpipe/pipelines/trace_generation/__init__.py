@@ -1,0 +1,1 @@
+"""Problems -> traces -> verdicts -> strategies -> trace sets."""

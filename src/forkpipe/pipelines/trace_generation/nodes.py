@@ -1,0 +1,149 @@
+"""Problems become trace sets: ask the teachers, verify, cluster by strategy, select."""
+
+from collections import Counter, defaultdict
+from typing import Any
+
+from forkpipe.core.errors import InputError
+from forkpipe.core.records import Problem
+from forkpipe.core.statistics import clustering_agreement
+from forkpipe.core.strategies import StrategyClusterer
+from forkpipe.datasets import run_id
+from forkpipe.datasets.trace_store import TraceStore
+from forkpipe.parameters import GenerationSettings, StrategySettings, TraceSetSettings, VerificationSettings
+from forkpipe.pipelines.trace_generation.requests import ask_teacher, create_engines, plan_requests
+from forkpipe.pipelines.trace_generation.selection import select_sets
+from forkpipe.verification.rows import RowVerifier, VerdictRow
+from forkpipe.plugins import CLUSTERERS, create
+from forkpipe.progress import Progress, logger
+
+Row = dict[str, Any]
+
+
+def generate_traces(problems: Any, store: TraceStore, settings: GenerationSettings) -> list[Row]:
+    """Return the last attempt of every teacher at every request; what the store holds is not asked again."""
+    chosen = [Problem.from_row(row) for row in problems.to_pylist() if row["split"] in settings.splits]
+    if not chosen:
+        raise InputError(f"no problem is in generation.splits {settings.splits}, expected at least one")
+    engines = create_engines(settings.teachers)
+    rows: list[Row] = []
+    for name, teacher in settings.teachers.items():
+        engine = engines[name]
+        try:
+            requests = plan_requests(chosen, name, teacher, engine)
+            rows += ask_teacher(name, teacher, requests, engine, store, run_id.current())
+        finally:
+            engine.close()
+    return rows
+
+
+def verify_traces(traces: Any, problems: Any, settings: VerificationSettings) -> list[Row]:
+    """Return a verdict for every trace."""
+    by_id = {row["problem_id"]: row for row in problems.to_pylist()}
+    rows = traces.to_pylist()
+    with RowVerifier(settings) as verifier:
+        verdicts = verifier.verify(
+            [
+                VerdictRow(
+                    by_id[row["problem_id"]]["answer_type"],
+                    by_id[row["problem_id"]]["answer"],
+                    row["text"],
+                    row["status"],
+                    row["finish_reason"],
+                )
+                for row in rows
+            ],
+            Progress("verify traces", len(rows), unit="traces"),
+        )
+    counts = Counter(verdict["verdict"] for verdict in verdicts)
+    logger.info("verified %d traces: %s", len(rows), ", ".join(f"{n} {name}" for name, n in counts.most_common()))
+    return [{"trace_id": row["trace_id"], **verdict} for row, verdict in zip(rows, verdicts, strict=True)]
+
+
+def cluster_strategies(
+    traces: Any, verdicts: Any, problems: Any, settings: StrategySettings, generation: GenerationSettings
+) -> tuple[list[Row], list[Row], dict[str, Any]]:
+    """Return (rows of `strategies`, rows of `rejected`, agreement with the strategies that teachers are known to use).
+
+    Only correct traces are clustered; of traces equal up to white space the first is kept.
+    """
+    clusterer: StrategyClusterer = create(
+        "clusterer", CLUSTERERS, settings.clusterer, settings.options, "strategies.clusterer"
+    )
+    texts = {row["problem_id"]: row["problem"] for row in problems.to_pylist()}
+    verdict_of = {row["trace_id"]: row for row in verdicts.to_pylist()}
+    correct: dict[str, list[Row]] = defaultdict(list)
+    rejected: list[Row] = []
+    seen: dict[tuple[str, str], str] = {}
+    for row in traces.to_pylist():
+        verdict = verdict_of[row["trace_id"]]
+        key = (row["problem_id"], " ".join(row["text"].split()))
+        if verdict["verdict"] != "correct":
+            detail = row["error"] or f"{row['teacher']} gave '{verdict['extracted']}'"
+            rejected.append(_rejected(row, f"verdict {verdict['verdict']}", detail))
+        elif key in seen:
+            rejected.append(_rejected(row, "exact duplicate", f"of trace {seen[key]}"))
+        else:
+            seen[key] = row["trace_id"]
+            correct[row["problem_id"]].append(row)
+    rows: list[Row] = []
+    progress = Progress("cluster strategies", len(correct), unit="problems")
+    for done, (problem_id, group) in enumerate(correct.items(), start=1):
+        clusters = clusterer.cluster(texts[problem_id], [row["text"] for row in group])
+        for position, row in enumerate(group):
+            strategy = clusters.labels[position]
+            rows.append(
+                {
+                    "trace_id": row["trace_id"],
+                    "problem_id": problem_id,
+                    "strategy": strategy,
+                    "representative": clusters.representatives[strategy] == position,
+                    "distance": clusters.distances[position],
+                }
+            )
+        progress.update(done)
+    return rows, rejected, _agreement(rows, correct, generation)
+
+
+def _rejected(trace: Row, reason: str, detail: str) -> Row:
+    return {"stage": "traces", "id": trace["trace_id"], "reason": reason, "detail": detail}
+
+
+def _agreement(rows: list[Row], correct: dict[str, list[Row]], generation: GenerationSettings) -> dict[str, Any]:
+    """Compare clusters with the strategies that teachers are known to use, per problem, averaged over problems."""
+    known = {name: teacher.strategy for name, teacher in generation.teachers.items() if teacher.strategy}
+    teacher_of = {row["trace_id"]: row["teacher"] for group in correct.values() for row in group}
+    pairs: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for row in rows:
+        strategy = known.get(teacher_of[row["trace_id"]])
+        if strategy is not None:
+            pairs[row["problem_id"]].append((strategy, row["strategy"]))
+    scores = [
+        clustering_agreement([true for true, _ in group], [found for _, found in group])
+        for group in pairs.values()
+        if len(group) > 1
+    ]
+    if not scores:
+        return {"problems": 0, "v_measure": None, "adjusted_rand": None}
+    return {
+        "problems": len(scores),
+        "v_measure": sum(score[0] for score in scores) / len(scores),
+        "adjusted_rand": sum(score[1] for score in scores) / len(scores),
+    }
+
+
+def build_trace_sets(
+    problems: Any, traces: Any, strategies: Any, settings: TraceSetSettings, seed: int
+) -> tuple[list[Row], list[Row]]:
+    """Return (rows of `trace_sets`, rows of `rejected`)."""
+    sets, rejected = select_sets(problems.to_pylist(), traces.to_pylist(), strategies.to_pylist(), settings, seed)
+    sizes = Counter(len(row["traces"]) for row in sets)
+    logger.info(
+        "%d trace sets (%s); %d problems have too few strategies",
+        len(sets), ", ".join(f"{n} of {size} traces" for size, n in sorted(sizes.items())), len(rejected),
+    )  # fmt: skip
+    return sets, rejected
+
+
+def collect_rejected(*parts: Any) -> list[Row]:
+    """Return what all stages rejected, in one table."""
+    return [row for part in parts for row in part.to_pylist()]

@@ -1,0 +1,1 @@
+"""Trace sets -> checkpoints: base model, supervised methods, policies."""

@@ -1,0 +1,132 @@
+"""Nodes of training: read tables, call one trainer, name the rows.
+
+torch is imported inside the nodes: listing pipelines must not load it.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from forkpipe.core.errors import InputError
+from forkpipe.core.records import Problem, TraceSet
+from forkpipe.parameters import (
+    GFPOSettings,
+    GRPOSettings,
+    ModelSettings,
+    RolloutSettings,
+    SupervisedSettings,
+    TagSettings,
+    VerificationSettings,
+    supervised_settings,
+)
+
+Row = dict[str, Any]
+
+STAGING = "checkpoint"
+"""Folder within a work folder where a checkpoint is written before it is moved into place."""
+
+
+def make_base_checkpoint(
+    problems: Any, trace_sets: Any, work: Path, model: ModelSettings, tags: TagSettings, seed: int
+) -> Path:
+    """Write the checkpoint that every method starts from."""
+    from forkpipe.training.base_model import make_base_model
+
+    texts = [*problems.column("problem").to_pylist(), model.prompt.replace("{problem}", "")]
+    texts += [trace["text"] for row in trace_sets.to_pylist() for trace in row["traces"]]
+    make_base_model(work / STAGING, model, tags, texts, seed)
+    return work / STAGING
+
+
+def supervised_node(method: str) -> Callable[..., Any]:
+    """Return the node that trains one supervised method."""
+
+    def train(
+        trace_sets: Any,
+        base: Path,
+        work: Path,
+        common: SupervisedSettings,
+        own: dict[str, Any],
+        model: ModelSettings,
+        seed: int,
+    ) -> tuple[Path, list[Row], list[Row]]:
+        from forkpipe.training.supervised import train_supervised
+
+        result = train_supervised(
+            method,
+            base,
+            work / STAGING,
+            work / "trainer",
+            [TraceSet.from_row(row) for row in trace_sets.to_pylist()],
+            supervised_settings(common, own),
+            model.prompt,
+            seed,
+        )
+        return work / STAGING, _named(result.training_log, method), _named(result.matching, method)
+
+    train.__name__ = f"train_{method}"
+    train.__doc__ = f"Train {method} on the trace sets; returns checkpoint, training log and matchings."
+    return train
+
+
+def train_grpo_node(
+    problems: Any,
+    parent: Path,
+    work: Path,
+    settings: GRPOSettings,
+    rollouts: RolloutSettings,
+    model: ModelSettings,
+    verification: VerificationSettings,
+    seed: int,
+) -> tuple[Path, list[Row], list[Row]]:
+    """Train grpo from its parent; returns checkpoint, training log and rollouts."""
+    from forkpipe.training.grpo import train_grpo
+    from forkpipe.training.rewards import verifying
+
+    with verifying(verification) as verify:
+        log, rewards = train_grpo(
+            parent, work / STAGING, work / "trainer", rl_problems(problems), verify, settings, rollouts, model.prompt, seed
+        )
+    return work / STAGING, _named(log, "grpo"), _named(rewards, "grpo")
+
+
+def gfpo_rollouts_node(
+    problems: Any, parent: Path, rollouts: RolloutSettings, model: ModelSettings, verification: VerificationSettings
+) -> list[Row]:
+    """Return the reward table of gfpo: verified rollouts of its parent under every tag."""
+    from forkpipe.training.rewards import reward_table, verifying
+
+    with verifying(verification) as verify:
+        rows = reward_table(parent, rl_problems(problems), verify, rollouts, model.prompt, "gfpo")
+    return _named(rows, "gfpo")
+
+
+def train_gfpo_node(
+    problems: Any,
+    parent: Path,
+    rewards: Any,
+    work: Path,
+    settings: GFPOSettings,
+    rollouts: RolloutSettings,
+    model: ModelSettings,
+    seed: int,
+) -> tuple[Path, list[Row]]:
+    """Train gfpo from its parent on the reward table; returns checkpoint and training log."""
+    from forkpipe.training.gfpo import train_gfpo
+
+    log = train_gfpo(
+        parent, work / STAGING, rl_problems(problems), rewards.to_pylist(), settings, rollouts, model.prompt, seed
+    )
+    return work / STAGING, _named(log, "gfpo")
+
+
+def rl_problems(problems: Any) -> list[Problem]:
+    """Return the problems of split rl; InputError where there is none."""
+    chosen = [Problem.from_row(row) for row in problems.to_pylist() if row["split"] == "rl"]
+    if not chosen:
+        raise InputError("no problem is in split rl, expected at least one: see problems.shares")
+    return chosen
+
+
+def _named(rows: list[Row], method: str) -> list[Row]:
+    return [{"method": method, **row} for row in rows]

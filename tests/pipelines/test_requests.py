@@ -1,0 +1,122 @@
+"""Asking teachers: what is sent, what is kept, what a killed run loses."""
+
+import pytest
+
+from forkpipe.core.errors import InputError
+from forkpipe.core.records import Completion, Problem
+from forkpipe.datasets.trace_store import TraceStore
+from forkpipe.parameters import TeacherSettings
+from forkpipe.pipelines.trace_generation import requests as asking
+from forkpipe.pipelines.trace_generation.requests import ask_teacher, create_engines, plan_requests
+
+PROBLEMS = [
+    Problem.create(f"{i} + 1", str(i + 1), answer_type="integer", source="demo", source_id=str(i)) for i in range(10)
+]
+
+
+class CountingEngine:
+    """Answers with the problem's own text, counts what it was asked, dies or cuts when told to."""
+
+    version = "1"
+
+    def __init__(self, *, held=None, dies_after=None, finish="stop"):
+        self.asked = []
+        self.held = held
+        self.dies_after = dies_after
+        self.finish = finish
+
+    def generate(self, requests):
+        for request in requests:
+            if self.dies_after is not None and len(self.asked) >= self.dies_after:
+                raise KeyboardInterrupt
+            self.asked.append(request.request_id)
+            tokens = request.sampling.max_tokens if self.finish == "length" else 3
+            error = "no answer" if self.finish == "error" else ""
+            yield Completion(
+                request.request_id, request.problem, tokens_out=tokens, finish_reason=self.finish, error=error
+            )
+
+    def samples_held(self, problem):
+        return self.held
+
+    def close(self):
+        pass
+
+
+def teacher(**changes):
+    return TeacherSettings.model_validate({"engine": "test", "samples": 2, "sampling": {"max_tokens": 5}, **changes})
+
+
+def ask(engine, store, **changes):
+    settings = teacher(**changes)
+    return ask_teacher("t", settings, plan_requests(PROBLEMS, "t", settings, engine), engine, store, "run")
+
+
+@pytest.fixture
+def store(tmp_path):
+    return TraceStore(tmp_path / "store.jsonl")
+
+
+def test_a_second_run_asks_nothing_and_gives_the_same_rows(store):
+    first = ask(CountingEngine(), store)
+    again = CountingEngine()
+    assert ask(again, store) == first
+    assert again.asked == []
+    assert len(first) == 20
+    assert len({row["trace_id"] for row in first}) == 20
+
+
+def test_a_killed_run_is_continued(store, monkeypatch):
+    monkeypatch.setattr(asking, "APPEND_EVERY", 4)
+    killed = CountingEngine(dies_after=10)
+    with pytest.raises(KeyboardInterrupt):
+        ask(killed, store)
+    assert len(list(store.rows())) == 8  # two whole appends; two answers were in flight
+    second = CountingEngine()
+    rows = ask(second, store)
+    assert len(second.asked) == 12
+    assert len(rows) == 20
+    assert len(list(store.rows())) == 20
+
+
+def test_only_what_is_new_is_asked(store):
+    ask(CountingEngine(), store)
+    for changes, asked in (({"samples": 3}, 10), ({"revision": "2"}, 20), ({"prompt": "Solve {problem}"}, 20)):
+        engine = CountingEngine()
+        ask(engine, store, **changes)
+        assert len(engine.asked) == asked, changes
+
+
+def test_a_higher_limit_asks_again_for_what_was_cut(store):
+    cut = ask(CountingEngine(finish="length"), store)
+    assert {row["attempt"] for row in cut} == {0}
+    same = CountingEngine()
+    ask(same, store)
+    assert same.asked == []
+    longer = CountingEngine()
+    rows = ask(longer, store, sampling={"max_tokens": 50})
+    assert len(longer.asked) == 20
+    assert {(row["attempt"], row["finish_reason"]) for row in rows} == {(1, "stop")}
+    assert len({row["trace_id"] for row in [*cut, *rows]}) == 40
+
+
+def test_failures_are_rows_and_are_asked_again(store):
+    failed = ask(CountingEngine(finish="error"), store)
+    assert {(row["status"], row["error"]) for row in failed} == {("failed", "no answer")}
+    engine = CountingEngine()
+    assert {row["status"] for row in ask(engine, store)} == {"done"}
+    assert len(engine.asked) == 20
+
+
+def test_an_engine_that_holds_fewer_samples_gives_those(store):
+    assert len(ask(CountingEngine(held=1), store)) == 10
+
+
+def test_a_missing_package_and_an_unknown_option_are_named(monkeypatch):
+    import importlib.util
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"generation.teachers.big: engine 'transformers' needs the package torch"):
+        create_engines({"big": TeacherSettings(engine="transformers", options={"model": "m"})})
+    with pytest.raises(InputError, match=r"generation.teachers.x.options of engine 'procedural'.*'speed'"):
+        create_engines({"x": TeacherSettings(engine="procedural", options={"strategy": "cycle", "speed": 1})})
