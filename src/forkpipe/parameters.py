@@ -8,7 +8,7 @@ models below as type hints, so Kedro hands them checked objects.
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.prompts import PLACEHOLDER
@@ -103,11 +103,18 @@ class TeacherSettings(Settings):
     """The strategy this teacher is known to use: for reports on agreement, never for clustering."""
 
 
+def _without_null(teachers: Any) -> Any:
+    if not isinstance(teachers, Mapping):
+        return teachers
+    return {name: teacher for name, teacher in teachers.items() if teacher is not None}
+
+
 class GenerationSettings(Settings):
     """Which problems are asked of which teachers."""
 
     splits: list[Split] = ["train"]
-    teachers: dict[str, TeacherSettings] = Field(min_length=1)
+    teachers: Annotated[dict[str, TeacherSettings], BeforeValidator(_without_null)] = Field(min_length=1)
+    """By name; null takes away a teacher of another environment, which parameters are merged with."""
 
 
 class VerificationSettings(Settings):
@@ -294,7 +301,9 @@ class Parameters(Settings):
                 f"expected at most trace_sets.max_traces, {self.trace_sets.max_traces}"
             )
         if self.rollouts.group_size % self.tags.n:
-            raise ValueError(f"rollouts.group_size is {self.rollouts.group_size}, expected a multiple of tags.n, {self.tags.n}")
+            raise ValueError(
+                f"rollouts.group_size is {self.rollouts.group_size}, expected a multiple of tags.n, {self.tags.n}"
+            )
         return self
 
 

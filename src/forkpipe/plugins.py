@@ -1,7 +1,7 @@
 """Implementations by name: engines, verifiers and strategy clusterers that parameters can pick.
 
-A name is one of those registered here, or "package.module:Class" for a class of the user's own that follows the protocol.
-Modules are imported when their class is wanted, so that a name costs nothing.
+A name is one of those registered here, or "package.module:Class" for a class of the user's own that follows the
+protocol. Modules are imported when their class is wanted, so that a name costs nothing.
 """
 
 import importlib
@@ -52,12 +52,15 @@ def create(kind: str, known: Mapping[str, Plugin], name: str, options: Mapping[s
     plugin = known.get(name) or (Plugin(name) if ":" in name else None)
     if plugin is None:
         raise InputError(
-            f"parameter {where}: {kind} '{name}' is unknown, expected one of {', '.join(known)} or 'package.module:Class'"
+            f"parameter {where}: {kind} '{name}' is unknown, "
+            f"expected one of {', '.join(known)} or 'package.module:Class'"
         )
     for package in plugin.packages:
         if importlib.util.find_spec(package) is None:
             hint = f": pip install 'forkpipe[{plugin.extra}]'" if plugin.extra else ""
-            raise InputError(f"parameter {where}: {kind} '{name}' needs the package {package}, which is not installed{hint}")
+            raise InputError(
+                f"parameter {where}: {kind} '{name}' needs the package {package}, which is not installed{hint}"
+            )
     module, _, attribute = plugin.path.partition(":")
     try:
         made = getattr(importlib.import_module(module), attribute)

@@ -19,9 +19,10 @@ def request(**changes):
 
 def test_ids_are_stable_over_versions():
     """Written down once: a change of these loses every trace that anybody has stored."""
-    assert content_hash("problem", "3 ^ 5 mod 17", "5") == Problem.create(
-        "3 ^ 5 mod 17", "5", answer_type="integer", source="s", source_id="1"
-    ).problem_id
+    assert (
+        content_hash("problem", "3 ^ 5 mod 17", "5")
+        == Problem.create("3 ^ 5 mod 17", "5", answer_type="integer", source="s", source_id="1").problem_id
+    )
     assert content_hash("a", 1, [2.5, None]) == "8d63d4976dada832"
     assert request().request_id == "5ba624d199a7718f"
 
@@ -51,7 +52,7 @@ def test_units_are_uniform():
     """10,000 draws: the mean of uniform numbers is .5 with sd .003."""
     draws = [unit_interval("test", i) for i in range(10_000)]
     assert abs(sum(draws) / len(draws) - 0.5) < 0.015
-    assert 0 <= min(draws)
+    assert min(draws) >= 0
     assert max(draws) < 1
 
 

@@ -18,7 +18,7 @@ def test_token_nll_of_a_uniform_and_a_certain_token():
 
 
 def test_prefix_cost_takes_the_first_l_tokens_of_the_trace_only():
-    """NLLs 9 9 (prompt, tag) 1 2 3 (trace): L = 2 gives (1 + 2) / 2; the whole trace (1 + 2 + 3) / 3; L = 5 the same."""
+    """NLLs 9 9 (prompt, tag) 1 2 3 (trace): L = 2 gives (1 + 2) / 2; the whole trace (1 + 2 + 3) / 3; L = 5 too."""
     nll = torch.tensor([[9.0, 9.0, 1.0, 2.0, 3.0]])
     mask = torch.tensor([[False, False, True, True, True]])
     assert prefix_cost(nll, mask, 2).item() == 1.5

@@ -49,9 +49,7 @@ def test_margins_equal_brute_force():
         costs = generator.normal(size=(5, 3))
         matched = match_optimal(costs)
         for trace, margin in enumerate(margins(costs, matched)):
-            others = [
-                total_cost(costs, np.array(tags)) for tags in injections(5, 3) if tags[trace] != matched[trace]
-            ]
+            others = [total_cost(costs, np.array(tags)) for tags in injections(5, 3) if tags[trace] != matched[trace]]
             assert margin == pytest.approx(min(others) - total_cost(costs, matched))
 
 

@@ -55,9 +55,7 @@ def test_a_correct_teacher_makes_no_mistake_and_one_with_errors_makes_about_as_m
     """400 traces at rate .25: 100 slips expected, sd 8.7; a slip may still end in the right answer by chance."""
     asked = requests(400)
     right = [int(c.text.split()[-2]) for c in ProceduralEngine(strategy="peasant").generate(asked)]
-    wrong = [
-        int(c.text.split()[-2]) for c in ProceduralEngine(strategy="peasant", error_rate=0.25).generate(asked)
-    ]
+    wrong = [int(c.text.split()[-2]) for c in ProceduralEngine(strategy="peasant", error_rate=0.25).generate(asked)]
     assert right == [pow(*parse(one.problem)) for one in asked]
     assert 55 < sum(a != b for a, b in zip(right, wrong, strict=True)) < 130
 

@@ -57,7 +57,7 @@ def test_top_p_keeps_the_fewest_tokens_that_reach_it():
 
 
 def test_tags_are_drawn_first_and_banned_later():
-    """Six tokens of which 3 and 4 are tags, made the likeliest: only `own_tag` may draw them, only at its first step."""
+    """Six tokens of which 3 and 4 are tags, made the likeliest: only `own_tag` may draw them, and only first."""
     logits = torch.tensor([0.0, 0.0, 0.0, 9.0, 9.0, 0.0]).expand(300, 6)
     own = [request(i, own_tag=True) for i in range(300)]
     assert set(draw(own, logits, TAGS).tolist()) == {3, 4}

@@ -17,9 +17,7 @@ def raw(*pairs):
 def test_the_first_of_identical_rows_is_kept():
     kept, rejected = normalise_problems(raw(("1 + 1", "2"), ("1 + 1", "2"), ("1 + 2", "3")), SETTINGS)
     assert [(row["problem"], row["source_id"]) for row in kept] == [("1 + 1", "1"), ("1 + 2", "3")]
-    assert [(row["reason"], row["detail"]) for row in rejected] == [
-        ("duplicate", "source id 2: same as source id 1")
-    ]
+    assert [(row["reason"], row["detail"]) for row in rejected] == [("duplicate", "source id 2: same as source id 1")]
 
 
 def test_conflicting_answers_reject_all():

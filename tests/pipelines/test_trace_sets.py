@@ -64,13 +64,15 @@ def test_agreement_with_known_strategies_is_reported():
 
 def strategies(n):
     return [
-        {"trace_id": f"t{i}", "problem_id": "p", "strategy": i, "representative": True, "distance": 0.0} for i in range(n)
+        {"trace_id": f"t{i}", "problem_id": "p", "strategy": i, "representative": True, "distance": 0.0}
+        for i in range(n)
     ]
 
 
 def select(n, seed=0, **changes):
     traces = [
-        {"trace_id": f"t{i}", "problem_id": "p", "teacher": f"x{i}", "text": "", "tokens_out": i} for i in range(max(n, 1))
+        {"trace_id": f"t{i}", "problem_id": "p", "teacher": f"x{i}", "text": "", "tokens_out": i}
+        for i in range(max(n, 1))
     ]
     return select_sets([PROBLEM], traces, strategies(n), TraceSetSettings(**changes), seed)
 

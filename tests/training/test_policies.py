@@ -41,7 +41,7 @@ def train(base, tmp_path, problems, rows, steps=30):
 
 
 def test_the_policy_moves_to_the_tag_that_earns(base, tmp_path, rl_problems):
-    log, folder = train(base, tmp_path, rl_problems(8), table(rl_problems(8)))
+    log, _ = train(base, tmp_path, rl_problems(8), table(rl_problems(8)))
     assert log[0]["reward"] == pytest.approx(1 / 6, abs=0.05)  # an untrained model prefers no tag
     assert log[-1]["reward"] > 0.8
     assert log[-1]["tag_usage"][3] > 0.8
@@ -91,7 +91,7 @@ def test_every_tags_completions_are_unchanged(base, tmp_path, rl_problems):
 
 
 def test_states_are_those_that_predict_the_tag(base, rl_problems):
-    model, tokenizer, tags = load_checkpoint(base)
+    model, tokenizer, _ = load_checkpoint(base)
     one = rl_problems(1)[0]
     states = prompt_states(model, tokenizer, [one.problem])
     ids = tokenizer(render_prompt(tokenizer, one.problem), add_special_tokens=False, return_tensors="pt")["input_ids"]

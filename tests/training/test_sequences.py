@@ -38,7 +38,9 @@ def test_tags_go_into_their_place():
 
 def test_tags_of_several_tokens():
     batch = SetCollator(tag_length=2, pad_id=0)(ITEMS)
-    filled = with_tags(batch["input_ids"], batch["prompt_lengths"], torch.zeros(2, 2, dtype=torch.long), torch.tensor([[90, 91]]))
+    filled = with_tags(
+        batch["input_ids"], batch["prompt_lengths"], torch.zeros(2, 2, dtype=torch.long), torch.tensor([[90, 91]])
+    )
     assert filled[0, 0].tolist() == [1, 2, 90, 91, 5, 6, 7]
 
 
@@ -51,5 +53,7 @@ def test_texts_come_back_from_their_ids(base, trace_sets):
 
 def test_a_sequence_that_is_too_long_is_named(base, trace_sets):
     _, tokenizer, _ = load_checkpoint(base)
-    with pytest.raises(InputError, match=r"trace t0-0 of problem p0 has \d+ tokens .* at most supervised.max_length, 12"):
+    with pytest.raises(
+        InputError, match=r"trace t0-0 of problem p0 has \d+ tokens .* at most supervised.max_length, 12"
+    ):
         encode_sets(trace_sets(1), tokenizer, "{problem}", tag_length=1, max_length=12)

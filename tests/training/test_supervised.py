@@ -57,7 +57,8 @@ def test_the_order_of_traces_changes_nothing(base, tmp_path, trace_sets):
     """The set loss is invariant to permuting a problem's traces (paper): the same losses, to rounding."""
     generator = np.random.default_rng(0)
     shuffled = [
-        dataclasses.replace(one, traces=tuple(one.traces[i] for i in generator.permutation(4))) for one in trace_sets(12)
+        dataclasses.replace(one, traces=tuple(one.traces[i] for i in generator.permutation(4)))
+        for one in trace_sets(12)
     ]
     first, _ = train(base, tmp_path, trace_sets(12), max_steps=6)
     second, _ = train(base, tmp_path, shuffled, max_steps=6)
@@ -114,7 +115,10 @@ def test_a_problem_keeps_its_matching_between_rematches(base, tmp_path, trace_se
 
 
 def test_fewer_traces_than_m_are_fine(base, tmp_path, trace_sets):
-    mixed = [*trace_sets(2, 4), *(dataclasses.replace(one, problem_id=one.problem_id + "x") for one in trace_sets(2, 2))]
+    mixed = [
+        *trace_sets(2, 4),
+        *(dataclasses.replace(one, problem_id=one.problem_id + "x") for one in trace_sets(2, 2)),
+    ]
     result, _ = train(base, tmp_path, mixed, max_steps=2)
     assert all(np.isfinite(losses(result)))
 

@@ -82,7 +82,8 @@ class ForkingTags:
             found = tuple(encode(tag))
             if found != ids:
                 raise InputError(
-                    f"{where}: the tokenizer encodes tag {tag!r} as {list(found)}, expected {list(ids)} as in forking.json"
+                    f"{where}: the tokenizer encodes tag {tag!r} as {list(found)}, "
+                    f"expected {list(ids)} as in forking.json"
                 )
 
     def index_of(self, ids: Sequence[int]) -> int | None:

@@ -34,4 +34,5 @@ def derived_seed(*parts: Any) -> int:
 
 def unit_interval(*parts: Any) -> float:
     """Map JSON-able parts to a number in [0, 1), uniform over distinct parts: for splits and fault rates."""
-    return int(content_hash("unit", *parts), 16) / 16**ID_LENGTH
+    digits = int(content_hash("unit", *parts), 16)
+    return digits / float(16**ID_LENGTH)

@@ -5,8 +5,8 @@ action is taken exactly instead of by sampling:
 
     J(x) = sum_i p(g_i | x) * R(x, g_i)
 
-R is the mean verified reward under tag i. Its gradient is that of REINFORCE with every action drawn in proportion to its
-probability, without the sampling noise. This deviates from the paper, which samples its groups.
+R is the mean verified reward under tag i. Its gradient is that of REINFORCE with every action drawn in proportion to
+its probability, without the sampling noise. This deviates from the paper, which samples its groups.
 """
 
 import torch
@@ -25,7 +25,7 @@ def exact_expectation(log_probs: Tensor, rewards: Tensor, *, entropy_weight: flo
         entropy_weight: weight of the policy's entropy (nats) in the objective, 0 leaves it out.
 
     Returns:
-        (scalar loss, metrics): reward (expected, 0 to 1), entropy (nats), groups_skipped, tag_usage is left to the caller.
+        (scalar loss, metrics): reward (expected, 0 to 1), entropy (nats) and groups_skipped.
     """
     probs = log_probs.exp()
     # Subtracting the group's mean changes no gradient (probabilities sum to 1); it keeps the float sums small.

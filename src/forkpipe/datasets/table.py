@@ -8,7 +8,7 @@ rows, and a preview reads the first rows only.
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypeAlias
 
 import fsspec
 import pyarrow as pa
@@ -19,7 +19,7 @@ from kedro_datasets._typing import TablePreview
 from forkpipe.core.schemas import SCHEMAS
 from forkpipe.datasets import run_id
 
-Rows = pa.Table | Sequence[Mapping[str, Any]]
+Rows: TypeAlias = pa.Table | Sequence[Mapping[str, Any]]
 
 
 class TableDataset(AbstractDataset[Rows, pa.Table]):
@@ -109,7 +109,9 @@ def to_table(data: Rows, name: str, current_run: str) -> pa.Table:
             if value is None and column == "run_id":
                 value = current_run
             if value is None and not schema.field(column).nullable:
-                raise ValueError(f"table {name} row {number}: column '{column}' has no value, expected {schema.field(column).type}")
+                raise ValueError(
+                    f"table {name} row {number}: column '{column}' has no value, expected {schema.field(column).type}"
+                )
             values.append(value)
     return pa.table([_array(values, schema.field(column), name) for column, values in columns.items()], schema=schema)
 

@@ -140,7 +140,7 @@ class _RowReader:
         given = self.text("finish_reason")
         for known in get_args(FinishReason):
             if given == known:
-                return known  # type: ignore[no-any-return]
+                return known
         column = self._named.get("finish_reason", "finish_reason")
         raise InputError(f"{self._place}: field '{column}' is '{given}', expected one of: stop, length, error")
 

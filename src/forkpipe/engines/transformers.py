@@ -163,7 +163,7 @@ def make_sampler(requests: Sequence[Request], tags: ForkingTags | None, start: i
         # A text tag is made of ordinary tokens (its digit is used everywhere); its first token opens no other text.
         banned = [ids[0] for ids in tags.token_ids]
 
-    class Sampler(LogitsProcessor):  # type: ignore[misc]
+    class Sampler(LogitsProcessor):
         def __call__(self, input_ids: Any, scores: Any) -> Any:
             step = input_ids.shape[1] - start
             scores = scores.float()
@@ -173,7 +173,9 @@ def make_sampler(requests: Sequence[Request], tags: ForkingTags | None, start: i
             if tags is not None and step < tags.length and bool(own.any()):
                 allowed[own] = False
                 for ids in tags.token_ids:
-                    begun = (input_ids[:, start:] == torch.tensor(ids[:step], device=device, dtype=torch.long)).all(dim=1)
+                    begun = (input_ids[:, start:] == torch.tensor(ids[:step], device=device, dtype=torch.long)).all(
+                        dim=1
+                    )
                     allowed[own & begun, ids[step]] = True
             scores = scores.masked_fill(~allowed, float("-inf"))
             probs = torch.softmax(scores / temperature.clamp(min=1e-6), dim=-1)

@@ -84,9 +84,7 @@ def _word_tokenizer(texts: Iterable[str]) -> Any:
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=raw, pad_token=PAD, eos_token=END, unk_token=UNKNOWN, padding_side="left"
     )
-    tokenizer.add_special_tokens(
-        {"additional_special_tokens": [USER, ASSISTANT]}, replace_extra_special_tokens=False
-    )
+    tokenizer.add_special_tokens({"additional_special_tokens": [USER, ASSISTANT]}, replace_extra_special_tokens=False)
     tokenizer.chat_template = CHAT_TEMPLATE
     return tokenizer
 

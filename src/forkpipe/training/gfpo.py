@@ -1,9 +1,9 @@
 """GFPO: global forking policy optimisation, in scope `head` (paper, section on GFPO).
 
-Only the tags' rows of the output matrix are trained. The body is frozen, so the state at the end of a prompt is computed
-once and an update costs one small matrix product; tags are banned behind their place, so no completion changes and the
-reward table stays valid for every update. Full-weight GFPO is not offered: the end of the prompt feeds every later
-position, and a prototype lost the traces it steered (docs/decisions/gfpo-scope.md).
+Only the tags' rows of the output matrix are trained. The body is frozen, so the state at the end of a prompt is
+computed once and an update costs one small matrix product; tags are banned behind their place, so no completion changes
+and the reward table stays valid for every update. Full-weight GFPO is not offered: the end of the prompt feeds every
+later position, and a prototype lost the traces it steered (docs/decisions/gfpo-scope.md).
 """
 
 import time
@@ -35,7 +35,9 @@ def check_head_scope(tags: ForkingTags, tied: bool) -> None:
             "expected tags.style 'special'"
         )
     if tied:
-        raise InputError("gfpo.train.scope is 'head' and the model ties its embeddings: expected an untied output matrix")
+        raise InputError(
+            "gfpo.train.scope is 'head' and the model ties its embeddings: expected an untied output matrix"
+        )
 
 
 def train_gfpo(
@@ -108,9 +110,7 @@ def train_gfpo(
         log[0]["rollouts"] = len(rewards)  # all were drawn before the first step
     with torch.no_grad():
         output.weight[ids] = tag_rows
-    save_checkpoint(
-        folder, model, tokenizer, tags, base=f"{parent.parent.name}/{parent.name}", revision=f"seed {seed}"
-    )
+    save_checkpoint(folder, model, tokenizer, tags, base=f"{parent.parent.name}/{parent.name}", revision=f"seed {seed}")
     return log
 
 

@@ -66,8 +66,8 @@ def encode_sets(
 class SetCollator:
     """Pads whole problems to one batch: a tensor `labels` is what transformers counts its items by.
 
-    Returns input_ids, attention_mask, labels (P, M, T); trace_mask (P, M), false where a problem has fewer than M traces;
-    prompt_lengths (P,); problem_index (P,). The tag's place holds padding.
+    Returns input_ids, attention_mask, labels (P, M, T); trace_mask (P, M), false where a problem has fewer than M
+    traces; prompt_lengths (P,); problem_index (P,). The tag's place holds padding.
     """
 
     def __init__(self, *, tag_length: int, pad_id: int) -> None:

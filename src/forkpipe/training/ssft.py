@@ -94,21 +94,20 @@ class SSFTTrainer(Trainer):
         nll = token_nll(outputs.logits, input_ids[real])
         trace_mask = inputs["labels"][real] != IGNORED
         tag_mask = tag_positions(inputs, self.tags.length)[real]
-        scaled = num_items_in_batch is not None
         loss, _ = set_loss(
             nll,
             trace_mask,
             tag_mask,
             tag_weight=self.tag_weight,
-            trace_tokens=num_items_in_batch if scaled else trace_mask.sum(),
-            tag_tokens=self._step_tag_tokens if scaled else tag_mask.sum(),
+            trace_tokens=trace_mask.sum() if num_items_in_batch is None else num_items_in_batch,
+            tag_tokens=tag_mask.sum() if num_items_in_batch is None else self._step_tag_tokens,
         )
-        if scaled:
-            # The base class divides by the number of accumulated batches unless it counted the items itself.
-            loss = loss * self.current_gradient_accumulation_steps if self._base_divides() else loss
+        if num_items_in_batch is not None and self._base_divides():
+            loss = loss * self.current_gradient_accumulation_steps
         return (loss, outputs) if return_outputs else loss
 
     def _base_divides(self) -> bool:
+        """Whether the base class divides the loss by the number of accumulated batches, as if it were a mean."""
         known = getattr(self, "loss_is_scaled_for_ga", None)
         return not (self.model_accepts_loss_kwargs if known is None else known)
 

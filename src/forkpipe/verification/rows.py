@@ -41,7 +41,9 @@ class RowVerifier:
     def __enter__(self) -> "RowVerifier":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for verifier in self._made.values():
             verifier.close()
 

@@ -12,9 +12,9 @@ from forkpipe.datasets.trace_store import TraceStore
 from forkpipe.parameters import GenerationSettings, StrategySettings, TraceSetSettings, VerificationSettings
 from forkpipe.pipelines.trace_generation.requests import ask_teacher, create_engines, plan_requests
 from forkpipe.pipelines.trace_generation.selection import select_sets
-from forkpipe.verification.rows import RowVerifier, VerdictRow
 from forkpipe.plugins import CLUSTERERS, create
 from forkpipe.progress import Progress, logger
+from forkpipe.verification.rows import RowVerifier, VerdictRow
 
 Row = dict[str, Any]
 

@@ -61,15 +61,13 @@ def ask_teacher(
     todo = [request for request in requests if not is_final(known.get(request.request_id), teacher)]
     by_id = {request.request_id: request for request in todo}
     progress = Progress(f"teacher {name}", len(todo), unit="traces")
-    done = 0
     pending: list[Row] = []
-    for completion in engine.generate(todo):
+    for done, completion in enumerate(engine.generate(todo), start=1):
         request = by_id[completion.request_id]
         attempt = known[request.request_id]["attempt"] + 1 if request.request_id in known else 0
         row = trace_row(request, completion, name, teacher, attempt, run_id)
         known[request.request_id] = row
         pending.append(row)
-        done += 1
         if len(pending) >= APPEND_EVERY:
             store.append(pending)
             pending = []
@@ -88,13 +86,17 @@ def is_final(row: Mapping[str, Any] | None, teacher: TeacherSettings) -> bool:
     """Return whether an attempt needs no other: it ended by itself, or was cut by no less than today's limit."""
     if row is None or row["status"] == "failed":
         return False
-    return bool(row["finish_reason"] == "stop" or row["tokens_out"] >= teacher.sampling.max_tokens or _cut_by_teacher(row, teacher))
+    return bool(
+        row["finish_reason"] == "stop"
+        or row["tokens_out"] >= teacher.sampling.max_tokens
+        or _cut_by_teacher(row, teacher)
+    )
 
 
 def _cut_by_teacher(row: Mapping[str, Any], teacher: TeacherSettings) -> bool:
     """A response that ended below its own limit was cut by the teacher itself: a higher limit changes nothing."""
     limit = int(json.loads(row["sampling"])["max_tokens"])
-    return row["tokens_out"] < limit
+    return bool(row["tokens_out"] < limit)
 
 
 def trace_row(
@@ -123,5 +125,3 @@ def trace_row(
         "seconds": completion.seconds,
         "run_id": run_id,
     }
-
-

@@ -85,7 +85,15 @@ def train_grpo_node(
 
     with verifying(verification) as verify:
         log, rewards = train_grpo(
-            parent, work / STAGING, work / "trainer", rl_problems(problems), verify, settings, rollouts, model.prompt, seed
+            parent,
+            work / STAGING,
+            work / "trainer",
+            rl_problems(problems),
+            verify,
+            settings,
+            rollouts,
+            model.prompt,
+            seed,
         )
     return work / STAGING, _named(log, "grpo"), _named(rewards, "grpo")
 

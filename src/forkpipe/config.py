@@ -1,0 +1,24 @@
+"""The config loader: Kedro's, with the environment's name for paths."""
+
+from typing import Any
+
+from kedro.config import OmegaConfigLoader
+from omegaconf import OmegaConf
+
+
+class ProjectConfigLoader(OmegaConfigLoader):
+    """Adds the resolver `${run:env}`: the name of the environment of the run, "base" where none is given.
+
+    Paths of the catalog hold it, so that a new environment writes to a folder of its own without being told to.
+    """
+
+    def __getitem__(self, key: str) -> dict[str, Any]:
+        # Resolvers are global to the process: another loader may have put its own environment in.
+        register = getattr(OmegaConf, "register_resolver", OmegaConf.register_new_resolver)
+        register("run", self._resolve, replace=True)
+        return super().__getitem__(key)
+
+    def _resolve(self, key: str) -> str:
+        if key != "env":
+            raise ValueError(f"${{run:{key}}} is unknown, expected ${{run:env}}")
+        return self.env or self.base_env or "base"

@@ -1,0 +1,152 @@
+"""Uncertainty over problems, and how far tags and strategies go together."""
+
+from collections.abc import Hashable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+_CHUNK = 256  # resamples held in memory at once; the draws are the same whatever it is
+
+
+class Agreement(NamedTuple):
+    """How far two labellings of the same items agree, whatever the labels are called."""
+
+    v_measure: float
+    """0 to 1; harmonic mean of homogeneity and completeness."""
+    adjusted_rand: float
+    """-0.5 to 1; about 0 for labels by chance."""
+
+
+def bootstrap_interval(
+    values_per_problem: Sequence[float] | npt.NDArray[np.float64], resamples: int, seed: int, level: float = 0.95
+) -> tuple[float, float]:
+    """Return the percentile bootstrap interval of the mean over problems.
+
+    Problems are what is drawn, so the interval is over the choice of problems, given these samples of this
+    checkpoint; it holds no variance over training seeds. The problems drawn follow from the seed and the number of
+    problems alone: the interval of a difference between two methods, given problem by problem, is thus paired.
+
+    Args:
+        values_per_problem: one value a problem, at least one.
+        resamples: number of resamples, at least 1.
+        seed: of the resamples.
+        level: share of the resampled means within the interval, in (0, 1).
+
+    Raises:
+        ValueError: there are no values, or an argument is out of range.
+    """
+    values = np.asarray(values_per_problem, dtype=np.float64)
+    if values.ndim != 1 or values.size == 0:
+        raise ValueError(f"an interval needs one value a problem and at least one problem, got shape {values.shape}")
+    if resamples < 1 or not 0.0 < level < 1.0:
+        raise ValueError(f"resamples must be at least 1 and level within (0, 1), got {resamples} and {level}")
+    rng = np.random.default_rng(seed)
+    means = np.empty(resamples)
+    for start in range(0, resamples, _CHUNK):
+        size = min(_CHUNK, resamples - start)
+        means[start : start + size] = values[rng.integers(values.size, size=(size, values.size))].mean(axis=1)
+    low, high = np.quantile(means, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
+    return float(low), float(high)
+
+
+def paired_difference(
+    a: Sequence[float], b: Sequence[float], resamples: int, seed: int, level: float = 0.95
+) -> tuple[float, float, float]:
+    """Return (mean, low, high) of a - b, problem by problem.
+
+    Args:
+        a: values of one method, one a problem.
+        b: values of the other for the same problems, in the same order.
+        resamples: number of resamples.
+        seed: of the resamples.
+        level: share of the resampled means within the interval.
+
+    Raises:
+        ValueError: the two differ in length, or are empty.
+    """
+    if len(a) != len(b):
+        raise ValueError(f"a paired difference needs the same problems on both sides, got {len(a)} and {len(b)}")
+    differences = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
+    low, high = bootstrap_interval(differences, resamples, seed, level)
+    return float(differences.mean()), low, high
+
+
+def mutual_information_bits(counts: npt.ArrayLike) -> float:
+    """Return the mutual information of rows and columns of a table of counts, in bits.
+
+    The plug-in estimate: 0 for independent rows and columns, at most log2 of the smaller number of them. For n
+    counts it lies about (rows - 1)(columns - 1) / (2 n ln 2) too high (see `chance_information_bits`).
+
+    Args:
+        counts: (rows, columns), at least one count.
+
+    Raises:
+        ValueError: counts are negative, not two-dimensional, or all zero.
+
+    >>> mutual_information_bits([[3, 0], [0, 3]])
+    1.0
+    """
+    joint = _checked(counts)
+    joint = joint / joint.sum()
+    independent = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
+    seen = joint > 0
+    # Rounding can leave a tiny negative number where there is independence.
+    return max(0.0, float((joint[seen] * np.log2(joint[seen] / independent[seen])).sum()))
+
+
+def chance_information_bits(counts: npt.ArrayLike) -> float:
+    """Return the mutual information in bits expected of as many counts if rows and columns were independent.
+
+    First-order (Miller 1955): (rows - 1)(columns - 1) / (2 n ln 2), over rows and columns that hold counts.
+
+    Raises:
+        ValueError: as `mutual_information_bits`.
+    """
+    table = _checked(counts)
+    rows, columns = int((table.sum(axis=1) > 0).sum()), int((table.sum(axis=0) > 0).sum())
+    return float((rows - 1) * (columns - 1) / (2.0 * table.sum() * np.log(2.0)))
+
+
+def purity(counts: npt.ArrayLike) -> float:
+    """Return the share of traces that have the commonest label of their tag, in (0, 1].
+
+    Args:
+        counts: (tags, labels), at least one count.
+
+    Raises:
+        ValueError: counts are negative, not two-dimensional, or all zero.
+
+    >>> purity([[3, 1], [0, 4]])
+    0.875
+    """
+    table = _checked(counts)
+    return float(table.max(axis=1).sum() / table.sum())
+
+
+def clustering_agreement(labels_true: Sequence[Hashable], labels_found: Sequence[Hashable]) -> Agreement:
+    """Compare the clusters found among some traces with their known strategies.
+
+    Clusters are only comparable within one problem: give the traces of one problem and average over problems, for
+    over all problems at once the problem itself would count as agreement.
+
+    Args:
+        labels_true: the known strategy of each trace, at least one.
+        labels_found: its cluster, aligned with `labels_true`.
+
+    Raises:
+        ValueError: the two differ in length, or are empty.
+    """
+    if not labels_true or len(labels_true) != len(labels_found):
+        raise ValueError(f"{len(labels_true)} true and {len(labels_found)} found labels, expected as many")
+    from sklearn.metrics import adjusted_rand_score, v_measure_score
+
+    true, found = ([str(label) for label in labels] for labels in (labels_true, labels_found))
+    return Agreement(float(v_measure_score(true, found)), float(adjusted_rand_score(true, found)))
+
+
+def _checked(counts: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    table = np.asarray(counts, dtype=np.float64)
+    if table.ndim != 2 or (table < 0).any() or table.sum() == 0:
+        raise ValueError(f"expected a table of counts with at least one count, got shape {table.shape}")
+    return table

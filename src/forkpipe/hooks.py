@@ -1,0 +1,53 @@
+"""Hooks: check everything before work begins, stamp rows with the run, show the result at the end."""
+
+import os
+import sys
+from typing import Any
+
+from kedro.framework.hooks import hook_impl
+
+from forkpipe.datasets import run_id
+from forkpipe.parameters import Parameters, check_parameters
+from forkpipe.preflight import check_run
+from forkpipe.progress import logger
+
+
+class ProjectHooks:
+    """All hooks of the project."""
+
+    _parameters: Parameters
+
+    @hook_impl
+    def after_context_created(self, context: Any) -> None:
+        """Check all parameters, those that no node of this run reads too."""
+        self._parameters = check_parameters(context.config_loader["parameters"])
+
+    @hook_impl
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Any, catalog: Any) -> None:
+        """Check what the run's nodes need, before the first of them."""
+        run_id.begin(run_params["run_id"])
+        if self._parameters.cpu_threads is not None:
+            _limit_threads(self._parameters.cpu_threads)
+        check_run(self._parameters, {node.name for node in pipeline.nodes})
+
+    @hook_impl
+    def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Any, catalog: Any) -> None:
+        """Print the comparison where the run has made one, and where the report lies."""
+        if "report" not in pipeline.all_outputs():
+            return
+        from forkpipe.pipelines.evaluation.metrics import budget_warning, format_headline, headline
+
+        comparison = catalog.load("comparison")
+        print("\n" + format_headline(headline(comparison)))
+        if warning := budget_warning(comparison):
+            print(f"\nUnequal budgets: {warning}")
+        report = catalog["report"]._describe()["filepath"]
+        print(f"\nReport: {report}")
+        logger.info("the report is at %s", report)
+
+
+def _limit_threads(threads: int) -> None:
+    """Set torch's CPU threads: by its environment variable, since torch is loaded only by the nodes that need it."""
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)

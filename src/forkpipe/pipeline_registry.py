@@ -1,0 +1,32 @@
+"""The registered pipelines, written out: every name works with `kedro run --pipeline=NAME` as typed.
+
+A registered pipeline is its own nodes and everything they need, down to the raw problems. Its own nodes carry its name
+as a tag; `session.UpstreamRunner` leaves out of the rest what is made already.
+"""
+
+import warnings
+
+from kedro.pipeline import Pipeline
+
+from forkpipe.pipelines.evaluation.pipeline import create_pipeline as create_evaluation
+from forkpipe.pipelines.problems.pipeline import create_pipeline as create_problems
+from forkpipe.pipelines.reporting.pipeline import create_pipeline as create_reporting
+from forkpipe.pipelines.trace_generation.pipeline import create_pipeline as create_trace_generation
+from forkpipe.pipelines.training.pipeline import create_base_pipeline, create_training_pipelines
+
+
+def register_pipelines() -> dict[str, Pipeline]:
+    """Return all pipelines by name."""
+    # Kedro warns of every dotted name that a node reads from another namespace, where the dots are its own.
+    warnings.filterwarnings("ignore", message="One or more dataset names contain '.' characters")
+    training = create_training_pipelines()
+    own = {
+        "problems": create_problems(),
+        "trace_generation": create_trace_generation(),
+        **{f"train_{method}": pipeline for method, pipeline in training.items()},
+        "evaluation": create_evaluation(),
+        "report": create_reporting(),
+    }
+    whole = sum(own.values(), start=create_base_pipeline())
+    registered = {name: whole.to_nodes(*(node.name for node in pipeline.nodes)) for name, pipeline in own.items()}
+    return {**registered, "__default__": whole}

@@ -1,0 +1,1 @@
+"""Checkpoints -> generations -> scores -> metrics -> comparison."""

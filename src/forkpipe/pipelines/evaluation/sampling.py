@@ -1,0 +1,87 @@
+"""Which samples a checkpoint is asked for, and the rows they become."""
+
+from pathlib import Path
+from typing import Any
+
+from forkpipe.core.prompts import render
+from forkpipe.core.records import Problem, Request
+from forkpipe.parameters import EvaluationSettings
+
+Row = dict[str, Any]
+
+
+def sample_checkpoint(
+    method: str,
+    checkpoint: Path,
+    problems: list[Problem],
+    settings: EvaluationSettings,
+    template: str,
+    total: int,
+    own: bool,
+    seed: int,
+) -> list[Row]:
+    """Return rows of `generations`: `total` samples a problem with forced tags, and as many under the model's own tag.
+
+    Args:
+        method: name of the method.
+        checkpoint: its folder.
+        problems: the problems to sample.
+        settings: sampling and batch size.
+        template: prompt template of the student.
+        total: samples a problem; spread evenly over the checkpoint's tags, of which it must be a multiple.
+        own: whether to sample with the tag left to the model too.
+        seed: of the run; part of what the samples' seeds follow from.
+    """
+    from transformers import AutoTokenizer
+
+    from forkpipe.engines.transformers import TransformersEngine
+    from forkpipe.progress import Progress
+    from forkpipe.training.checkpoint import checkpoint_digest, load_tags, render_prompt
+
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    tags = load_tags(checkpoint, tokenizer)
+    digest = checkpoint_digest(checkpoint)
+    asked: dict[str, tuple[Row, Request]] = {}
+    for problem in problems:
+        prompt = render_prompt(tokenizer, render(template, problem.problem))
+        plan = [("by_tag", tag, sample) for tag in range(tags.n) for sample in range(total // tags.n)]
+        plan += [("own", -1, sample) for sample in range(total)] if own else []
+        for protocol, tag, sample in plan:
+            request = Request.create(
+                problem_id=problem.problem_id,
+                problem=problem.problem,
+                asked_of=digest,
+                revision=f"{protocol} seed {seed}",
+                prompt=prompt,
+                sample=sample,
+                sampling=settings.sampling.record(),
+                prefix_ids=tags.token_ids[tag] if protocol == "by_tag" else (),
+                own_tag=protocol == "own",
+            )
+            row = {
+                "method": method,
+                "problem_id": problem.problem_id,
+                "split": problem.split,
+                "protocol": protocol,
+                "tag": tag if tags.n > 1 else -1,
+                "tag_source": "own" if protocol == "own" else "forced",
+                "sample": sample,
+                "seed": request.seed,
+                "checkpoint": digest,
+            }
+            asked[request.request_id] = (row, request)
+    engine = TransformersEngine(model=str(checkpoint), batch_rows=settings.batch_rows)
+    progress = Progress(f"{method} samples", len(asked), unit="samples")
+    for done, completion in enumerate(engine.generate([request for _, request in asked.values()]), start=1):
+        row = asked[completion.request_id][0]
+        row.update(
+            text=completion.text,
+            token_ids=list(completion.token_ids),
+            tokens=completion.tokens_out,
+            finish_reason=completion.finish_reason,
+        )
+        if row["protocol"] == "own" and completion.tag is not None:
+            row["tag"] = completion.tag
+        progress.update(done)
+    engine.close()
+    return [row for row, _ in asked.values()]

@@ -1,0 +1,74 @@
+"""The figures of where the data came from: from problems to trace sets, and what was rejected on the way."""
+
+from collections import Counter
+
+import plotly.graph_objects as go
+import pyarrow as pa
+from plotly.subplots import make_subplots
+
+from forkpipe.core.records import VERDICTS
+from forkpipe.pipelines.reporting.style import NEUTRAL, VERDICT_COLOURS, finish, nothing
+
+
+def figure_funnel(
+    problems: pa.Table, traces: pa.Table, verdicts: pa.Table, strategies: pa.Table, trace_sets: pa.Table
+) -> go.Figure:
+    """Show what is left after each stage, and beside it the verdicts on each teacher's traces."""
+    verdict_of = dict(zip(verdicts["trace_id"].to_pylist(), verdicts["verdict"].to_pylist(), strict=True))
+    # A trace asked for again after a failure has several rows; it counts once.
+    teacher_of = dict(zip(traces["trace_id"].to_pylist(), traces["teacher"].to_pylist(), strict=True))
+    distinct = set(zip(strategies["problem_id"].to_pylist(), strategies["strategy"].to_pylist(), strict=True))
+    sets = [len(held) for held in trace_sets["traces"].to_pylist()]
+    stages = {
+        "problems": problems.num_rows,
+        "traces": len(teacher_of),
+        "correct traces": sum(verdict == "correct" for verdict in verdict_of.values()),
+        "distinct strategies": len(distinct),
+        "traces in sets": sum(sets),
+        "trace sets": len(sets),
+    }
+    found = Counter((teacher, verdict_of[trace]) for trace, teacher in teacher_of.items() if trace in verdict_of)
+    teachers = sorted({teacher for teacher, _ in found}, reverse=True)
+    titles = ["What each stage leaves", "Verdicts on each teacher's traces"]
+    figure = make_subplots(1, 2, horizontal_spacing=0.2, subplot_titles=titles)
+    figure.add_bar(
+        x=list(stages.values()), y=list(stages), orientation="h", marker_color=NEUTRAL, texttemplate="%{x:,}",
+        textposition="outside", cliponaxis=False, showlegend=False, row=1, col=1,
+    )  # fmt: skip
+    totals = {teacher: sum(found[teacher, verdict] for verdict in VERDICTS) for teacher in teachers}
+    for verdict in VERDICTS:
+        counts = [found[teacher, verdict] for teacher in teachers]
+        if any(counts):
+            shares = [count / totals[teacher] for count, teacher in zip(counts, teachers, strict=True)]
+            figure.add_bar(
+                x=shares, y=teachers, orientation="h", name=verdict, marker_color=VERDICT_COLOURS[verdict],
+                customdata=counts, hovertemplate="%{y}: %{customdata:,} (%{x:.1%})<extra>" + verdict + "</extra>",
+                row=1, col=2,
+            )  # fmt: skip
+    figure.update_xaxes(title_text="number", range=[0, 1.18 * max(1, *stages.values())], row=1, col=1)
+    figure.update_xaxes(title_text="share of the teacher's traces", tickformat=".0%", range=[0, 1], row=1, col=2)
+    figure.update_yaxes(showgrid=False, automargin=True)
+    figure.update_yaxes(autorange="reversed", row=1, col=1)
+    figure.update_layout(barmode="stack", legend={"x": 1, "xanchor": "right"})
+    return finish(figure, 200 + 34 * max(len(stages), len(teachers)))
+
+
+def figure_rejected(rejected: pa.Table) -> go.Figure:
+    """Show how many rows each stage rejected, by reason."""
+    if rejected.num_rows == 0:
+        return nothing("Nothing was rejected.")
+    counts = Counter(zip(rejected["stage"].to_pylist(), rejected["reason"].to_pylist(), strict=True))
+    order = sorted(counts, key=lambda key: (key[0], -counts[key], key[1]))
+    figure = go.Figure()
+    figure.add_bar(
+        x=[counts[key] for key in order],
+        y=[[stage for stage, _ in order], [reason for _, reason in order]],
+        orientation="h",
+        marker_color=NEUTRAL,
+        texttemplate="%{x:,}",
+        textposition="outside",
+        cliponaxis=False,
+    )
+    figure.update_xaxes(title_text="rejected rows", range=[0, 1.15 * max(counts.values())])
+    figure.update_yaxes(autorange="reversed", showgrid=False, automargin=True)
+    return finish(figure, 130 + 34 * len(order)).update_layout(margin={"t": 20})

@@ -1,0 +1,72 @@
+"""How figures look: one template, one colour a method, in every figure the same."""
+
+from collections.abc import Iterable
+
+import plotly.graph_objects as go
+
+# Okabe and Ito's palette (2008), told apart in the common colour-vision deficiencies. Related methods share no hue.
+METHOD_COLOURS = {
+    "sft": "#767676",
+    "ssft_random": "#E69F00",
+    "ssft": "#0072B2",
+    "grpo": "#CC79A7",
+    "gfpo": "#009E73",
+}
+_OTHER_COLOURS = ("#D55E00", "#56B4E9", "#8C6D1F", "#000000")
+
+VERDICT_COLOURS = {
+    "correct": "#009E73",
+    "wrong": "#D55E00",
+    "unparsed": "#E69F00",
+    "truncated": "#56B4E9",
+    "timeout": "#CC79A7",
+    "failed": "#767676",
+}
+
+NEUTRAL = "#4C6A85"
+INK = "#222222"
+FAINT = "#D9D9D9"
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+
+TEMPLATE = go.layout.Template(
+    layout={
+        "font": {"family": FONT, "size": 13, "color": INK},
+        "paper_bgcolor": "white",
+        "plot_bgcolor": "white",
+        "colorway": [*METHOD_COLOURS.values(), *_OTHER_COLOURS],
+        "margin": {"l": 70, "r": 24, "t": 64, "b": 56},
+        "xaxis": {"showgrid": True, "gridcolor": "#EEEEEE", "linecolor": FAINT, "ticks": "outside", "zeroline": False},
+        "yaxis": {"showgrid": True, "gridcolor": "#EEEEEE", "linecolor": FAINT, "zeroline": False},
+        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.12, "yanchor": "bottom"},
+        "hoverlabel": {"font": {"family": FONT}},
+        "colorscale": {"sequential": [[0.0, "#FFFFFF"], [1.0, "#0072B2"]]},
+    }
+)
+
+
+def colour_of(method: str) -> str:
+    """Return the colour of a method; one that is not known gets a colour by its name, the same in every figure."""
+    return METHOD_COLOURS.get(method) or _OTHER_COLOURS[sum(method.encode()) % len(_OTHER_COLOURS)]
+
+
+def translucent(colour: str, opacity: float) -> str:
+    """Return "#rrggbb" as rgba with an opacity of 0 to 1, for the band of an interval."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity})"
+
+
+def finish(figure: go.Figure, height: int, titles: Iterable[str] = ()) -> go.Figure:
+    """Give a figure the template and a height in pixels; `titles` are left-aligned over the panels, in their order."""
+    figure.update_layout(template=TEMPLATE, height=height)
+    for annotation, title in zip(figure.layout.annotations, titles, strict=False):
+        annotation.update(text=title, font={"size": 14, "color": INK})
+    return figure
+
+
+def nothing(message: str) -> go.Figure:
+    """Return a figure that says why there is nothing to see."""
+    figure = go.Figure()
+    figure.add_annotation(text=message, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False)
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False)
+    return finish(figure, 140)

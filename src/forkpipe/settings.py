@@ -1,0 +1,15 @@
+"""Project settings of Kedro."""
+
+from forkpipe.config import ProjectConfigLoader
+from forkpipe.hooks import ProjectHooks
+from forkpipe.session import ForkpipeSession
+
+HOOKS = (ProjectHooks(),)
+SESSION_CLASS = ForkpipeSession
+CONFIG_LOADER_CLASS = ProjectConfigLoader
+CONFIG_LOADER_ARGS = {
+    "base_env": "base",
+    "default_run_env": "local",
+    # An environment changes the parameters it names and no others.
+    "merge_strategy": {"parameters": "soft"},
+}

@@ -1,0 +1,172 @@
+"""The real pipelines through the real command line, on the environment `smoke`, in a copy of the project.
+
+Unit tests do not see: the order in which targets are made, hooks, config loading, namespaces, what a user reads on the
+terminal. One copy serves all tests here, in the order in which a newcomer would type.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from forkpipe.core.schemas import SCHEMAS
+from forkpipe.methods import METHODS
+
+ROOT = Path(__file__).parents[1]
+ENVIRONMENT = {**os.environ, "KEDRO_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
+
+
+class Project:
+    """A fresh copy of the project, with commands typed in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("conf", "notebooks"):
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("*.ipynb_checkpoints"))
+        shutil.copy(ROOT / "pyproject.toml", folder)
+        (folder / "src").symlink_to(ROOT / "src")
+        self.data = folder / "data" / "smoke" / "seed0"
+
+    def kedro(self, *arguments: str, fails: bool = False) -> str:
+        command = [sys.executable, "-m", "kedro", *arguments]
+        done = subprocess.run(command, cwd=self.folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+        assert (done.returncode != 0) is fails, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def run(self, *arguments: str, fails: bool = False) -> str:
+        return self.kedro("run", "--env=smoke", *arguments, fails=fails)
+
+    def table(self, path: str) -> list[dict]:
+        return pq.read_table(self.data / path).to_pylist()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    return Project(tmp_path_factory.mktemp("project"))
+
+
+def test_a_target_in_a_fresh_clone_makes_what_it_needs(project):
+    said = project.run("--pipeline=train_gfpo")
+    assert "made first, because it is not there" in said
+    assert (project.data / "06_models/gfpo/checkpoint/forking.json").exists()
+    assert (project.data / "06_models/ssft/checkpoint/forking.json").exists()
+    assert not (project.data / "06_models/sft").exists()  # nobody needs it
+
+
+def test_another_target_leaves_what_is_there(project):
+    before = (project.data / "06_models/ssft/checkpoint/model.safetensors").stat().st_mtime_ns
+    said = project.run("--pipelines=trace_generation")
+    assert "0 asked" in said  # the store has every answer
+    said = project.run("--pipelines=train_gfpo")
+    assert "made first" not in said
+    assert (project.data / "06_models/ssft/checkpoint/model.safetensors").stat().st_mtime_ns == before
+
+
+def test_the_whole_ends_with_the_comparison_and_the_report(project):
+    said = project.run()
+    for method in METHODS:
+        assert f"\n{method} " in said
+    assert f"Report: {project.data / '08_reporting/report.html'}" in said
+    page = (project.data / "08_reporting/report.html").read_text()
+    assert all(method in page for method in METHODS)
+
+
+def test_every_table_has_its_schema_and_the_run(project):
+    paths = sorted(project.data.rglob("*.parquet"))
+    assert len(paths) > 25
+    runs = set()
+    for path in paths:
+        table = pq.read_table(path)
+        name = (table.schema.metadata or {})[b"forkpipe.table"].decode()
+        assert table.schema.equals(SCHEMAS[name]), path
+        runs |= set(table.column("run_id").to_pylist())
+    assert all(run[:2] == "20" for run in runs)  # Kedro's session ids are times
+
+
+def test_what_the_tables_say_adds_up(project):
+    problems = {row["problem_id"]: row for row in project.table("02_intermediate/problems.parquet")}
+    traces = {row["trace_id"]: row for row in project.table("03_primary/traces.parquet")}
+    verdicts = {row["trace_id"]: row["verdict"] for row in project.table("03_primary/verdicts.parquet")}
+    rejected = project.table("05_model_input/rejected.parquet")
+    sets = project.table("05_model_input/trace_sets.parquet")
+    train = {one for one, row in problems.items() if row["split"] == "train"}
+    assert set(verdicts) == set(traces)
+    assert {row["problem_id"] for row in traces.values()} == train
+    # every trace is a strategy's or rejected, once
+    clustered = {row["trace_id"] for row in project.table("04_feature/strategies.parquet")}
+    dropped = [row["id"] for row in rejected if row["stage"] == "traces"]
+    assert sorted([*clustered, *dropped]) == sorted(traces)
+    for row in sets:
+        assert 2 <= len(row["traces"]) <= 4
+        assert len({trace["strategy"] for trace in row["traces"]}) == len(row["traces"])
+        assert all(verdicts[trace["trace_id"]] == "correct" for trace in row["traces"])
+    assert {row["problem_id"] for row in sets} | {r["id"] for r in rejected if r["stage"] == "trace_sets"} == train
+    agreement = json.loads((project.data / "04_feature/strategy_agreement.json").read_text())
+    assert agreement["v_measure"] > 0.9
+
+
+def test_budgets_are_equal_and_counted(project):
+    rows = project.table("08_reporting/comparison.parquet")
+    rollouts = {row["method"]: row["rollouts"] for row in rows}
+    assert rollouts == {"sft": 0, "ssft_random": 0, "ssft": 0, "grpo": 48, "gfpo": 48}
+    tokens = {row["method"]: row["tokens_trained"] for row in rows}
+    assert tokens["sft"] == tokens["ssft_random"] == tokens["ssft"] == tokens["gfpo"]
+    chosen = {row["method"] for row in rows if row["policy"] == "best_tag" and row["validation_rollouts"] > 0}
+    assert chosen >= {"ssft", "ssft_random"}
+    assert len(project.table("06_models/gfpo/rewards.parquet")) == 48
+    assert len(project.table("06_models/grpo/rewards.parquet")) == 48
+
+
+def test_the_notebook_runs(project, monkeypatch):
+    import nbformat
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("KEDRO_ENV", "smoke")
+    path = project.folder / "notebooks" / "results.ipynb"
+    NotebookClient(
+        nbformat.read(path, as_version=4), timeout=120, resources={"metadata": {"path": path.parent}}
+    ).execute()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--params=sseed=1"], "Error: parameter sseed does not exist"),
+        (["--params=supervised.max_steps=0"], "Error: parameter supervised.max_steps is 0"),
+        (["--params=tags.n=3"], "Error: parameters: tags.n is 3"),
+        (
+            ["--params=generation.teachers.peasant.engine=vlm"],
+            "Error: parameter generation.teachers.peasant: engine 'vlm' is unknown",
+        ),
+        (
+            ["--params=generation.teachers.peasant.options.strategy=guess"],
+            "Error: parameter generation.teachers.peasant.options of engine 'procedural': strategy 'guess' is unknown",
+        ),
+        (["--params=strategies.clusterer=word"], "Error: parameter strategies.clusterer: clusterer 'word' is unknown"),
+    ],
+)
+def test_wrong_parameters_stop_the_run_with_one_line(project, arguments, message):
+    said = project.run(*arguments, fails=True)
+    assert message in said
+    assert "Traceback" not in said
+
+
+def test_a_bad_file_of_problems_stops_the_run_with_one_line(project):
+    (project.folder / "problems.jsonl").write_text(
+        '{"problem": "1 + 1", "answer": "2"}\n{"problem": "1 + 2", "answer": 3}\n'
+    )
+    (project.folder / "conf" / "local").mkdir(exist_ok=True)
+    other = project.folder / "conf" / "mine"
+    other.mkdir()
+    (other / "catalog.yml").write_text(
+        "raw_problems:\n  type: forkpipe.datasets.records.RecordsDataset\n  filepath: problems.jsonl\n"
+    )
+    (other / "parameters.yml").write_text("problems: {source: mine, fields: {source_id: null}}\n")
+    said = project.kedro("run", "--env=mine", "--pipelines=problems", fails=True)
+    assert "problems.jsonl row 2: field 'answer' is int, expected text" in said
+    assert "Traceback" not in said

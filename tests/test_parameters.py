@@ -1,0 +1,55 @@
+"""Parameters: what is refused, and in which words."""
+
+from pathlib import Path
+
+import pytest
+from kedro.config import OmegaConfigLoader
+
+from forkpipe.config import ProjectConfigLoader
+from forkpipe.core.errors import InputError
+from forkpipe.parameters import check_parameters, supervised_settings
+from forkpipe.settings import CONFIG_LOADER_ARGS
+
+CONF = Path(__file__).parents[1] / "conf"
+
+
+def parameters(env=None, **runtime):
+    loader: OmegaConfigLoader = ProjectConfigLoader(CONF, env=env, runtime_params=runtime, **CONFIG_LOADER_ARGS)
+    return loader["parameters"]
+
+
+@pytest.mark.parametrize("env", sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "local"))
+def test_every_environment_is_valid(env):
+    assert check_parameters(parameters(env, inputs={"traces": "t", "problems": "p"})).environment == env
+
+
+@pytest.mark.parametrize(
+    ("runtime", "message"),
+    [
+        ({"seeed": 1}, "parameter seeed does not exist"),
+        ({"seed": -1}, "parameter seed is -1: input should be greater than or equal to 0"),
+        ({"ssft": {"train": {"lr": 1}}}, "parameter ssft.train.lr does not exist"),
+        ({"supervised": {"learning_rate": "fast"}}, "parameter supervised.learning_rate is 'fast'"),
+        ({"tags": {"n": 3}}, "tags.n is 3 and trace_sets.max_traces 4: expected at least as many tags"),
+        ({"trace_sets": {"min_strategies": 5}}, "trace_sets.min_strategies is 5, expected at most"),
+        ({"rollouts": {"group_size": 8}}, "rollouts.group_size is 8, expected a multiple of tags.n, 6"),
+        ({"problems": {"shares": {"train": 0.9}}}, "shares sum to 1.42, expected 1"),
+        ({"generation": {"teachers": {"peasant": {"prompt": "Go"}}}}, "expected a text that holds {problem}"),
+    ],
+)
+def test_wrong_parameters_are_named_in_one_line(runtime, message):
+    with pytest.raises(InputError) as caught:
+        check_parameters(parameters(**runtime))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_methods_own_settings_go_over_the_common_ones():
+    checked = check_parameters(parameters(ssft={"train": {"learning_rate": 1e-3}}))
+    assert supervised_settings(checked.supervised, checked.ssft.train).learning_rate == 1e-3
+    assert supervised_settings(checked.supervised, checked.sft.train).learning_rate == 4e-3
+
+
+def test_an_environment_changes_what_it_names_and_no_more():
+    assert check_parameters(parameters("tight")).generation.teachers["peasant"].sampling.max_tokens == 20
+    assert check_parameters(parameters("tight")).generation.teachers["peasant"].samples == 2
