@@ -26,10 +26,11 @@ class Project:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for name in ("conf", "notebooks"):
-            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("*.ipynb_checkpoints"))
+        left_out = shutil.ignore_patterns("__pycache__", "*.egg-info", ".ipynb_checkpoints", "local")
+        for name in ("conf", "notebooks", "src"):
+            shutil.copytree(ROOT / name, folder / name, ignore=left_out)
+        (folder / "conf" / "local").mkdir()
         shutil.copy(ROOT / "pyproject.toml", folder)
-        (folder / "src").symlink_to(ROOT / "src")
         self.data = folder / "data" / "smoke" / "seed0"
 
     def kedro(self, *arguments: str, fails: bool = False) -> str:
@@ -160,7 +161,6 @@ def test_a_bad_file_of_problems_stops_the_run_with_one_line(project):
     (project.folder / "problems.jsonl").write_text(
         '{"problem": "1 + 1", "answer": "2"}\n{"problem": "1 + 2", "answer": 3}\n'
     )
-    (project.folder / "conf" / "local").mkdir(exist_ok=True)
     other = project.folder / "conf" / "mine"
     other.mkdir()
     (other / "catalog.yml").write_text(

@@ -1,9 +1,13 @@
 """The config loader: Kedro's, with the environment's name for paths."""
 
+import warnings
 from typing import Any
 
 from kedro.config import OmegaConfigLoader
 from omegaconf import OmegaConf
+
+# Kedro 1.7 calls a function that omegaconf 2.4 renamed, several times a command.
+warnings.filterwarnings("ignore", message=r"register_new_resolver\(\) is deprecated")
 
 
 class ProjectConfigLoader(OmegaConfigLoader):
