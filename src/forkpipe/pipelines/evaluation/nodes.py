@@ -18,7 +18,12 @@ def generate_node(method: str) -> Callable[..., list[Row]]:
     """Return the node that samples the checkpoint of one method."""
 
     def generate(
-        checkpoint: Path, problems: Any, settings: EvaluationSettings, tags: TagSettings, model: ModelSettings, seed: int
+        checkpoint: Path,
+        problems: Any,
+        settings: EvaluationSettings,
+        tags: TagSettings,
+        model: ModelSettings,
+        seed: int,
     ) -> list[Row]:
         chosen = [Problem.from_row(row) for row in problems.to_pylist() if row["split"] in settings.splits]
         total = settings.samples_per_tag * tags.n

@@ -51,7 +51,7 @@ def figure_comparison(comparison: Rows) -> go.Figure:
     figure.update_xaxes(range=[0, 1.02], tickformat=".0%", dtick=0.25)
     names = [f"{row['method']}" for row in rows]
     figure.update_yaxes(categoryorder="array", categoryarray=names[::-1], range=[-0.5, len(names) - 0.3])
-    return finish(figure, 130 + 62 * len(rows))
+    return finish(figure, 130 + 62 * len(rows)).update_layout(margin={"l": 110})
 
 
 def figure_pass_at_k(metrics: Rows) -> go.Figure:
@@ -73,6 +73,7 @@ def figure_pass_at_k(metrics: Rows) -> go.Figure:
             y=[row["high"] for row in curve] + [row["low"] for row in curve[::-1]],
             fill="toself",
             fillcolor=translucent(colour, 0.13),
+            mode="lines",
             line={"width": 0},
             hoverinfo="skip",
             legendgroup=name,
@@ -130,11 +131,11 @@ def figure_tags(scores: Sequence[pa.Table], tag_information: Mapping[str, Any]) 
     figure.update_yaxes(title_text="accuracy (%)", tickformat=".0%", rangemode="tozero", row=1, col=1)
     figure.update_yaxes(title_text="length (tokens)", rangemode="tozero", row=2, col=1)
     if told:
-        figure.update_yaxes(title_text="strategy (share of texts)", row=3, col=1)
+        figure.update_yaxes(title={"text": "strategy (share of texts)", "standoff": 12}, row=3, col=1)
         figure.update_yaxes(autorange="reversed", showgrid=False, row=3)
     scale = TEMPLATE.layout.colorscale.sequential
     figure.update_layout(coloraxis={"colorscale": scale, "cmin": 0, "cmax": 1, "showscale": False})
-    return finish(figure, 360 + (120 + 30 * len(labels) if told else 0)).update_layout(margin={"l": 120, "t": 44})
+    return finish(figure, 360 + (120 + 30 * len(labels) if told else 0)).update_layout(margin={"l": 160, "t": 44})
 
 
 def figure_matching(tag_information: Mapping[str, Any], matchings: Mapping[str, pa.Table]) -> go.Figure:

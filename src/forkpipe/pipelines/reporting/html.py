@@ -30,6 +30,7 @@ th { border-bottom: 2px solid #bbb; font-weight: 600; }
 th:first-child, td:first-child, .text { text-align: left; }
 td small { color: #666; white-space: nowrap; display: block; }
 figure { margin: 18px 0 34px; break-inside: avoid; }
+figcaption { margin-top: 10px; }
 figcaption, .note { color: #444; font-size: .92rem; max-width: 82ch; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 16px; font-size: .94rem; }
 dt { font-weight: 600; } dd { margin: 0; }
