@@ -121,9 +121,10 @@ class TransformersEngine:
             tag = tags.index_of(request.prefix_ids)
         ends = {tokenizer.eos_token_id, tokenizer.pad_token_id}
         stop = next((position for position, token in enumerate(ids) if token in ends), len(ids))
-        # One more than max_tokens is never kept, whatever the others of the batch were allowed.
-        kept = ids[: min(stop, request.sampling.max_tokens)]
-        finished = stop < len(ids) and stop <= request.sampling.max_tokens
+        # The end token counts, as everywhere in transformers; what others of the batch were allowed does not.
+        limit = request.sampling.max_tokens
+        kept = ids[: min(stop, limit)]
+        finished = stop < min(len(ids), limit)
         return Completion(
             request.request_id,
             text=tokenizer.decode(kept, skip_special_tokens=True),

@@ -1,7 +1,7 @@
 """Raw rows become problems: fields mapped, types checked, duplicates rejected, splits drawn."""
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -10,6 +10,7 @@ from forkpipe.core.errors import InputError
 from forkpipe.core.ids import unit_interval
 from forkpipe.core.records import SPLITS, Problem, Split
 from forkpipe.parameters import ProblemSettings
+from forkpipe.progress import logger
 
 Row = dict[str, Any]
 
@@ -30,7 +31,16 @@ def normalise_problems(raw: Any, settings: ProblemSettings) -> tuple[list[Row], 
     if not problems:
         raise InputError(f"{source} has no rows, expected at least one problem")
     _check_source_ids(problems, source)
-    return _without_duplicates(problems)
+    kept, rejected = _without_duplicates(problems)
+    splits = Counter(row["split"] for row in kept)
+    logger.info(
+        "%d problems from %s: %s; %d rejected",
+        len(kept),
+        source,
+        ", ".join(f"{splits[s]} {s}" for s in SPLITS),
+        len(rejected),
+    )
+    return kept, rejected
 
 
 def _records(raw: Any) -> Iterable[Mapping[str, Any]]:

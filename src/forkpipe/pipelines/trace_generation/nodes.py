@@ -101,7 +101,26 @@ def cluster_strategies(
                 }
             )
         progress.update(done)
-    return rows, rejected, _agreement(rows, correct, generation)
+    agreement = _agreement(rows, correct, generation)
+    _log_clusters(rows, rejected, agreement)
+    return rows, rejected, agreement
+
+
+def _log_clusters(rows: list[Row], rejected: list[Row], agreement: dict[str, Any]) -> None:
+    left_out = Counter(row["reason"] for row in rejected)
+    logger.info(
+        "%d distinct correct traces in %d strategies; left out: %s",
+        len(rows),
+        sum(row["representative"] for row in rows),
+        ", ".join(f"{n} {reason}" for reason, n in left_out.most_common()) or "none",
+    )
+    if agreement["problems"]:
+        logger.info(
+            "clusters against the teachers' known strategies on %d problems: V-measure %.3f, adjusted Rand %.3f",
+            agreement["problems"],
+            agreement["v_measure"],
+            agreement["adjusted_rand"],
+        )
 
 
 def _rejected(trace: Row, reason: str, detail: str) -> Row:
