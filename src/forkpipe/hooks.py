@@ -31,9 +31,11 @@ class ProjectHooks:
         check_run(self._parameters, {node.name for node in pipeline.nodes})
 
     @hook_impl
-    def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Any, catalog: Any) -> None:
-        """Print the comparison where the run has made one, and where the report lies."""
-        if "report" not in pipeline.all_outputs():
+    def after_pipeline_run(
+        self, run_params: dict[str, Any], run_result: dict[str, Any], pipeline: Any, catalog: Any
+    ) -> None:
+        """Print the comparison where the run was for the report, and where that lies."""
+        if "report" not in run_result:
             return
         from forkpipe.pipelines.evaluation.metrics import budget_warning, format_headline, headline
 

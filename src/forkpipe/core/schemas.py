@@ -216,6 +216,9 @@ SCHEMAS: dict[str, pa.Schema] = {
 }
 """Every public table by name. `{method}.training_log` and its like use the schema of their last word."""
 
+VOLATILE = ("run_id", "seconds", "matching_seconds")
+"""Columns that say when and how fast a row was made: two tables that differ in these alone hold the same."""
+
 
 def schema_version(name: str) -> int:
     """Return the version of the table `name`."""

@@ -21,29 +21,29 @@ class CheckpointDataset(AbstractDataset[Path, Path]):
     """
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._folder = Path(filepath)
+        self._filepath = Path(filepath)
         self.metadata = metadata
 
     def load(self) -> Path:
         """Return the folder."""
         if not self._exists():
-            raise DatasetError(f"{self._folder} holds no checkpoint ({FORKING_FILE} is missing)")
-        return self._folder
+            raise DatasetError(f"{self._filepath} holds no checkpoint ({FORKING_FILE} is missing)")
+        return self._filepath
 
     def save(self, data: Path) -> None:
         """Move the folder `data` into place."""
         if not (data / FORKING_FILE).exists():
             raise DatasetError(f"{data} holds no checkpoint ({FORKING_FILE} is missing)")
-        self._folder.parent.mkdir(parents=True, exist_ok=True)
-        if self._folder.exists():
-            shutil.rmtree(self._folder)
-        shutil.move(data, self._folder)
+        self._filepath.parent.mkdir(parents=True, exist_ok=True)
+        if self._filepath.exists():
+            shutil.rmtree(self._filepath)
+        shutil.move(data, self._filepath)
 
     def _exists(self) -> bool:
-        return (self._folder / FORKING_FILE).exists()
+        return (self._filepath / FORKING_FILE).exists()
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._folder)}
+        return {"filepath": str(self._filepath)}
 
 
 class WorkFolderDataset(AbstractDataset[Path, Path]):
@@ -54,21 +54,24 @@ class WorkFolderDataset(AbstractDataset[Path, Path]):
         metadata: ignored by Kedro, used by plugins.
     """
 
+    is_store = True
+    """What lies in it is no part of a recipe."""
+
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._folder = Path(filepath)
+        self._filepath = Path(filepath)
         self.metadata = metadata
 
     def load(self) -> Path:
         """Return the folder, which exists."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        return self._folder
+        self._filepath.mkdir(parents=True, exist_ok=True)
+        return self._filepath
 
     def save(self, data: Path) -> None:
         """Refuse: a working folder is an input."""
-        raise DatasetError(f"{self._folder} is a working folder, no node can have it as its output")
+        raise DatasetError(f"{self._filepath} is a working folder, no node can have it as its output")
 
     def _exists(self) -> bool:
         return True
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._folder)}
+        return {"filepath": str(self._filepath)}

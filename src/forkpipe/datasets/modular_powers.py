@@ -51,6 +51,10 @@ class ModularPowersDataset(AbstractDataset[list[Row], list[Row]]):
             for b in self._exponents
         ]
 
+    def generated_from(self) -> list[Row]:
+        """Return what its content is a function of: the rows themselves, there are few."""
+        return self.load()
+
     def save(self, data: list[Row]) -> None:
         """Refuse: these problems are generated."""
         raise DatasetError("problems of ModularPowersDataset are generated, they cannot be saved")

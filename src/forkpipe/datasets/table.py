@@ -5,8 +5,9 @@ float) and its previews of list columns break kedro viz. Here a table has the sc
 rows, and a preview reads the first rows only.
 """
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, TypeAlias
 
@@ -16,7 +17,7 @@ import pyarrow.parquet as pq
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
-from forkpipe.core.schemas import SCHEMAS
+from forkpipe.core.schemas import SCHEMAS, VOLATILE
 from forkpipe.datasets import run_id
 
 Rows: TypeAlias = pa.Table | Sequence[Mapping[str, Any]]
@@ -71,6 +72,27 @@ class TableDataset(AbstractDataset[Rows, pa.Table]):
         with filesystem.open(temporary, "wb") as file:
             pq.write_table(table, file, compression="zstd")
         filesystem.mv(temporary, path)
+
+    def content_digest(self) -> str:
+        """Return a digest of the rows, however the file is written; columns of times and runs are no content."""
+        total = hashlib.sha256()
+        for batch in self._batches():
+            for row in batch.to_pylist():
+                total.update(json.dumps(row, sort_keys=True, default=str).encode() + b"\n")
+        return total.hexdigest()[:16]
+
+    def content_keys(self) -> str:
+        """Return a digest of the set of requests that a table of traces stands for, nothing for other tables."""
+        if "request_id" not in SCHEMAS[self._table].names:
+            return ""
+        keys = sorted({key for batch in self._batches() for key in batch.column("request_id").to_pylist()})
+        return hashlib.sha256("\n".join(keys).encode()).hexdigest()[:16]
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        filesystem, path = fsspec.core.url_to_fs(self._filepath)
+        kept = [name for name in SCHEMAS[self._table].names if name not in VOLATILE]
+        with filesystem.open(path, "rb") as file:
+            yield from pq.ParquetFile(file).iter_batches(columns=kept)
 
     def preview(self, nrows: int = 5) -> TablePreview:
         """Return the first rows as JSON-safe cells, for kedro viz."""

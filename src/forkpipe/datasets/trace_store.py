@@ -63,6 +63,9 @@ class TraceStoreDataset(AbstractDataset[TraceStore, TraceStore]):
         metadata: ignored by Kedro, used by plugins.
     """
 
+    is_store = True
+    """It decides itself what is missing, so its content is no part of a recipe."""
+
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         self._path = Path(filepath)
         self.metadata = metadata

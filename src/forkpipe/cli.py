@@ -1,0 +1,15 @@
+"""The project's own commands for `kedro`."""
+
+import click
+
+from forkpipe.provenance.commands import accept, plan, run
+
+
+@click.group(name="forkpipe")
+def cli() -> None:
+    """Commands of this project."""
+
+
+cli.add_command(run)
+cli.add_command(plan)
+cli.add_command(accept)
