@@ -42,7 +42,7 @@ class ProjectHooks:
         comparison = catalog.load("comparison")
         print("\n" + format_headline(headline(comparison)))
         if warning := budget_warning(comparison):
-            print(f"\nUnequal budgets: {warning}")
+            print(f"\n{warning}")
         report = catalog["report"]._describe()["filepath"]
         print(f"\nReport: {report}")
         logger.info("the report is at %s", report)

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from forkpipe.core.errors import InputError
-
-METHODS = ("sft", "ssft_random", "ssft", "grpo", "gfpo")
-"""The order in which methods are reported; others follow by name."""
+from forkpipe.methods import METHODS
 
 PLAIN_TAG = -1
 CORRECT = "correct"
@@ -50,7 +48,7 @@ class Pool:
 
 
 def method_order(methods: Iterable[str]) -> list[str]:
-    """Return the methods without repetition in the order in which they are reported."""
+    """Return the methods without repetition in the order of `METHODS`, others behind them by name."""
     known = {method: index for index, method in enumerate(METHODS)}
     return sorted(set(methods), key=lambda method: (known.get(method, len(METHODS)), method))
 

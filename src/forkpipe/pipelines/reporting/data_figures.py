@@ -49,7 +49,7 @@ def figure_funnel(
     figure.update_xaxes(title_text="share of the teacher's traces", tickformat=".0%", range=[0, 1], row=1, col=2)
     figure.update_yaxes(showgrid=False, automargin=True)
     figure.update_yaxes(autorange="reversed", row=1, col=1)
-    figure.update_layout(barmode="stack", legend={"x": 1, "xanchor": "right"})
+    figure.update_layout(barmode="stack", legend={"x": 1, "xanchor": "right", "traceorder": "normal"})
     return finish(figure, 200 + 34 * max(len(stages), len(teachers)))
 
 
@@ -62,7 +62,7 @@ def figure_rejected(rejected: pa.Table) -> go.Figure:
     figure = go.Figure()
     figure.add_bar(
         x=[counts[key] for key in order],
-        y=[[stage for stage, _ in order], [reason for _, reason in order]],
+        y=[f"{stage}: {reason}" for stage, reason in order],
         orientation="h",
         marker_color=NEUTRAL,
         texttemplate="%{x:,}",

@@ -14,9 +14,8 @@ from plotly.subplots import make_subplots
 
 from forkpipe.pipelines.evaluation.metrics import Rows, as_rows, headline
 from forkpipe.pipelines.evaluation.samples import method_order
+from forkpipe.pipelines.evaluation.tags import TENTHS
 from forkpipe.pipelines.reporting.style import NEUTRAL, TEMPLATE, colour_of, finish, nothing, translucent
-
-TENTHS = 10
 
 
 def figure_comparison(comparison: Rows) -> go.Figure:
@@ -24,7 +23,7 @@ def figure_comparison(comparison: Rows) -> go.Figure:
     rows = headline(comparison)
     k = next((row["k"] for row in rows if row["k"] is not None), "N")
     measures = [("pass_1", "pass@1"), ("cons_n", f"cons@{k}"), ("pass_n", f"pass@{k}")]
-    figure = make_subplots(1, 3, shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=[m for _, m in measures])
+    figure = make_subplots(1, 3, shared_yaxes=True, horizontal_spacing=0.06, subplot_titles=[m for _, m in measures])
     for column, (name, _) in enumerate(measures, start=1):
         for row in rows:
             if row[name] is None:
@@ -42,16 +41,17 @@ def figure_comparison(comparison: Rows) -> go.Figure:
                 marker={"size": 11, "color": colour_of(row["method"])},
                 text=[f"{100 * row[name]:.1f}"],
                 textposition="top center",
+                cliponaxis=False,
                 hovertemplate=f"{row['method']}, {row[f'{name}_policy']}: %{{x:.1%}}<extra></extra>",
                 showlegend=False,
                 row=1,
                 col=column,
             )
-        figure.update_xaxes(title_text="share of test problems (%)", row=1, col=column)
+        figure.update_xaxes(title_text="share of test problems", row=1, col=column)
     figure.update_xaxes(range=[0, 1.02], tickformat=".0%", dtick=0.25)
     names = [f"{row['method']}" for row in rows]
     figure.update_yaxes(categoryorder="array", categoryarray=names[::-1], range=[-0.5, len(names) - 0.3])
-    return finish(figure, 130 + 62 * len(rows)).update_layout(margin={"l": 110})
+    return finish(figure, 110 + 62 * len(rows)).update_layout(margin={"t": 36}).update_layout(margin={"l": 110})
 
 
 def figure_pass_at_k(metrics: Rows) -> go.Figure:
@@ -89,7 +89,8 @@ def figure_pass_at_k(metrics: Rows) -> go.Figure:
         )
     ticks = sorted({row["k"] for row in rows})
     figure.update_xaxes(title_text="k, samples a problem (log scale)", type="log", tickvals=ticks, ticktext=ticks)
-    figure.update_yaxes(title_text="pass@k (share of test problems)", tickformat=".0%")
+    floor = max(0.0, min(row["low"] for row in rows) - 0.05)
+    figure.update_yaxes(title_text="share of test problems solved", tickformat=".0%", range=[floor, 1.02])
     return finish(figure, 440).update_layout(legend={"y": 1.02})
 
 
@@ -128,14 +129,16 @@ def figure_tags(scores: Sequence[pa.Table], tag_information: Mapping[str, Any]) 
             )  # fmt: skip
         figure.update_xaxes(title_text="tag", row=len(heights), col=column)
     figure.update_xaxes(type="category")
-    figure.update_yaxes(title_text="accuracy (%)", tickformat=".0%", rangemode="tozero", row=1, col=1)
+    figure.update_yaxes(title_text="accuracy", tickformat=".0%", rangemode="tozero", row=1, col=1)
     figure.update_yaxes(title_text="length (tokens)", rangemode="tozero", row=2, col=1)
     if told:
-        figure.update_yaxes(title={"text": "strategy (share of texts)", "standoff": 12}, row=3, col=1)
-        figure.update_yaxes(autorange="reversed", showgrid=False, row=3)
+        figure.update_yaxes(title={"text": "strategy", "standoff": 8}, automargin=True, row=3, col=1)
+        figure.update_yaxes(autorange="reversed", showgrid=False, ticks="", row=3)
+    # Room for the strategies' names, however long they are, with the title clear of them.
+    left = max(70, 40 + 7 * max(map(len, labels), default=0)) if told else 70
     scale = TEMPLATE.layout.colorscale.sequential
     figure.update_layout(coloraxis={"colorscale": scale, "cmin": 0, "cmax": 1, "showscale": False})
-    return finish(figure, 360 + (120 + 30 * len(labels) if told else 0)).update_layout(margin={"l": 160, "t": 44})
+    return finish(figure, 360 + (120 + 30 * len(labels) if told else 0)).update_layout(margin={"l": left, "t": 36})
 
 
 def figure_matching(tag_information: Mapping[str, Any], matchings: Mapping[str, pa.Table]) -> go.Figure:
@@ -169,13 +172,14 @@ def figure_matching(tag_information: Mapping[str, Any], matchings: Mapping[str, 
         margins = _median_margins(matchings[method])
         shared |= {"x": [tenth / TENTHS for tenth in margins], "showlegend": False}
         figure.add_scatter(**shared, y=list(margins.values()), row=1, col=2)
-    limit = float(np.log2(max(2, len(tag_information["labels"]))))
+    tags = max(len(found["tags"]) for found in tag_information["matching"].values())
+    most = float(np.log2(max(2, min(tags, len(tag_information["labels"])))))
     figure.add_hline(
-        y=limit, line={"color": NEUTRAL, "width": 1}, annotation_text=f"{limit:.2f} bits: one label a tag",
+        y=most, line={"color": NEUTRAL, "width": 1}, annotation_text=f"most that is possible: {most:.2f} bits",
         annotation_position="bottom left", row=1, col=1,
     )  # fmt: skip
     figure.update_xaxes(title_text="share of training done", tickformat=".0%", range=[0, 1.03])
-    figure.update_yaxes(title_text="mutual information (bits)", rangemode="tozero", row=1, col=1)
+    figure.update_yaxes(title_text="mutual information (bits)", range=[0, 1.08 * most], row=1, col=1)
     figure.update_yaxes(title_text="median margin (nats a token)", rangemode="tozero", row=1, col=2)
     return finish(figure, 400)
 

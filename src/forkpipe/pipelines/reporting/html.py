@@ -146,7 +146,7 @@ def _difference_table(differences: Sequence[Mapping[str, Any]]) -> str:
         clear = "yes" if row["low"] > 0 or row["high"] < 0 else "no"
         name = f"{escape(row['a'])} ({escape(row['policy_a'])}) &minus; {escape(row['b'])} ({escape(row['policy_b'])})"
         numbers = f"{100 * row['value']:+.1f}<small>{100 * row['low']:+.1f} to {100 * row['high']:+.1f}</small>"
-        cells.append([name, numbers, f"{row['n_problems']:,}", clear])
+        cells.append([name, numbers.replace("-", "&minus;"), f"{row['n_problems']:,}", clear])
     return (
         _table(["difference", "points", "problems", "interval excludes 0"], cells)
         + '<p class="note">In percentage points of pass@1 on test, taken problem by problem, with 95 % bootstrap '
@@ -158,7 +158,12 @@ def _budgets(rows: Sequence[Mapping[str, Any]], warning: str | None) -> str:
     names = ("tokens_trained", "rollouts", "validation_rollouts")
     cells = [[escape(row["method"]), *(f"{row[name]:,}" for name in names)] for row in rows]
     told = f'<p class="warning" role="note">{escape(warning)}</p>' if warning else "<p>All budgets were equal.</p>"
-    return told + _table(["method", "tokens trained", "rollouts", "validation rollouts"], cells)
+    return (
+        told
+        + _table(["method", "tokens trained", "rollouts", "validation rollouts"], cells)
+        + '<p class="note">Tokens trained on and samples drawn for training, over all stages that led to a method; '
+        "validation rollouts are samples drawn to choose its best tag.</p>"
+    )
 
 
 def _strategies(tag_information: Mapping[str, Any], agreement: Mapping[str, float] | None) -> str:

@@ -1,7 +1,5 @@
 """How figures look: one template, one colour a method, in every figure the same."""
 
-from collections.abc import Iterable
-
 import plotly.graph_objects as go
 
 # Okabe and Ito's palette (2008), told apart in the common colour-vision deficiencies. Related methods share no hue.
@@ -55,12 +53,9 @@ def translucent(colour: str, opacity: float) -> str:
     return f"rgba({red},{green},{blue},{opacity})"
 
 
-def finish(figure: go.Figure, height: int, titles: Iterable[str] = ()) -> go.Figure:
-    """Give a figure the template and a height in pixels; `titles` are left-aligned over the panels, in their order."""
-    figure.update_layout(template=TEMPLATE, height=height)
-    for annotation, title in zip(figure.layout.annotations, titles, strict=False):
-        annotation.update(text=title, font={"size": 14, "color": INK})
-    return figure
+def finish(figure: go.Figure, height: int) -> go.Figure:
+    """Give a figure the template and a height in pixels."""
+    return figure.update_layout(template=TEMPLATE, height=height)
 
 
 def nothing(message: str) -> go.Figure:
