@@ -53,19 +53,17 @@ def project(tmp_path_factory):
 
 def test_a_target_in_a_fresh_clone_makes_what_it_needs(project):
     said = project.run("--pipeline=train_gfpo")
-    assert "made first, because it is not there" in said
+    assert "run   ssft.train: ssft.checkpoint is not there and" in said
     assert (project.data / "06_models/gfpo/checkpoint/forking.json").exists()
     assert (project.data / "06_models/ssft/checkpoint/forking.json").exists()
     assert not (project.data / "06_models/sft").exists()  # nobody needs it
 
 
 def test_another_target_leaves_what_is_there(project):
-    before = (project.data / "06_models/ssft/checkpoint/model.safetensors").stat().st_mtime_ns
     said = project.run("--pipelines=trace_generation")
-    assert "0 asked" in said  # the store has every answer
-    said = project.run("--pipelines=train_gfpo")
-    assert "made first" not in said
-    assert (project.data / "06_models/ssft/checkpoint/model.safetensors").stat().st_mtime_ns == before
+    assert "run   collect_rejected: rejected is not there" in said
+    assert "1 nodes ran" in said
+    assert "nothing to run" in project.run("--pipelines=train_gfpo")
 
 
 def test_the_whole_ends_with_the_comparison_and_the_report(project):
@@ -132,6 +130,48 @@ def test_the_notebook_runs(project, monkeypatch):
     NotebookClient(
         nbformat.read(path, as_version=4), timeout=120, resources={"metadata": {"path": path.parent}}
     ).execute()
+
+
+def test_a_second_run_has_nothing_to_do_and_another_seed_spoils_nothing(project):
+    assert "nothing to run: all 28 nodes are fresh" in project.kedro("plan", "--env=smoke")
+    assert "run   build_trace_sets" in project.run("--pipelines=trace_generation", "--params=seed=1")
+    assert "nothing to run: all 28 nodes are fresh" in project.run()
+    assert "0 nodes ran, 28 were fresh" in project.run()
+
+
+def test_the_plan_names_what_a_parameter_changes(project):
+    said = project.kedro("plan", "--env=smoke", "--params=gfpo.train.learning_rate=0.02")
+    planned = [line for line in said.splitlines() if line.startswith(("run ", "maybe "))]
+    assert planned[0] == "run   gfpo.train: parameter gfpo.train.learning_rate 0.01 -> 0.02"
+    names = [line.split()[1].rstrip(":") for line in planned[1:]]
+    assert set(names) == {
+        "gfpo.generate", "gfpo.score", "measure_tag_information", "compute_metrics", "compare_methods", "make_figures",
+        "make_report",
+    }  # fmt: skip
+    assert "nothing to run" in project.kedro("plan", "--env=smoke", "--params=rollouts.batch_rows=7")
+
+
+def test_forced_nodes_run_and_accepted_ones_do_not(project):
+    said = project.run("--pipelines=trace_generation", "--force=cluster_strategies")
+    assert "run   cluster_strategies: forced" in said
+    assert "1 nodes ran" in said  # it made the same as before, which cuts off the rest
+    changed = ("--env=smoke", "--pipelines=trace_generation", "--params=strategies.options.threshold=0.56")
+    assert "run   cluster_strategies: parameter strategies.options" in project.kedro("plan", *changed)
+    assert "accepted cluster_strategies as it is" in project.kedro("accept", *changed)
+    assert "nothing to run" in project.kedro("plan", *changed)
+    assert "nothing to run" not in project.kedro("plan", "--env=smoke", "--pipelines=trace_generation")
+    project.kedro("accept", "--env=smoke", "--pipelines=trace_generation")
+
+
+def test_a_slice_runs_as_chosen_and_warns_of_what_is_stale_above(project):
+    said = project.run("--nodes=build_trace_sets", "--params=strategies.options.threshold=0.56")
+    assert "run   build_trace_sets: forced" in said
+    assert "cluster_strategies above this slice is stale: parameter strategies.options" in said
+
+
+def test_an_unknown_node_to_force_is_named(project):
+    said = project.run("--force=no_such_node", fails=True)
+    assert "no node of this run is called no_such_node" in said
 
 
 @pytest.mark.parametrize(

@@ -36,18 +36,17 @@ CLUSTERERS = {
 }
 
 
-def create(kind: str, known: Mapping[str, Plugin], name: str, options: Mapping[str, Any], where: str) -> Any:
-    """Return an instance of the named class.
+def find_class(kind: str, known: Mapping[str, Plugin], name: str, where: str) -> type:
+    """Return the named class.
 
     Args:
         kind: what it is, for messages.
         known: the registered names.
         name: registered name or "package.module:Class".
-        options: its arguments.
         where: the parameter that names it, for messages.
 
     Raises:
-        InputError: the name, a package or an option is wrong; names the parameter and what is expected.
+        InputError: the name is unknown, a package is missing or the import fails.
     """
     plugin = known.get(name) or (Plugin(name) if ":" in name else None)
     if plugin is None:
@@ -63,9 +62,19 @@ def create(kind: str, known: Mapping[str, Plugin], name: str, options: Mapping[s
             )
     module, _, attribute = plugin.path.partition(":")
     try:
-        made = getattr(importlib.import_module(module), attribute)
+        found: type = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise InputError(f"parameter {where}: {kind} '{name}' cannot be imported: {error}") from error
+    return found
+
+
+def create(kind: str, known: Mapping[str, Plugin], name: str, options: Mapping[str, Any], where: str) -> Any:
+    """Return an instance of the named class, made with `options`; see `find_class`.
+
+    Raises:
+        InputError: the name, a package or an option is wrong; names the parameter and what is expected.
+    """
+    made = find_class(kind, known, name, where)
     try:
         inspect.signature(made).bind(**options)
     except TypeError as error:
@@ -74,3 +83,23 @@ def create(kind: str, known: Mapping[str, Plugin], name: str, options: Mapping[s
         return made(**options)
     except InputError as error:
         raise InputError(f"parameter {where}.options of {kind} '{name}': {error}") from None
+
+
+# Which classes the parameters of a node pick, for its recipe (see `provenance.recipes.implementations`).
+
+
+def engines_of(given: Mapping[str, Any]) -> list[type]:
+    """Return the engines of the teachers."""
+    teachers = given["params:generation"].teachers
+    return [find_class("engine", ENGINES, one.engine, f"generation.teachers.{name}") for name, one in teachers.items()]
+
+
+def verifiers_of(given: Mapping[str, Any]) -> list[type]:
+    """Return the verifiers."""
+    names = sorted(set(given["params:verification"].verifiers.values()))
+    return [find_class("verifier", VERIFIERS, name, "verification.verifiers") for name in names]
+
+
+def clusterer_of(given: Mapping[str, Any]) -> list[type]:
+    """Return the clusterer."""
+    return [find_class("clusterer", CLUSTERERS, given["params:strategies"].clusterer, "strategies.clusterer")]

@@ -17,13 +17,15 @@ SLICES = ("tags", "node_names", "from_nodes", "to_nodes", "from_inputs", "to_out
 
 DECLARED = Declared(
     packages=("forkpipe",),
-    # Names of implementations, progress, and the run's id: none of them reaches a result.
-    exempt_modules=("forkpipe.plugins", "forkpipe.progress", "forkpipe.datasets.run_id", "forkpipe.core.errors"),
-    ignored_parameters=(
-        "verification.options.*.workers",
-        "supervised.matching_rows",
-        "*.batch_rows",
+    # Names of implementations, progress, the run's id, errors: none of them reaches a result.
+    exempt_modules=(
+        "forkpipe.plugins",
+        "forkpipe.progress",
+        "forkpipe.datasets.run_id",
+        "forkpipe.core.errors",
+        "forkpipe.provenance.recipes",
     ),
+    ignored_parameters=("verification.options.*.workers", "supervised.matching_rows", "*.batch_rows"),
     versions_of=("forkpipe", "kedro", "torch", "transformers", "trl", "math-verify", "pyarrow", "numpy"),
 )
 

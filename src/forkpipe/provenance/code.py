@@ -69,7 +69,7 @@ class Module:
         """Yield (local name, (module, name in it or "")) of an import statement."""
         if isinstance(statement, ast.Import):
             for alias in statement.names:
-                yield alias.asname or alias.name.split(".")[0], (alias.name if alias.asname else alias.name, "")
+                yield alias.asname or alias.name.split(".")[0], (alias.name, "")
             return
         module = statement.module or ""
         if statement.level:
@@ -167,22 +167,13 @@ class CodeIndex:
         for node in ast.walk(statement):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 bound |= dict(module.bindings(node))
-        attributes: dict[str, list[str]] = {}
-        bare: set[str] = set()
-        parents = {child: node for node in ast.walk(statement) for child in ast.iter_child_nodes(node)}
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Name):
-                parent = parents.get(node)
-                if isinstance(parent, ast.Attribute):
-                    attributes.setdefault(node.id, []).append(parent.attr)
-                else:
-                    bare.add(node.id)
         found: list[Symbol] = []
-        for name in {*attributes, *bare}:
+        for name, attributes in free_names(statement).items():
             if name in module.definitions:
                 found.append((module.name, name))
             elif name in bound:
-                found += self._target(*bound[name], used=[] if name in bare else attributes[name])
+                # Of a module that is used by its attributes alone, these count; of one that is handed on, all.
+                found += self._target(*bound[name], used=[] if None in attributes else sorted(map(str, attributes)))
         return found
 
     def _target(self, module: str, name: str, used: list[str]) -> list[Symbol]:
@@ -198,6 +189,78 @@ class CodeIndex:
         if source is None:
             return []
         return [(module, one) for one in (used or source.definitions)]
+
+
+def free_names(statement: ast.stmt) -> dict[str, set[str | None]]:
+    """Return the names that a statement reads from its module, each with the attributes taken of it.
+
+    Arguments and variables of functions are not of the module, whatever their names; None among the attributes means
+    that the name is used as it is.
+    """
+    reader = _Names()
+    reader.visit(statement)
+    return reader.found
+
+
+class _Names(ast.NodeVisitor):
+    """Collects names that no enclosing function binds."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, set[str | None]] = {}
+        self._local: list[set[str]] = []
+
+    def visit_Name(self, node: ast.Name) -> None:
+        self._read(node.id, None)
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        if isinstance(node.value, ast.Name):
+            self._read(node.value.id, node.attr)
+        else:
+            self.visit(node.value)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        self._function(node, node.body)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
+        self._function(node, node.body)
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        self._function(node, [node.body])
+
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, body: list[Any]) -> None:
+        # Decorators, defaults and annotations are read outside of the function.
+        for outer in [*getattr(node, "decorator_list", []), node.args, getattr(node, "returns", None)]:
+            if outer is not None:
+                self.visit(outer)
+        arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs, node.args.vararg, node.args.kwarg]
+        self._local.append({one.arg for one in arguments if one is not None} | _bound_in(body))
+        for inner in body:
+            self.visit(inner)
+        self._local.pop()
+
+    def _read(self, name: str, attribute: str | None) -> None:
+        if not any(name in local for local in self._local):
+            self.found.setdefault(name, set()).add(attribute)
+
+
+def _bound_in(body: list[Any]) -> set[str]:
+    """Return the names that a function's body binds, but by imports: those are followed."""
+    bound: set[str] = set()
+    declared: set[str] = set()
+    pending = list(body)
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            bound.add(node.name)
+            continue  # what it binds within is its own
+        if isinstance(node, ast.Global):
+            declared |= set(node.names)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del):
+            bound.add(node.id)
+        if isinstance(node, ast.ExceptHandler) and node.name:
+            bound.add(node.name)
+        pending += ast.iter_child_nodes(node)
+    return bound - declared
 
 
 def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:

@@ -9,7 +9,9 @@ from kedro.framework.cli.project import run as kedro_run
 from forkpipe.provenance.options import Options, asking
 
 
-def _like_run(name: str, help_text: str, extra: list[click.Parameter], make: Callable[[dict[str, Any]], Options]) -> Any:
+def _like_run(
+    name: str, help_text: str, extra: list[click.Parameter], make: Callable[[dict[str, Any]], Options]
+) -> Any:
     """Return a command with the options of `kedro run` and more; `make` takes what is more out of them."""
 
     def callback(**given: Any) -> Any:
@@ -42,7 +44,9 @@ run = _like_run(
     ],
     _forced,
 )
-plan = _like_run("plan", "Say what `kedro run` would run and why, without running it.", [], lambda given: Options("plan"))
+plan = _like_run(
+    "plan", "Say what `kedro run` would run and why, without running it.", [], lambda given: Options("plan")
+)
 accept = _like_run(
     "accept",
     "Take stale or unknown outputs as they are, and record that; of all nodes, or of those that are named.",

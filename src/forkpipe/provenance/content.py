@@ -7,6 +7,7 @@ content is no part of any recipe; `generated_from()` describes a dataset that ha
 
 import hashlib
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 import fsspec
 
 MISSING = None
+TICK_SECONDS = 0.02
+"""How finely file systems tell times apart, with some room: the common ones by 4 to 10 ms."""
 Stat = list[list[Any]]
 
 
@@ -46,7 +49,7 @@ class Contents:
         path = location(dataset)
         if path is None or not dataset.exists():
             return MISSING
-        now = _stat(path)
+        now = _settled_stat(path)
         kept = self._kept.get(path)
         if kept is not None and kept["stat"] == now:
             return str(kept["digest"])
@@ -82,6 +85,20 @@ def _bytes(path: str) -> bytes:
             while block := opened.read(1 << 20):
                 total.update(block)
     return total.digest()
+
+
+def _settled_stat(path: str) -> Stat:
+    """Return `_stat`, once the clock has moved on: a later change within the same tick would not show in it."""
+    found = _stat(path)
+    newest = max((float(row[2]) for row in found if _is_number(row[2])), default=0.0)
+    if 0 <= time.time() - newest < TICK_SECONDS:
+        time.sleep(TICK_SECONDS)
+        found = _stat(path)
+    return found
+
+
+def _is_number(text: str) -> bool:
+    return text.replace(".", "", 1).isdigit()
 
 
 def _stat(path: str) -> Stat:

@@ -17,9 +17,9 @@ ATTRIBUTE = "__provenance_implementations__"
 class Declared:
     """What a project declares about its recipes.
 
-    packages: packages whose code counts. exempt_modules: modules of them whose code does not. ignored_parameters: patterns
-    of dotted parameter names that affect no result (worker counts, batch sizes, log levels). versions_of: packages whose
-    versions are recorded.
+    packages: packages whose code counts. exempt_modules: modules of them whose code does not. ignored_parameters:
+    patterns of dotted parameter names that affect no result (worker counts, batch sizes, log levels). versions_of:
+    packages whose versions are recorded.
     """
 
     packages: tuple[str, ...]

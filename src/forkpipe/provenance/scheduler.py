@@ -1,8 +1,8 @@
 """What runs: pulled from the targets, a node at a time, with early cut-off.
 
-A node is *stale* if its record does not agree with its recipe of today, if an output was changed after it was made, or if
-it has no record. Targets are resolved by resolving what they need first; a stale node runs, and what depends on it is
-looked at again with the content it has made: if that is the same as before, nothing further runs.
+A node is *stale* if its record does not agree with its recipe of today, if an output was changed after it was made, or
+if it has no record. Targets are resolved by resolving what they need first; a stale node runs, and what depends on it
+is looked at again with the content it has made: if that is the same as before, nothing further runs.
 
 An output that is not there makes its node run only if it is a target's own, or if a node that runs needs it: until then
 its record stands for it. So a raw table that was deleted to save space triggers nothing while all below it is fresh.
@@ -151,15 +151,22 @@ class Scheduler:
         for name in node.inputs:
             if name in self._maker:
                 self._resolve(self._maker[name], execute)
-        if node.name not in self.ran and self._reasons(node):
+        if node.name in self.ran or not self._reasons(node):
+            return
+        # An input that is gone may come out as it was, and then nothing is stale.
+        self._make_absent_inputs(node, execute)
+        if self._reasons(node):
             self._execute(node, execute)
 
-    def _execute(self, node: Node, execute: Callable[[Node], None]) -> None:
+    def _make_absent_inputs(self, node: Node, execute: Callable[[Node], None]) -> None:
         for name in node.inputs:
             if name in self._maker and not self._present(name):
                 self._resolve(self._maker[name], execute)
                 if not self._present(name):
                     self._execute(self._maker[name], execute)
+
+    def _execute(self, node: Node, execute: Callable[[Node], None]) -> None:
+        self._make_absent_inputs(node, execute)
         for path in self._paths(node):
             remove_record(path)  # a crash from here on leaves outputs that nobody vouches for
         started = now()

@@ -8,7 +8,9 @@ from forkpipe.core.records import Problem
 from forkpipe.methods import METHODS, SUPERVISED, TAGGED, lineage
 from forkpipe.parameters import EvaluationSettings, GenerationSettings, ModelSettings, TagSettings, VerificationSettings
 from forkpipe.pipelines.evaluation.sampling import sample_checkpoint
+from forkpipe.plugins import verifiers_of
 from forkpipe.progress import Progress
+from forkpipe.provenance.recipes import implementations
 from forkpipe.verification.rows import RowVerifier, VerdictRow
 
 Row = dict[str, Any]
@@ -36,6 +38,7 @@ def generate_node(method: str) -> Callable[..., list[Row]]:
     return generate
 
 
+@implementations(verifiers_of)
 def score_generations(generations: Any, problems: Any, settings: VerificationSettings) -> list[Row]:
     """Return a verdict for every sample."""
     by_id = {row["problem_id"]: row for row in problems.to_pylist()}

@@ -12,13 +12,15 @@ from forkpipe.datasets.trace_store import TraceStore
 from forkpipe.parameters import GenerationSettings, StrategySettings, TraceSetSettings, VerificationSettings
 from forkpipe.pipelines.trace_generation.requests import ask_teacher, create_engines, plan_requests
 from forkpipe.pipelines.trace_generation.selection import select_sets
-from forkpipe.plugins import CLUSTERERS, create
+from forkpipe.plugins import CLUSTERERS, clusterer_of, create, engines_of, verifiers_of
 from forkpipe.progress import Progress, logger
+from forkpipe.provenance.recipes import implementations
 from forkpipe.verification.rows import RowVerifier, VerdictRow
 
 Row = dict[str, Any]
 
 
+@implementations(engines_of)
 def generate_traces(problems: Any, store: TraceStore, settings: GenerationSettings) -> list[Row]:
     """Return the last attempt of every teacher at every request; what the store holds is not asked again."""
     chosen = [Problem.from_row(row) for row in problems.to_pylist() if row["split"] in settings.splits]
@@ -36,6 +38,7 @@ def generate_traces(problems: Any, store: TraceStore, settings: GenerationSettin
     return rows
 
 
+@implementations(verifiers_of)
 def verify_traces(traces: Any, problems: Any, settings: VerificationSettings) -> list[Row]:
     """Return a verdict for every trace."""
     by_id = {row["problem_id"]: row for row in problems.to_pylist()}
@@ -59,6 +62,7 @@ def verify_traces(traces: Any, problems: Any, settings: VerificationSettings) ->
     return [{"trace_id": row["trace_id"], **verdict} for row, verdict in zip(rows, verdicts, strict=True)]
 
 
+@implementations(clusterer_of)
 def cluster_strategies(
     traces: Any, verdicts: Any, problems: Any, settings: StrategySettings, generation: GenerationSettings
 ) -> tuple[list[Row], list[Row], dict[str, Any]]:

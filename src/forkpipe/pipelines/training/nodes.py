@@ -19,6 +19,8 @@ from forkpipe.parameters import (
     VerificationSettings,
     supervised_settings,
 )
+from forkpipe.plugins import verifiers_of
+from forkpipe.provenance.recipes import implementations
 
 Row = dict[str, Any]
 
@@ -69,6 +71,7 @@ def supervised_node(method: str) -> Callable[..., Any]:
     return train
 
 
+@implementations(verifiers_of)
 def train_grpo_node(
     problems: Any,
     parent: Path,
@@ -98,6 +101,7 @@ def train_grpo_node(
     return work / STAGING, _named(log, "grpo"), _named(rewards, "grpo")
 
 
+@implementations(verifiers_of)
 def gfpo_rollouts_node(
     problems: Any, parent: Path, rollouts: RolloutSettings, model: ModelSettings, verification: VerificationSettings
 ) -> list[Row]:
