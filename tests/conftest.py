@@ -6,17 +6,12 @@ import pytest
 
 from forkpipe.core.records import Problem, SetTrace, TraceSet
 from forkpipe.engines.modular_powers import STRATEGIES, Power, no_slip, render
-from forkpipe.parameters import ModelSettings, TagSettings
+from forkpipe.parameters import Architecture, ModelSettings, TagSettings
 
 MODEL = ModelSettings(
-    architecture={
-        "hidden_size": 32,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 2,
-        "intermediate_size": 64,
-        "max_position_embeddings": 64,
-    }
+    architecture=Architecture(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2, intermediate_size=64
+    )
 )
 
 

@@ -201,12 +201,12 @@ def test_a_bad_file_of_problems_stops_the_run_with_one_line(project):
     (project.folder / "problems.jsonl").write_text(
         '{"problem": "1 + 1", "answer": "2"}\n{"problem": "1 + 2", "answer": 3}\n'
     )
-    other = project.folder / "conf" / "mine"
+    other = project.folder / "conf" / "environment_of_this_test"
     other.mkdir()
     (other / "catalog.yml").write_text(
         "raw_problems:\n  type: forkpipe.datasets.records.RecordsDataset\n  filepath: problems.jsonl\n"
     )
     (other / "parameters.yml").write_text("problems: {source: mine, fields: {source_id: null}}\n")
-    said = project.kedro("run", "--env=mine", "--pipelines=problems", fails=True)
+    said = project.kedro("run", "--env=environment_of_this_test", "--pipelines=problems", fails=True)
     assert "problems.jsonl row 2: field 'answer' is int, expected text" in said
     assert "Traceback" not in said

@@ -18,7 +18,7 @@ def parameters(env=None, **runtime):
     return loader["parameters"]
 
 
-@pytest.mark.parametrize("env", sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "local"))
+@pytest.mark.parametrize("env", ["base", "import_traces", "smoke", "tight"])
 def test_every_environment_is_valid(env):
     assert check_parameters(parameters(env, inputs={"traces": "t", "problems": "p"})).environment == env
 
@@ -33,6 +33,11 @@ def test_every_environment_is_valid(env):
         ({"tags": {"n": 3}}, "tags.n is 3 and trace_sets.max_traces 4: expected at least as many tags"),
         ({"trace_sets": {"min_strategies": 5}}, "trace_sets.min_strategies is 5, expected at most"),
         ({"rollouts": {"group_size": 8}}, "rollouts.group_size is 8, expected a multiple of tags.n, 6"),
+        ({"supervised": {"warmup_steps": 500}}, "warmup_steps is 500, expected fewer than max_steps, 500"),
+        ({"model": {"architecture": {"hiden_size": 3}}}, "parameter model.architecture.hiden_size does not exist"),
+        ({"verification": {"options": {"mth": {}}}}, "options names 'mth', expected one of: exact, math"),
+        ({"generation": {"use": ["nobody"]}}, "use names 'nobody', expected one of: square_multiply"),
+        ({"evaluation": {"pass_at": []}}, "parameter evaluation.pass_at is []"),
         ({"problems": {"shares": {"train": 0.9}}}, "shares sum to 1.42, expected 1"),
         ({"generation": {"teachers": {"peasant": {"prompt": "Go"}}}}, "expected a text that holds {problem}"),
     ],

@@ -1,4 +1,4 @@
-"""Hooks: check everything before work begins, stamp rows with the run, show the result at the end."""
+"""Hooks: check the parameters before work begins, stamp rows with the run, show the result at the end."""
 
 import os
 import sys
@@ -8,8 +8,6 @@ from kedro.framework.hooks import hook_impl
 
 from forkpipe.datasets import run_id
 from forkpipe.parameters import Parameters, check_parameters
-from forkpipe.preflight import check_run
-from forkpipe.progress import logger
 
 
 class ProjectHooks:
@@ -24,11 +22,10 @@ class ProjectHooks:
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Any, catalog: Any) -> None:
-        """Check what the run's nodes need, before the first of them."""
+        """Begin a run: its id, and torch's threads."""
         run_id.begin(run_params["run_id"])
         if self._parameters.cpu_threads is not None:
             _limit_threads(self._parameters.cpu_threads)
-        check_run(self._parameters, {node.name for node in pipeline.nodes})
 
     @hook_impl
     def after_pipeline_run(
@@ -45,7 +42,6 @@ class ProjectHooks:
             print(f"\n{warning}")
         report = catalog["report"]._describe()["filepath"]
         print(f"\nReport: {report}")
-        logger.info("the report is at %s", report)
 
 
 def _limit_threads(threads: int) -> None:

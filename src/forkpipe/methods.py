@@ -1,7 +1,9 @@
 """The five methods that are compared; a method's name is its Kedro namespace and its section of the parameters."""
 
-SUPERVISED = ("sft", "ssft_random", "ssft")
-"""Trained on trace sets; they differ in how traces get their tags."""
+from forkpipe.core.records import Assignment
+
+SUPERVISED: dict[str, Assignment] = {"sft": "single", "ssft_random": "random", "ssft": "optimal"}
+"""Trained on trace sets; they differ in how traces get their tags: the assignments of `core.matching`."""
 
 POLICY = {"grpo": "sft", "gfpo": "ssft"}
 """Trained by reinforcement, each from the checkpoint of its parent."""

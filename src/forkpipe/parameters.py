@@ -8,7 +8,7 @@ models below as type hints, so Kedro hands them checked objects.
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.prompts import PLACEHOLDER
@@ -103,27 +103,43 @@ class TeacherSettings(Settings):
     """The strategy this teacher is known to use: for reports on agreement, never for clustering."""
 
 
-def _without_null(teachers: Any) -> Any:
-    if not isinstance(teachers, Mapping):
-        return teachers
-    return {name: teacher for name, teacher in teachers.items() if teacher is not None}
-
-
 class GenerationSettings(Settings):
     """Which problems are asked of which teachers."""
 
-    splits: list[Split] = ["train"]
-    teachers: Annotated[dict[str, TeacherSettings], BeforeValidator(_without_null)] = Field(min_length=1)
-    """By name; null takes away a teacher of another environment, which parameters are merged with."""
+    splits: Annotated[list[Split], Field(min_length=1)] = ["train"]
+    teachers: dict[str, TeacherSettings] = Field(min_length=1)
+    use: Annotated[list[str], Field(min_length=1)] | None = None
+    """Names of the teachers that are asked, null for all: an environment cannot take away those of `conf/base`."""
+
+    @model_validator(mode="after")
+    def _known(self) -> "GenerationSettings":
+        for name in self.use or ():
+            if name not in self.teachers:
+                raise ValueError(f"use names '{name}', expected one of: {', '.join(self.teachers)}")
+        return self
+
+    @property
+    def asked(self) -> dict[str, TeacherSettings]:
+        """The teachers that are asked, by name."""
+        return {name: self.teachers[name] for name in self.use or self.teachers}
 
 
 class VerificationSettings(Settings):
     """How responses are compared with gold answers."""
 
-    verifiers: dict[str, str] = {"integer": "math", "math": "math", "text": "exact"}
+    verifiers: dict[Literal["integer", "math", "text"], str] = {"integer": "math", "math": "math", "text": "exact"}
     """Verifier by answer type: a registered name, or "package.module:Class"."""
     options: dict[str, dict[str, Any]] = {}
     """Arguments by verifier."""
+
+    @model_validator(mode="after")
+    def _options_of_known(self) -> "VerificationSettings":
+        for name in self.options:
+            if name not in self.verifiers.values():
+                raise ValueError(
+                    f"options names '{name}', expected one of: {', '.join(sorted(set(self.verifiers.values())))}"
+                )
+        return self
 
 
 class StrategySettings(Settings):
@@ -144,6 +160,18 @@ class TraceSetSettings(Settings):
     """Problems with fewer distinct strategies give no set."""
 
 
+class Architecture(Settings):
+    """Size of a model from scratch; the names are those of transformers' LlamaConfig."""
+
+    hidden_size: Count = 64
+    num_hidden_layers: Count = 3
+    num_attention_heads: Count = 4
+    num_key_value_heads: Count = 4
+    intermediate_size: Count = 168
+    max_position_embeddings: Count = 64
+    """The longest sequence, prompt and tag included."""
+
+
 class ModelSettings(Settings):
     """The model that is trained."""
 
@@ -151,17 +179,15 @@ class ModelSettings(Settings):
     """scratch: a small Llama with a vocabulary of words; otherwise a checkpoint folder or hub name."""
     revision: str = "main"
     """Revision on the hub."""
-    architecture: dict[str, int | float | bool] = {}
-    """For scratch: fields of transformers' LlamaConfig."""
+    architecture: Architecture = Architecture()
+    """For scratch."""
     prompt: Template = PLACEHOLDER
     """What the student is asked, before its chat template."""
 
 
 class SupervisedSettings(Settings):
-    """Training of sft, ssft_random and ssft: the same but for the assignment."""
+    """Training of sft, ssft_random and ssft: the same but for how traces get their tags (`methods.SUPERVISED`)."""
 
-    assignment: Literal["optimal", "random", "single"] = "optimal"
-    """How traces get their tags, see `core.matching`."""
     problems_per_step: Count = 16
     """Problems a forward and backward pass; an optimiser step takes this many times `gradient_accumulation`."""
     gradient_accumulation: Count = 1
@@ -182,6 +208,12 @@ class SupervisedSettings(Settings):
     bf16: bool = False
     max_length: Count = 32768
     """Longer sequences are refused before training starts."""
+
+    @model_validator(mode="after")
+    def _warmup_ends(self) -> "SupervisedSettings":
+        if self.warmup_steps >= self.max_steps:
+            raise ValueError(f"warmup_steps is {self.warmup_steps}, expected fewer than max_steps, {self.max_steps}")
+        return self
 
 
 class GRPOSettings(Settings):
@@ -229,9 +261,8 @@ class EvaluationSettings(Settings):
 
     samples_per_tag: Count = 4
     """Samples of a problem under each tag; a method with one plain tag draws N times as many."""
-    splits: list[Literal["validation", "test"]] = ["validation", "test"]
     sampling: SamplingSettings = SamplingSettings(temperature=0.7, top_p=0.95)
-    pass_at: list[Count] = [1, 2, 4, 6, 8, 12]
+    pass_at: Annotated[list[Count], Field(min_length=1)] = [1, 2, 4, 6, 8, 12]
     """The k of the pass@k curve."""
     bootstrap: Annotated[int, Field(ge=100)] = 2000
     """Resamples over problems behind every interval."""
@@ -242,7 +273,7 @@ class EvaluationSettings(Settings):
 class SupervisedMethod(Settings):
     """One supervised method: whatever of `supervised` it has differently."""
 
-    train: dict[str, Any]
+    train: dict[str, Any] = {}
 
 
 class GRPOMethod(Settings):

@@ -6,7 +6,6 @@ protocol. Modules are imported when their class is wanted, so that a name costs 
 
 import importlib
 import importlib.util
-import inspect
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -76,22 +75,31 @@ def create(kind: str, known: Mapping[str, Plugin], name: str, options: Mapping[s
     """
     made = find_class(kind, known, name, where)
     try:
-        inspect.signature(made).bind(**options)
-    except TypeError as error:
-        raise InputError(f"parameter {where}.options of {kind} '{name}': {error}") from None
-    try:
         return made(**options)
-    except InputError as error:
-        raise InputError(f"parameter {where}.options of {kind} '{name}': {error}") from None
+    except Exception as error:
+        # Whatever a class says of its arguments is about what the user wrote.
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"parameter {where}.options of {kind} '{name}': {said}") from error
 
 
 # Which classes the parameters of a node pick, for its recipe (see `provenance.recipes.implementations`).
 
 
-def engines_of(given: Mapping[str, Any]) -> list[type]:
-    """Return the engines of the teachers."""
-    teachers = given["params:generation"].teachers
-    return [find_class("engine", ENGINES, one.engine, f"generation.teachers.{name}") for name, one in teachers.items()]
+def engines_of(given: Mapping[str, Any]) -> list[Any]:
+    """Return the engines of the teachers; each says by its `identity` what no parameter shows."""
+    return list(create_engines(given["params:generation"].asked).values())
+
+
+def create_engines(teachers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an engine for every teacher; InputError names the teacher whose settings are wrong."""
+    made = {}
+    for name, teacher in teachers.items():
+        where = f"generation.teachers.{name}"
+        made[name] = create("engine", ENGINES, teacher.engine, teacher.options, where)
+        for needed in ("generate", "samples_held", "close", "identity", "version"):
+            if not hasattr(made[name], needed):
+                raise InputError(f"parameter {where}: engine '{teacher.engine}' has no {needed}, see engines/base.py")
+    return made
 
 
 def verifiers_of(given: Mapping[str, Any]) -> list[type]:

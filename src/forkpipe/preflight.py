@@ -1,20 +1,32 @@
-"""Checks that need more than the parameters alone, made before the first node of a run."""
+"""Checks that need more than the parameters alone, made when it is known what will run and before the first of it."""
+
+from typing import Any
 
 from forkpipe.core.errors import InputError
+from forkpipe.core.records import Split
 from forkpipe.parameters import Parameters
-from forkpipe.pipelines.trace_generation.requests import create_engines
-from forkpipe.plugins import CLUSTERERS, VERIFIERS, create
+from forkpipe.plugins import CLUSTERERS, VERIFIERS, create, create_engines
+
+SPLITS_NEEDED: dict[str, tuple[Split, ...]] = {
+    "gfpo.rollouts": ("rl",),
+    "grpo.train": ("rl",),
+    "sft.generate": ("validation", "test"),
+    "ssft.generate": ("validation", "test"),
+}
+"""Splits that a node cannot do without."""
 
 
-def check_run(parameters: Parameters, nodes: set[str]) -> None:
-    """Raise InputError for what would stop one of the nodes: a package, an option, settings that do not go together.
+def check_run(catalog: Any, nodes: set[str]) -> None:
+    """Raise InputError for what would stop a node: a package, an option, settings that do not go together.
 
     Args:
-        parameters: all parameters.
-        nodes: names of the nodes of the run.
+        catalog: for the parameters.
+        nodes: names of the nodes that are to run.
     """
+    parameters = Parameters.model_validate(catalog.load("parameters"))
     if "generate_traces" in nodes:
-        for engine in create_engines(parameters.generation.teachers).values():
+        for engine in create_engines(parameters.generation.asked).values():
+            engine.samples_held("")  # a file of traces is read, and what is wrong with it is said
             engine.close()
     if "cluster_strategies" in nodes:
         settings = parameters.strategies
@@ -29,3 +41,7 @@ def check_run(parameters: Parameters, nodes: set[str]) -> None:
             "parameter tags.style is 'text' and gfpo.train.scope 'head', which trains output rows that ordinary tokens "
             "share: expected tags.style 'special'"
         )
+    for node, splits in SPLITS_NEEDED.items():
+        for split in splits:
+            if node in nodes and not parameters.problems.shares.get(split):
+                raise InputError(f"parameter problems.shares.{split} is 0, expected more: {node} needs problems of it")

@@ -6,8 +6,10 @@ from typing import Any
 import click
 from kedro.framework.session import KedroSession
 from kedro.runner import AbstractRunner, SequentialRunner
+from omegaconf.errors import OmegaConfBaseException
 
 from forkpipe.core.errors import InputError
+from forkpipe.preflight import check_run
 from forkpipe.progress import logger
 from forkpipe.provenance.recipes import Declared
 from forkpipe.provenance.runner import ProvenanceRunner
@@ -42,24 +44,24 @@ class ForkpipeSession(KedroSession):
     ) -> dict[str, Any]:
         """Run as Kedro does, by default with the runner that knows what is stale."""
         targets = [pipeline_name] if pipeline_name else list(pipeline_names or [])
-        if type(runner) in (SequentialRunner, type(None)):
+        if type(runner) in (SequentialRunner, type(None)) and not getattr(runner, "_is_async", False):
             sliced = any(kwargs.get(name) for name in SLICES) or bool(kwargs.get("only_missing_outputs"))
             named = targets if targets and "__default__" not in targets else None
-            runner = ProvenanceRunner(DECLARED, named, sliced=sliced, project=Path(self._project_path))
+            runner = ProvenanceRunner(DECLARED, named, sliced=sliced, project=Path(self._project_path), check=check_run)
         else:
             logger.warning("%s keeps no records: all nodes run, and what they write is unknown", type(runner).__name__)
         try:
             return super().run(pipeline_name=pipeline_name, pipeline_names=pipeline_names, runner=runner, **kwargs)
         except Exception as error:
             if (cause := _input_error(error)) is not None:
-                raise click.ClickException(str(cause)) from error
+                raise click.ClickException(" ".join(str(cause).split())) from error
             raise
 
 
-def _input_error(error: BaseException | None) -> InputError | None:
-    """Return the InputError behind an exception: datasets wrap what they raise."""
+def _input_error(error: BaseException | None) -> Exception | None:
+    """Return what the user can mend behind an exception: datasets wrap what they raise."""
     while error is not None:
-        if isinstance(error, InputError):
+        if isinstance(error, InputError | OmegaConfBaseException):
             return error
         error = error.__cause__
     return None

@@ -114,3 +114,28 @@ def test_an_own_tag_needs_a_checkpoint_with_tags(base, tmp_path):
     (plain / "forking.json").unlink()
     with pytest.raises(InputError, match=r"no forking\.json"):
         list(TransformersEngine(model=str(plain)).generate([request(own_tag=True)]))
+
+
+def test_settings_of_the_model_do_not_change_what_is_drawn(base, tmp_path):
+    """A penalty in generation_config.json would be an unrecorded sampling setting; more end tokens end texts."""
+    import json
+    import shutil
+
+    other = tmp_path / "other"
+    shutil.copytree(base, other)
+    path = other / "generation_config.json"
+    settings = json.loads(path.read_text())
+    path.write_text(json.dumps({**settings, "repetition_penalty": 50.0, "temperature": 0.01, "do_sample": True}))
+    requests = [request(i, max_tokens=20) for i in range(8)]
+
+    def texts(folder):
+        return {one.request_id: one.token_ids for one in TransformersEngine(model=str(folder)).generate(requests)}
+
+    drawn = texts(base)
+    assert texts(other) == drawn
+    longest = max(drawn.values(), key=len)
+    path.write_text(json.dumps({**settings, "eos_token_id": [settings["eos_token_id"], longest[3]]}))
+    ended = {one.request_id: one for one in TransformersEngine(model=str(other), batch_rows=1).generate(requests)}
+    (cut,) = [one for one in ended.values() if drawn[one.request_id] == longest]
+    assert longest[3] not in cut.token_ids
+    assert cut.finish_reason == "stop"

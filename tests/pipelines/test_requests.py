@@ -7,7 +7,8 @@ from forkpipe.core.records import Completion, Problem
 from forkpipe.datasets.trace_store import TraceStore
 from forkpipe.parameters import TeacherSettings
 from forkpipe.pipelines.trace_generation import requests as asking
-from forkpipe.pipelines.trace_generation.requests import ask_teacher, create_engines, plan_requests
+from forkpipe.pipelines.trace_generation.requests import ask_teacher, plan_requests
+from forkpipe.plugins import create_engines
 
 PROBLEMS = [
     Problem.create(f"{i} + 1", str(i + 1), answer_type="integer", source="demo", source_id=str(i)) for i in range(10)
@@ -18,6 +19,7 @@ class CountingEngine:
     """Answers with the problem's own text, counts what it was asked, dies or cuts when told to."""
 
     version = "1"
+    identity = "counting"
 
     def __init__(self, *, held=None, dies_after=None, finish="stop"):
         self.asked = []
@@ -71,10 +73,10 @@ def test_a_killed_run_is_continued(store, monkeypatch):
     killed = CountingEngine(dies_after=10)
     with pytest.raises(KeyboardInterrupt):
         ask(killed, store)
-    assert len(list(store.rows())) == 8  # two whole appends; two answers were in flight
+    assert len(list(store.rows())) == 10  # also what came after the last whole append
     second = CountingEngine()
     rows = ask(second, store)
-    assert len(second.asked) == 12
+    assert len(second.asked) == 10
     assert len(rows) == 20
     assert len(list(store.rows())) == 20
 
@@ -98,6 +100,38 @@ def test_a_higher_limit_asks_again_for_what_was_cut(store):
     assert len(longer.asked) == 20
     assert {(row["attempt"], row["finish_reason"]) for row in rows} == {(1, "stop")}
     assert len({row["trace_id"] for row in [*cut, *rows]}) == 40
+
+
+def test_a_lower_limit_makes_longer_answers_truncated_and_asks_nothing(store):
+    ask(CountingEngine(), store)
+    engine = CountingEngine()
+    rows = ask(engine, store, sampling={"max_tokens": 2})
+    assert engine.asked == []
+    assert {row["finish_reason"] for row in rows} == {"length"}
+    assert {row["finish_reason"] for row in ask(engine, store)} == {"stop"}
+
+
+def test_another_model_or_file_behind_a_teacher_is_asked_anew(store):
+    ask(CountingEngine(), store)
+    other = CountingEngine()
+    other.identity = "counting, by another file"
+    ask(other, store)
+    assert len(other.asked) == 20
+
+
+def test_an_engine_that_answers_too_little_is_named(store):
+    class Lazy(CountingEngine):
+        def generate(self, requests):
+            yield from list(super().generate(requests))[:7]
+
+    with pytest.raises(InputError, match="engine of teacher t answered 7 of 20 requests"):
+        ask(Lazy(), store)
+    assert len(list(store.rows())) == 7
+
+
+def test_a_teacher_that_holds_nothing_is_named(store):
+    with pytest.raises(InputError, match="teacher t holds no trace of any of the 10 problems"):
+        ask(CountingEngine(held=0), store)
 
 
 def test_failures_are_rows_and_are_asked_again(store):

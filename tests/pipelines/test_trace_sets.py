@@ -4,7 +4,7 @@ import pyarrow as pa
 
 from forkpipe.parameters import GenerationSettings, StrategySettings, TeacherSettings, TraceSetSettings
 from forkpipe.pipelines.trace_generation.nodes import cluster_strategies
-from forkpipe.pipelines.trace_generation.selection import select_sets
+from forkpipe.pipelines.trace_generation.selection import select_sets, whole_text
 
 PROBLEM = {
     "problem_id": "p",
@@ -23,7 +23,8 @@ TEXTS = {
 
 
 def trace(name, teacher="t"):
-    return {"trace_id": name, "problem_id": "p", "teacher": teacher, "text": TEXTS[name], "tokens_out": 9, "error": ""}
+    given = {"trace_id": name, "problem_id": "p", "teacher": teacher, "text": TEXTS[name]}
+    return {**given, "reasoning": "", "tokens_out": 9, "error": ""}
 
 
 def verdict(name):
@@ -71,7 +72,7 @@ def strategies(n):
 
 def select(n, seed=0, **changes):
     traces = [
-        {"trace_id": f"t{i}", "problem_id": "p", "teacher": f"x{i}", "text": "", "tokens_out": i}
+        {"trace_id": f"t{i}", "problem_id": "p", "teacher": f"x{i}", "text": "", "reasoning": "", "tokens_out": i}
         for i in range(max(n, 1))
     ]
     return select_sets([PROBLEM], traces, strategies(n), TraceSetSettings(**changes), seed)
@@ -104,5 +105,12 @@ def test_fewer_strategies_make_a_smaller_set_or_none():
     assert len(select(1, min_strategies=1)[0]) == 1
 
 
-def test_a_problem_that_nobody_was_asked_is_not_rejected():
-    assert select_sets([PROBLEM], [], [], TraceSetSettings(), 0) == ([], [])
+def test_a_problem_without_any_trace_is_rejected_too():
+    sets, rejected = select_sets([PROBLEM], [], [], TraceSetSettings(), 0)
+    assert sets == []
+    assert [row["id"] for row in rejected] == ["p"]
+
+
+def test_reasoning_that_stands_apart_is_part_of_what_is_learned():
+    assert whole_text({"reasoning": "first this", "text": "so 5"}) == "first this\n</think>\nso 5"
+    assert whole_text({"reasoning": "", "text": "so 5"}) == "so 5"

@@ -28,10 +28,11 @@ GOLDEN += [4.24496, 4.17831, 4.11425, 4.07889, 4.01122, 3.96269, 4.01744, 3.9707
 reproduce them; one that is must say so and write them anew."""
 
 
-def train(base, tmp_path, sets, name="ssft", seed=0, **changes):
+def train(base, tmp_path, sets, name="ssft", seed=0, assignment="optimal", **changes):
     settings = SETTINGS.model_copy(update=changes)
     folder = tmp_path / name
-    return train_supervised(name, base, folder, tmp_path / "work", sets, settings, "{problem}", seed), folder
+    result = train_supervised(name, base, folder, tmp_path / "work", sets, settings, assignment, "{problem}", seed)
+    return result, folder
 
 
 def losses(result):

@@ -4,14 +4,9 @@ Costs are plain numpy arrays, so no gradient can pass. One matching is an array 
 problem never share a tag. All three assignments have the same shape, so that SSFT and its baselines differ here only.
 """
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
-
-Assignment = Literal["optimal", "random", "single"]
-"""optimal: least total cost (SSFT). random: a random injection (SSFT-random). single: one plain tag (SFT-mixed)."""
 
 Costs = NDArray[np.float64]
 Tags = NDArray[np.int64]

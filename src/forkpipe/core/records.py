@@ -18,6 +18,9 @@ VERDICTS: tuple[VerdictName, ...] = ("correct", "wrong", "unparsed", "timeout", 
 
 FinishReason = Literal["stop", "length", "error"]
 
+Assignment = Literal["optimal", "random", "single"]
+"""How traces get their tags: by least cost (SSFT), by a random injection, or all the one plain tag (SFT-mixed)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:

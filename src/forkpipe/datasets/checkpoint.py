@@ -12,8 +12,8 @@ from forkpipe.training.checkpoint import FORKING_FILE
 class CheckpointDataset(AbstractDataset[Path, Path]):
     """A checkpoint folder; loads as its path.
 
-    Saving takes the path of a folder that a node has just written and moves it into place, so a killed run leaves the
-    old checkpoint or the new one.
+    Saving takes the path of a folder that a node has just written and moves it into place, so a killed run leaves
+    the old checkpoint, the new one or none, but never half of one.
 
     Args:
         filepath: the folder.
@@ -35,9 +35,12 @@ class CheckpointDataset(AbstractDataset[Path, Path]):
         if not (data / FORKING_FILE).exists():
             raise DatasetError(f"{data} holds no checkpoint ({FORKING_FILE} is missing)")
         self._filepath.parent.mkdir(parents=True, exist_ok=True)
+        old = self._filepath.with_name(self._filepath.name + ".old")
+        shutil.rmtree(old, ignore_errors=True)
         if self._filepath.exists():
-            shutil.rmtree(self._filepath)
+            self._filepath.rename(old)
         shutil.move(data, self._filepath)
+        shutil.rmtree(old, ignore_errors=True)
 
     def _exists(self) -> bool:
         return (self._filepath / FORKING_FILE).exists()

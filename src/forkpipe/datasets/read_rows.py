@@ -5,6 +5,7 @@ Formats, by the end of the name: `.jsonl`, `.jsonl.gz`, `.parquet`, `.csv`. Path
 """
 
 import csv
+import hashlib
 import json
 import sys
 import zlib
@@ -53,6 +54,17 @@ def file_exists(path: str) -> bool:
         return bool(filesystem.isfile(inner_path))
     except (ValueError, ImportError) as error:  # an unknown protocol, or one whose package is not installed
         raise InputError(f"{path}: cannot be opened: {_one_line(error)}") from error
+
+
+def file_digest(path: str) -> str:
+    """Return a hash of a file's bytes, 16 hex digits."""
+    import fsspec
+
+    total = hashlib.sha256()
+    with fsspec.open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            total.update(block)
+    return total.hexdigest()[:16]
 
 
 def _open(path: str) -> Any:

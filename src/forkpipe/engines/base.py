@@ -11,10 +11,13 @@ class Engine(Protocol):
     """Completes requests.
 
     Construction is cheap and checks its options (`InputError`); what is heavy is loaded by the first `generate`.
-    `version` is declared by hand and raised when the same request would be completed differently.
+    `version` is declared by hand and raised when the same request would be completed differently. `identity` says what
+    else of the engine changes a completion (a model's name, the content of a file, but no batch size); both are part of
+    a request's id.
     """
 
     version: str
+    identity: str
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         """Yield one completion a request, in completion order, each as soon as it is there.

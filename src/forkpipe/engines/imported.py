@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, get_args
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.records import Completion, FinishReason, Request
-from forkpipe.datasets.read_rows import check_path, read_rows
+from forkpipe.datasets.read_rows import check_path, file_digest, read_rows
 
 REQUIRED = ("problem", "text")
 OPTIONAL = ("reasoning", "finish_reason", "tokens")
@@ -51,15 +51,25 @@ class ImportEngine:
         for name in self._named:
             if name not in REQUIRED + OPTIONAL:
                 known = ", ".join(REQUIRED + OPTIONAL)
-                raise InputError(f"engine 'imported': fields has '{name}', expected some of: {known}")
+                raise InputError(f"engine 'import': fields has '{name}', expected some of: {known}")
         check_path(self._path)
         self._traces: dict[str, list[_Trace]] | None = None
+        self._identity: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """The content of the file, and how it is read."""
+        if self._identity is None:
+            self._identity = (
+                f"import {file_digest(self._path)} {sorted(self._named.items())} {sorted(self._where.items())}"
+            )
+        return self._identity
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         """Yield one completion a request, in order; an error where the file holds fewer samples than asked."""
         for request in requests:
             if request.prefix_ids or request.own_tag:
-                raise InputError("engine 'imported' writes no forking tags")
+                raise InputError("engine 'import' writes no forking tags")
             yield self._complete(request)
 
     def samples_held(self, problem: str) -> int:

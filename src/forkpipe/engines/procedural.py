@@ -28,6 +28,7 @@ class ProceduralEngine:
         for name, rate in (("error_rate", error_rate), ("truncation_rate", truncation_rate)):
             if not isinstance(rate, int | float) or not 0 <= rate <= 1:
                 raise InputError(f"{name} is {rate!r}, expected a number from 0 to 1")
+        self.identity = f"procedural {strategy} {error_rate} {truncation_rate}"
         self._solve = modular_powers.STRATEGIES[strategy]
         self._error_rate = error_rate
         self._truncation_rate = truncation_rate

@@ -30,6 +30,7 @@ class TransformersEngine:
     def __init__(self, *, model: str, revision: str = "main", batch_rows: int = 64, chat: bool = False) -> None:
         if batch_rows < 1:
             raise InputError(f"batch_rows is {batch_rows}, expected at least 1")
+        self.identity = f"transformers {model} {revision} chat={chat}"
         self._name = model
         self._revision = revision
         self._batch_rows = batch_rows
@@ -53,9 +54,9 @@ class TransformersEngine:
     def _load(self) -> tuple[Any, Any, ForkingTags | None]:
         if self._loaded is None:
             import torch
-            from transformers import AutoModelForCausalLM, AutoTokenizer
+            from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-            from forkpipe.training.checkpoint import FORKING_FILE, load_tags, without_progress_bars
+            from forkpipe.training.checkpoint import FORKING_FILE, end_tokens, load_tags, without_progress_bars
 
             folder = Path(self._name)
             if folder.exists():
@@ -68,14 +69,20 @@ class TransformersEngine:
             model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
             if tokenizer.pad_token_id is None:
                 tokenizer.pad_token = tokenizer.eos_token
+            # The model's own settings could hold penalties that no request asked for.
+            ends = sorted(end_tokens(model, tokenizer))
+            model.generation_config = GenerationConfig(eos_token_id=ends, pad_token_id=tokenizer.pad_token_id)
             self._loaded = model, tokenizer, tags
         return self._loaded
 
     def _batch(self, requests: Sequence[Request]) -> list[Completion]:
         import torch
 
+        from forkpipe.training.checkpoint import end_tokens
+
         started = time.perf_counter()
         model, tokenizer, tags = self._load()
+        ends = end_tokens(model, tokenizer) | {tokenizer.pad_token_id}
         if tags is None and any(request.own_tag for request in requests):
             raise InputError(f"model {self._name} has no forking.json, expected a checkpoint with forking tags")
         rows = [[*self._encode(tokenizer, request.prompt), *request.prefix_ids] for request in requests]
@@ -92,13 +99,12 @@ class TransformersEngine:
                 attention_mask=mask,
                 max_new_tokens=limit,
                 do_sample=False,
-                pad_token_id=pad,
                 logits_processor=[make_sampler(requests, tags, length, limit, model.device)],
             )
         seconds = (time.perf_counter() - started) / len(requests)
         new_ids = output[:, length:].tolist()
         return [
-            self._completion(request, ids, len(row), tokenizer, tags, seconds)
+            self._completion(request, ids, len(row), tokenizer, tags, ends, seconds)
             for request, ids, row in zip(requests, new_ids, rows, strict=True)
         ]
 
@@ -111,7 +117,14 @@ class TransformersEngine:
         return ids
 
     def _completion(
-        self, request: Request, ids: list[int], tokens_in: int, tokenizer: Any, tags: ForkingTags | None, seconds: float
+        self,
+        request: Request,
+        ids: list[int],
+        tokens_in: int,
+        tokenizer: Any,
+        tags: ForkingTags | None,
+        ends: set[int],
+        seconds: float,
     ) -> Completion:
         tag = None
         if tags is not None and request.own_tag:
@@ -119,7 +132,6 @@ class TransformersEngine:
             ids = ids[tags.length :]
         elif tags is not None and request.prefix_ids:
             tag = tags.index_of(request.prefix_ids)
-        ends = {tokenizer.eos_token_id, tokenizer.pad_token_id}
         stop = next((position for position, token in enumerate(ids) if token in ends), len(ids))
         # The end token counts, as everywhere in transformers; what others of the batch were allowed does not.
         limit = request.sampling.max_tokens

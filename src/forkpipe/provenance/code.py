@@ -115,11 +115,17 @@ class CodeIndex:
             found[f"{module}:{function.__qualname__}:captured"] = digest(*values)
         return found
 
-    def implementation(self, made: type) -> dict[str, str]:
-        """Return the part of a class that parameters picked: its own module and its declared version, no more."""
-        module = self.module(made.__module__)
-        version = str(getattr(made, "version", ""))
-        return {f"{made.__module__}:{made.__qualname__}": digest(module.whole if module else "", version)}
+    def implementation(self, made: Any) -> dict[str, str]:
+        """Return the part of a class that parameters picked, or of its instance.
+
+        Its own module, its declared `version`, and the instance's `identity` (what neither code nor parameters show);
+        nothing that the module imports.
+        """
+        kind = made if isinstance(made, type) else type(made)
+        module = self.module(kind.__module__)
+        declared = [str(getattr(made, name, "")) for name in ("version", "identity")]
+        identity = digest(module.whole if module else "", *declared)
+        return {f"{kind.__module__}:{kind.__qualname__}{'' if made is kind else ':' + declared[1]}": identity}
 
     def reach(self, start: Symbol) -> dict[str, str]:
         """Return "module:symbol" -> digest of a symbol and of all it reaches."""

@@ -14,9 +14,11 @@ def _like_run(
 ) -> Any:
     """Return a command with the options of `kedro run` and more; `make` takes what is more out of them."""
 
+    original: Callable[..., Any] = kedro_run.callback  # type: ignore[assignment]
+
     def callback(**given: Any) -> Any:
         with asking(make(given)):
-            return kedro_run.callback(**given)
+            return original(**given)
 
     return click.Command(name, callback=callback, params=[*kedro_run.params, *extra], help=help_text)
 

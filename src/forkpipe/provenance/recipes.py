@@ -28,11 +28,11 @@ class Declared:
     versions_of: tuple[str, ...] = ("kedro",)
 
 
-def implementations(choose: Callable[[Mapping[str, Any]], Iterable[type]]) -> Callable[[Any], Any]:
-    """Declare which classes a node's parameters pick; each counts with its own module and its declared version.
+def implementations(choose: Callable[[Mapping[str, Any]], Iterable[Any]]) -> Callable[[Any], Any]:
+    """Declare which implementations a node's parameters pick, see `CodeIndex.implementation`.
 
     Args:
-        choose: parameters by name ("params:verification") -> classes.
+        choose: parameters by name ("params:verification") -> classes, or cheaply made instances.
     """
 
     def declare(function: Any) -> Any:

@@ -1,7 +1,7 @@
 """The runner: Kedro's sequential one, that runs what is stale and says why before it does."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,20 @@ class ProvenanceRunner(SequentialRunner):
         targets: names of the requested pipelines, whose own nodes are tagged with them; None for all nodes.
         sliced: whether the user chose the nodes: then they run, all of them, as in Kedro.
         project: root folder of the project.
+        check: called with the catalog and the names of the nodes that may run, before the first of them.
     """
 
-    def __init__(self, declared: Declared, targets: Iterable[str] | None, *, sliced: bool, project: Path) -> None:
+    def __init__(
+        self,
+        declared: Declared,
+        targets: Iterable[str] | None,
+        *,
+        sliced: bool,
+        project: Path,
+        check: Callable[[Any, set[str]], None] | None = None,
+    ) -> None:
         super().__init__()
+        self._check = check
         self._declared = declared
         self._requested = None if targets is None else set(targets)
         self._sliced = sliced
@@ -64,10 +74,12 @@ class ProvenanceRunner(SequentialRunner):
         print_plan(plan)
         if self._sliced:
             self._warn_of_stale_inputs(pipeline, catalog)
+        if self._check is not None:
+            self._check(catalog, {planned.node.name for planned in plan if planned.status != "fresh"})
 
         def execute(node: Node) -> None:
             logger.info("running %s", node.name)
-            Task(node=node, catalog=catalog, hook_manager=hook_manager, is_async=False, run_id=run_id).execute()  # type: ignore[arg-type]
+            Task(node=node, catalog=catalog, hook_manager=hook_manager, is_async=False, run_id=run_id).execute()
 
         scheduler.run(execute)
         cut = [one.node.name for one in plan if one.status != "fresh" and one.node.name not in scheduler.ran]

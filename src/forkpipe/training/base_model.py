@@ -4,18 +4,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags, TagStyle, tag_texts
 from forkpipe.parameters import ModelSettings, TagSettings
 from forkpipe.training.checkpoint import encoder, save_checkpoint, without_progress_bars
 
 PAD, END, USER, ASSISTANT, UNKNOWN = "<|pad|>", "<|end|>", "<|user|>", "<|assistant|>", "<|unknown|>"
 
+TAKES_TAG = "{% if tag is defined %}{{ tag }}{% endif %}"
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "{{ ('" + USER + "' if message['role'] == 'user' else '" + ASSISTANT + "') + ' ' + message['content'] + ' ' }}"
     "{% endfor %}"
-    "{% if add_generation_prompt %}{{ '" + ASSISTANT + " ' }}{% endif %}"
-    "{% if tag is defined %}{{ tag }}{% endif %}"
+    "{% if add_generation_prompt %}{{ '" + ASSISTANT + " ' }}{% endif %}" + TAKES_TAG
 )
 
 
@@ -41,10 +42,14 @@ def make_base_model(folder: Path, settings: ModelSettings, tags: TagSettings, te
     else:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        tokenizer = AutoTokenizer.from_pretrained(settings.source, revision=settings.revision)
-        model = AutoModelForCausalLM.from_pretrained(
-            settings.source, revision=settings.revision, dtype=torch.float32, use_safetensors=True
-        )
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(settings.source, revision=settings.revision)
+            model = AutoModelForCausalLM.from_pretrained(
+                settings.source, revision=settings.revision, dtype=torch.float32, use_safetensors=True
+            )
+        except (OSError, ValueError) as error:
+            raise InputError(f"model.source '{settings.source}' cannot be loaded: {error}") from error
+        _complete_tokenizer(tokenizer, settings.source)
         added = _add_tags(tokenizer, tags)
         if added:
             model.resize_token_embeddings(max(len(tokenizer), model.get_input_embeddings().num_embeddings))
@@ -56,6 +61,15 @@ def make_base_model(folder: Path, settings: ModelSettings, tags: TagSettings, te
         base=settings.source,
         revision=settings.revision if settings.source != "scratch" else f"seed {seed}",
     )
+
+
+def _complete_tokenizer(tokenizer: Any, source: str) -> None:
+    """Give a pretrained tokenizer what training needs: padding, and a chat template that takes a tag."""
+    if tokenizer.chat_template is None:
+        raise InputError(f"model.source '{source}' has no chat template, expected one: put it into its tokenizer")
+    tokenizer.chat_template += TAKES_TAG
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
 
 
 def plain_tag(style: TagStyle, tokenizer: Any) -> ForkingTags:
@@ -98,6 +112,6 @@ def _tiny_llama(settings: ModelSettings, tokenizer: Any) -> Any:
         eos_token_id=tokenizer.eos_token_id,
         bos_token_id=None,
         tie_word_embeddings=False,
-        **settings.architecture,
+        **settings.architecture.model_dump(),
     )
     return LlamaForCausalLM(config)

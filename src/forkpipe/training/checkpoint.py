@@ -50,6 +50,13 @@ def without_progress_bars() -> None:
     logging.disable_progress_bar()
 
 
+def end_tokens(model: Any, tokenizer: Any) -> set[int]:
+    """Return the ids that end a text: the tokenizer's, and those at which the model's own settings stop."""
+    own = model.generation_config.eos_token_id
+    listed = own if isinstance(own, list) else [own]
+    return {token for token in [tokenizer.eos_token_id, *listed] if token is not None}
+
+
 def encoder(tokenizer: Any) -> Any:
     """Return text -> token ids without added special tokens."""
     return lambda text: tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -60,6 +67,10 @@ def render_prompt(tokenizer: Any, content: str, tag: str = "") -> str:
 
     The tag goes into the template where it takes one (ours do), behind it where it does not.
     """
+    if tokenizer.chat_template is None:
+        raise InputError(
+            f"model {tokenizer.name_or_path} has no chat template, expected one: put it into its tokenizer"
+        )
     messages = [{"role": "user", "content": content}]
     text: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, tag=tag)
     return text if text.endswith(tag) else text + tag

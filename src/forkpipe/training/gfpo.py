@@ -23,7 +23,7 @@ from forkpipe.core.prompts import render
 from forkpipe.core.records import Problem
 from forkpipe.parameters import GFPOSettings, RolloutSettings
 from forkpipe.progress import Progress
-from forkpipe.training.checkpoint import encoder, load_checkpoint, render_prompt, save_checkpoint
+from forkpipe.training.checkpoint import encoder, load_checkpoint, load_tags, render_prompt, save_checkpoint
 from forkpipe.training.rewards import mean_rewards
 
 
@@ -38,6 +38,14 @@ def check_head_scope(tags: ForkingTags, tied: bool) -> None:
         raise InputError(
             "gfpo.train.scope is 'head' and the model ties its embeddings: expected an untied output matrix"
         )
+
+
+def check_parent(parent: Path) -> None:
+    """Raise InputError where a checkpoint cannot be trained in scope head, before a rollout is drawn."""
+    from transformers import AutoConfig, AutoTokenizer
+
+    tags = load_tags(parent, AutoTokenizer.from_pretrained(parent))
+    check_head_scope(tags, AutoConfig.from_pretrained(parent).tie_word_embeddings)
 
 
 def train_gfpo(
@@ -118,7 +126,7 @@ def train_gfpo(
 def prompt_states(model: Any, tokenizer: Any, contents: Sequence[str]) -> Tensor:
     """Return the last hidden state at the end of each prompt, (problems, hidden)."""
     encode = encoder(tokenizer)
-    model.eval()
+    model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
     states = []
     for content in contents:
         ids = torch.tensor([encode(render_prompt(tokenizer, content))], device=model.device)

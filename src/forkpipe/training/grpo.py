@@ -9,7 +9,7 @@ from forkpipe.core.prompts import render
 from forkpipe.core.records import Completion, Problem
 from forkpipe.parameters import GRPOSettings, RolloutSettings
 from forkpipe.progress import Progress
-from forkpipe.training.checkpoint import load_checkpoint, render_prompt, save_checkpoint
+from forkpipe.training.checkpoint import end_tokens, load_checkpoint, render_prompt, save_checkpoint
 from forkpipe.training.rewards import Verify, check_scored
 
 
@@ -29,6 +29,7 @@ def train_grpo(
     Returns:
         Rows of the tables `training_log` and `rewards`, without method and run_id.
     """
+    import torch
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
     from trl import GRPOConfig, GRPOTrainer
 
@@ -36,15 +37,18 @@ def train_grpo(
 
     model, tokenizer, tags = load_checkpoint(parent)
     by_id = {problem.problem_id: problem for problem in problems}
+    # A step takes distinct prompts of the data set: with fewer than it needs, the trainer would do nothing at all.
+    repeated = [*problems] * -(-rollouts.problems_per_step // len(problems))
     dataset = Dataset.from_list(
         [
             {
                 "prompt": render_prompt(tokenizer, render(template, problem.problem), tags.tags[0]),
                 "problem_id": problem.problem_id,
             }
-            for problem in problems
+            for problem in repeated
         ]
     )
+    ends = end_tokens(model, tokenizer)
     rewards: list[dict[str, Any]] = []
     drawn: dict[str, int] = {}
     max_tokens = rollouts.sampling.max_tokens
@@ -64,7 +68,7 @@ def train_grpo(
                 request_id="",
                 text=text,
                 tokens_out=len(ids),
-                finish_reason="stop" if tokenizer.eos_token_id in ids else "length",
+                finish_reason="length" if ends.isdisjoint(ids) else "stop",
             )
             for text, ids in zip(completions, completion_ids, strict=True)
         ]
@@ -107,6 +111,7 @@ def train_grpo(
         save_strategy="no",
         report_to=[],
         disable_tqdm=True,
+        dataloader_pin_memory=torch.cuda.is_available(),
     )
     log: list[dict[str, Any]] = []
     trainer = GRPOTrainer(
@@ -116,6 +121,8 @@ def train_grpo(
     trainer.remove_callback(ProgressCallback)
     trainer.add_callback(_log_callback(log, rewards, Progress("grpo", rollouts.steps, unit="steps")))
     trainer.train()
+    if trainer.state.global_step != rollouts.steps:
+        raise RuntimeError(f"grpo took {trainer.state.global_step} steps, expected {rollouts.steps}")
     save_checkpoint(
         folder, trainer.model, tokenizer, tags, base=f"{parent.parent.name}/{parent.name}", revision=f"seed {seed}"
     )

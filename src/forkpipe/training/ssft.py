@@ -16,7 +16,8 @@ from transformers import Trainer
 
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.losses import prefix_cost, set_loss, token_nll
-from forkpipe.core.matching import Assignment, Costs, Tags, margins, match_optimal, match_random
+from forkpipe.core.matching import Costs, Tags, margins, match_optimal, match_random
+from forkpipe.core.records import Assignment
 from forkpipe.training.sequences import IGNORED, EncodedSet, tag_positions, with_tags
 
 

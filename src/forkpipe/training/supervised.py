@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from forkpipe.core.errors import InputError
-from forkpipe.core.records import TraceSet
+from forkpipe.core.records import Assignment, TraceSet
 from forkpipe.parameters import SupervisedSettings
 from forkpipe.progress import Progress
 from forkpipe.training.base_model import plain_tag
@@ -34,6 +35,7 @@ def train_supervised(
     work: Path,
     sets: Sequence[TraceSet],
     settings: SupervisedSettings,
+    assignment: Assignment,
     template: str,
     seed: int,
 ) -> TrainingResult:
@@ -48,13 +50,14 @@ def train_supervised(
         work: folder for the trainer's own files.
         sets: trace sets, at most N traces each.
         settings: see `parameters.SupervisedSettings`.
+        assignment: how traces get their tags, see `core.matching`.
         template: prompt template of the student.
         seed: of data order and random assignments.
     """
     if not sets:
         raise InputError("trace_sets holds no set, expected at least one: see `rejected` for what was dropped and why")
     model, tokenizer, all_tags = load_checkpoint(base)
-    tags = plain_tag(all_tags.style, tokenizer) if settings.assignment == "single" else all_tags
+    tags = plain_tag(all_tags.style, tokenizer) if assignment == "single" else all_tags
     encoded = encode_sets(sets, tokenizer, template, tag_length=tags.length, max_length=settings.max_length)
     arguments = TrainingArguments(
         output_dir=str(work),
@@ -74,6 +77,7 @@ def train_supervised(
         report_to=[],
         remove_unused_columns=False,
         disable_tqdm=True,
+        dataloader_pin_memory=torch.cuda.is_available(),
     )
     result = TrainingResult()
     trainer = SSFTTrainer(
@@ -82,7 +86,7 @@ def train_supervised(
         train_dataset=encoded,
         data_collator=SetCollator(tag_length=tags.length, pad_id=tokenizer.pad_token_id),
         tags=tags,
-        assignment=settings.assignment,
+        assignment=assignment,
         prefix_length=settings.prefix_length,
         rematch_every=settings.rematch_every,
         tag_weight=settings.tag_weight,

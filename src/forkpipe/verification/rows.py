@@ -35,7 +35,9 @@ class RowVerifier:
             if name not in made:
                 options = settings.options.get(name, {})
                 made[name] = create("verifier", VERIFIERS, name, options, "verification.verifiers")
-        self._by_type = {answer_type: made[name] for answer_type, name in settings.verifiers.items()}
+        self._by_type: dict[str, Verifier] = {
+            answer_type: made[name] for answer_type, name in settings.verifiers.items()
+        }
         self._made = made
 
     def __enter__(self) -> "RowVerifier":

@@ -27,7 +27,7 @@ def generate_node(method: str) -> Callable[..., list[Row]]:
         model: ModelSettings,
         seed: int,
     ) -> list[Row]:
-        chosen = [Problem.from_row(row) for row in problems.to_pylist() if row["split"] in settings.splits]
+        chosen = [Problem.from_row(row) for row in problems.to_pylist() if row["split"] in ("validation", "test")]
         total = settings.samples_per_tag * tags.n
         return sample_checkpoint(
             method, checkpoint, chosen, settings, model.prompt, total, own=method in TAGGED, seed=seed
@@ -114,5 +114,5 @@ def tag_information_node(trace_sets: Any, generation: GenerationSettings, *table
     matchings = dict(zip(SUPERVISED, tables[: len(SUPERVISED)], strict=True))
     matchings.pop("sft")  # one tag: nothing is matched
     generations = dict(zip(METHODS, tables[len(SUPERVISED) :], strict=True))
-    labels = {name: teacher.strategy or name for name, teacher in generation.teachers.items()}
+    labels = {name: teacher.strategy or name for name, teacher in generation.asked.items()}
     return tag_information(trace_sets, matchings, generations, labels)

@@ -167,7 +167,7 @@ def make_report_node(
         scores=rest[len(FIGURES) :],
         problems=problems,
         tag_information=tag_information,
-        strategy_agreement=strategy_agreement,
+        strategy_agreement=strategy_agreement if strategy_agreement["problems"] else None,
         versions=_versions(),
         title="forkpipe: SSFT and GFPO against their baselines",
         environment=environment,

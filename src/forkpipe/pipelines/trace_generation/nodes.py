@@ -10,9 +10,9 @@ from forkpipe.core.strategies import StrategyClusterer
 from forkpipe.datasets import run_id
 from forkpipe.datasets.trace_store import TraceStore
 from forkpipe.parameters import GenerationSettings, StrategySettings, TraceSetSettings, VerificationSettings
-from forkpipe.pipelines.trace_generation.requests import ask_teacher, create_engines, plan_requests
+from forkpipe.pipelines.trace_generation.requests import ask_teacher, plan_requests
 from forkpipe.pipelines.trace_generation.selection import select_sets
-from forkpipe.plugins import CLUSTERERS, clusterer_of, create, engines_of, verifiers_of
+from forkpipe.plugins import CLUSTERERS, clusterer_of, create, create_engines, engines_of, verifiers_of
 from forkpipe.progress import Progress, logger
 from forkpipe.provenance.recipes import implementations
 from forkpipe.verification.rows import RowVerifier, VerdictRow
@@ -26,9 +26,9 @@ def generate_traces(problems: Any, store: TraceStore, settings: GenerationSettin
     chosen = [Problem.from_row(row) for row in problems.to_pylist() if row["split"] in settings.splits]
     if not chosen:
         raise InputError(f"no problem is in generation.splits {settings.splits}, expected at least one")
-    engines = create_engines(settings.teachers)
+    engines = create_engines(settings.asked)
     rows: list[Row] = []
-    for name, teacher in settings.teachers.items():
+    for name, teacher in settings.asked.items():
         engine = engines[name]
         try:
             requests = plan_requests(chosen, name, teacher, engine)
@@ -80,7 +80,7 @@ def cluster_strategies(
     seen: dict[tuple[str, str], str] = {}
     for row in traces.to_pylist():
         verdict = verdict_of[row["trace_id"]]
-        key = (row["problem_id"], " ".join(row["text"].split()))
+        key = (row["problem_id"], " ".join(_marked(row).split()))
         if verdict["verdict"] != "correct":
             detail = row["error"] or f"{row['teacher']} gave '{verdict['extracted']}'"
             rejected.append(_rejected(row, f"verdict {verdict['verdict']}", detail))
@@ -92,7 +92,7 @@ def cluster_strategies(
     rows: list[Row] = []
     progress = Progress("cluster strategies", len(correct), unit="problems")
     for done, (problem_id, group) in enumerate(correct.items(), start=1):
-        clusters = clusterer.cluster(texts[problem_id], [row["text"] for row in group])
+        clusters = clusterer.cluster(texts[problem_id], [_marked(row) for row in group])
         for position, row in enumerate(group):
             strategy = clusters.labels[position]
             rows.append(
@@ -108,6 +108,11 @@ def cluster_strategies(
     agreement = _agreement(rows, correct, generation)
     _log_clusters(rows, rejected, agreement)
     return rows, rejected, agreement
+
+
+def _marked(trace: Row) -> str:
+    """Return a trace with its reasoning marked as such, where the engine gave it apart."""
+    return f"<think>{trace['reasoning']}</think>{trace['text']}" if trace["reasoning"] else str(trace["text"])
 
 
 def _log_clusters(rows: list[Row], rejected: list[Row], agreement: dict[str, Any]) -> None:
@@ -133,7 +138,7 @@ def _rejected(trace: Row, reason: str, detail: str) -> Row:
 
 def _agreement(rows: list[Row], correct: dict[str, list[Row]], generation: GenerationSettings) -> dict[str, Any]:
     """Compare clusters with the strategies that teachers are known to use, per problem, averaged over problems."""
-    known = {name: teacher.strategy for name, teacher in generation.teachers.items() if teacher.strategy}
+    known = {name: teacher.strategy for name, teacher in generation.asked.items() if teacher.strategy}
     teacher_of = {row["trace_id"]: row["teacher"] for group in correct.values() for row in group}
     pairs: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for row in rows:
@@ -155,10 +160,11 @@ def _agreement(rows: list[Row], correct: dict[str, list[Row]], generation: Gener
 
 
 def build_trace_sets(
-    problems: Any, traces: Any, strategies: Any, settings: TraceSetSettings, seed: int
+    problems: Any, traces: Any, strategies: Any, settings: TraceSetSettings, generation: GenerationSettings, seed: int
 ) -> tuple[list[Row], list[Row]]:
     """Return (rows of `trace_sets`, rows of `rejected`)."""
-    sets, rejected = select_sets(problems.to_pylist(), traces.to_pylist(), strategies.to_pylist(), settings, seed)
+    asked = [row for row in problems.to_pylist() if row["split"] in generation.splits]
+    sets, rejected = select_sets(asked, traces.to_pylist(), strategies.to_pylist(), settings, seed)
     sizes = Counter(len(row["traces"]) for row in sets)
     logger.info(
         "%d trace sets (%s); %d problems have too few strategies",

@@ -25,7 +25,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 build_trace_sets,
-                ["problems", "traces", "strategies", "params:trace_sets", "params:seed"],
+                ["problems", "traces", "strategies", "params:trace_sets", "params:generation", "params:seed"],
                 ["trace_sets", "rejected_sets"],
                 name="build_trace_sets",
             ),

@@ -5,13 +5,13 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from forkpipe.core.errors import InputError
 from forkpipe.core.ids import content_hash
 from forkpipe.core.prompts import render
 from forkpipe.core.records import Completion, Problem, Request
 from forkpipe.datasets.trace_store import TraceStore
 from forkpipe.engines.base import Engine
 from forkpipe.parameters import TeacherSettings
-from forkpipe.plugins import ENGINES, create
 from forkpipe.progress import Progress, logger
 
 Row = dict[str, Any]
@@ -20,32 +20,33 @@ APPEND_EVERY = 256
 """Rows to a write: a killed run sends at most these again."""
 
 
-def create_engines(teachers: Mapping[str, TeacherSettings]) -> dict[str, Engine]:
-    """Return an engine for every teacher; InputError names the teacher whose settings are wrong."""
-    return {
-        name: create("engine", ENGINES, teacher.engine, teacher.options, f"generation.teachers.{name}")
-        for name, teacher in teachers.items()
-    }
-
-
 def plan_requests(problems: list[Problem], name: str, teacher: TeacherSettings, engine: Engine) -> list[Request]:
     """Return what one teacher is asked, `samples` a problem or as many as its engine holds."""
     requests = []
+    without = 0
     for problem in problems:
         held = engine.samples_held(problem.problem)
+        without += held == 0
         prompt = render(teacher.prompt, problem.problem)
         for sample in range(teacher.samples if held is None else min(teacher.samples, held)):
             requests.append(
                 Request.create(
                     problem_id=problem.problem_id,
                     problem=problem.problem,
-                    asked_of=name,
-                    revision=teacher.revision,
+                    asked_of=f"{name} {engine.identity}",
+                    revision=f"{engine.version} {teacher.revision}",
                     prompt=prompt,
                     sample=sample,
                     sampling=teacher.sampling.record(),
                 )
             )
+    if without:
+        logger.warning("teacher %s holds no trace of %d of %d problems", name, without, len(problems))
+    if not requests:
+        raise InputError(
+            f"teacher {name} holds no trace of any of the {len(problems)} problems, expected texts equal to theirs "
+            "(generation.teachers, generation.splits)"
+        )
     return requests
 
 
@@ -62,18 +63,24 @@ def ask_teacher(
     by_id = {request.request_id: request for request in todo}
     progress = Progress(f"teacher {name}", len(todo), unit="traces")
     pending: list[Row] = []
-    for done, completion in enumerate(engine.generate(todo), start=1):
-        request = by_id[completion.request_id]
-        attempt = known[request.request_id]["attempt"] + 1 if request.request_id in known else 0
-        row = trace_row(request, completion, name, teacher, attempt, run_id)
-        known[request.request_id] = row
-        pending.append(row)
-        if len(pending) >= APPEND_EVERY:
-            store.append(pending)
-            pending = []
-        progress.update(done)
-    store.append(pending)
-    rows = [known[request.request_id] for request in requests]
+    done = 0
+    try:
+        for completion in engine.generate(todo):
+            request = by_id.pop(completion.request_id)
+            attempt = known[request.request_id]["attempt"] + 1 if request.request_id in known else 0
+            row = trace_row(request, completion, name, teacher, attempt, run_id)
+            known[request.request_id] = row
+            pending.append(row)
+            done += 1
+            if len(pending) >= APPEND_EVERY:
+                store.append(pending)
+                pending = []
+            progress.update(done)
+    finally:
+        store.append(pending)  # also when the engine fails: what was answered is paid for
+    if by_id:
+        raise InputError(f"the engine of teacher {name} answered {done} of {len(todo)} requests, expected all")
+    rows = [cut_to_limit(known[request.request_id], teacher) for request in requests]
     counts = Counter(row["finish_reason"] for row in rows)
     logger.info(
         "teacher %s: %d requests, %d already in the store, %d asked; %d complete, %d truncated, %d failed",
@@ -82,21 +89,30 @@ def ask_teacher(
     return rows
 
 
+def cut_to_limit(row: Row, teacher: TeacherSettings) -> Row:
+    """Return the row as today's limit has it: an answer that was given under a higher limit may count as truncated.
+
+    A row above the limit it was asked with is of an engine that knows no limits (a file): it stays as it is.
+    """
+    if row["finish_reason"] == "stop" and teacher.sampling.max_tokens < row["tokens_out"] <= _limit_asked(row):
+        return {**row, "finish_reason": "length"}
+    return row
+
+
 def is_final(row: Mapping[str, Any] | None, teacher: TeacherSettings) -> bool:
-    """Return whether an attempt needs no other: it ended by itself, or was cut by no less than today's limit."""
+    """Return whether an attempt needs no other.
+
+    It ended by itself; or it was cut by no less than today's limit; or it was cut below its own limit, by the teacher
+    itself, so that a higher one changes nothing.
+    """
     if row is None or row["status"] == "failed":
         return False
-    return bool(
-        row["finish_reason"] == "stop"
-        or row["tokens_out"] >= teacher.sampling.max_tokens
-        or _cut_by_teacher(row, teacher)
-    )
+    cut_by_teacher = row["tokens_out"] < _limit_asked(row)
+    return bool(row["finish_reason"] == "stop" or row["tokens_out"] >= teacher.sampling.max_tokens or cut_by_teacher)
 
 
-def _cut_by_teacher(row: Mapping[str, Any], teacher: TeacherSettings) -> bool:
-    """A response that ended below its own limit was cut by the teacher itself: a higher limit changes nothing."""
-    limit = int(json.loads(row["sampling"])["max_tokens"])
-    return bool(row["tokens_out"] < limit)
+def _limit_asked(row: Mapping[str, Any]) -> int:
+    return int(json.loads(row["sampling"])["max_tokens"])
 
 
 def trace_row(

@@ -15,6 +15,13 @@ def select_sets(
 ) -> tuple[list[Row], list[Row]]:
     """Return (rows of `trace_sets`, rows of `rejected`).
 
+    Args:
+        problems: those whose traces were asked for.
+        traces: the `traces` table.
+        strategies: the `strategies` table.
+        settings: see `parameters.TraceSetSettings`.
+        seed: of the draw.
+
     Where a problem has more strategies than M, M of them are drawn by a hash of the seed and the trace, so that the
     draw favours no teacher and does not depend on the order of rows.
     """
@@ -23,13 +30,10 @@ def select_sets(
     for row in strategies:
         if row["representative"]:
             representatives[row["problem_id"]].append(row)
-    asked = {row["problem_id"] for row in traces}
     sets: list[Row] = []
     rejected: list[Row] = []
     for problem in problems:
         problem_id = problem["problem_id"]
-        if problem_id not in asked:
-            continue
         found = sorted(representatives[problem_id], key=lambda row: content_hash("draw", seed, row["trace_id"]))
         if len(found) < settings.min_strategies:
             detail = f"{len(found)} distinct strategies, {settings.min_strategies} needed"
@@ -44,7 +48,7 @@ def select_sets(
                     {
                         "trace_id": row["trace_id"],
                         "teacher": by_id[row["trace_id"]]["teacher"],
-                        "text": by_id[row["trace_id"]]["text"],
+                        "text": whole_text(by_id[row["trace_id"]]),
                         "strategy": row["strategy"],
                         "tokens": by_id[row["trace_id"]]["tokens_out"],
                     }
@@ -53,3 +57,11 @@ def select_sets(
             }
         )
     return sets, rejected
+
+
+def whole_text(trace: Row) -> str:
+    """Return what a student learns to write behind its tag: reasoning, where an engine gave it apart, and answer.
+
+    The forking tag stands for the opening of the thinking, so only its end is marked.
+    """
+    return f"{trace['reasoning']}\n</think>\n{trace['text']}" if trace["reasoning"] else str(trace["text"])

@@ -9,6 +9,7 @@ from typing import Any
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.records import Problem, TraceSet
+from forkpipe.methods import SUPERVISED
 from forkpipe.parameters import (
     GFPOSettings,
     GRPOSettings,
@@ -20,6 +21,7 @@ from forkpipe.parameters import (
     supervised_settings,
 )
 from forkpipe.plugins import verifiers_of
+from forkpipe.progress import logger
 from forkpipe.provenance.recipes import implementations
 
 Row = dict[str, Any]
@@ -59,8 +61,9 @@ def supervised_node(method: str) -> Callable[..., Any]:
             base,
             work / STAGING,
             work / "trainer",
-            [TraceSet.from_row(row) for row in trace_sets.to_pylist()],
+            training_sets(trace_sets),
             supervised_settings(common, own),
+            SUPERVISED[method],
             model.prompt,
             seed,
         )
@@ -106,8 +109,10 @@ def gfpo_rollouts_node(
     problems: Any, parent: Path, rollouts: RolloutSettings, model: ModelSettings, verification: VerificationSettings
 ) -> list[Row]:
     """Return the reward table of gfpo: verified rollouts of its parent under every tag."""
+    from forkpipe.training.gfpo import check_parent
     from forkpipe.training.rewards import reward_table, verifying
 
+    check_parent(parent)
     with verifying(verification) as verify:
         rows = reward_table(parent, rl_problems(problems), verify, rollouts, model.prompt, "gfpo")
     return _named(rows, "gfpo")
@@ -130,6 +135,19 @@ def train_gfpo_node(
         parent, work / STAGING, rl_problems(problems), rewards.to_pylist(), settings, rollouts, model.prompt, seed
     )
     return work / STAGING, _named(log, "gfpo")
+
+
+def training_sets(trace_sets: Any) -> list[TraceSet]:
+    """Return the sets of split train; InputError where there is none. Sets of other splits are never trained on."""
+    sets = [TraceSet.from_row(row) for row in trace_sets.to_pylist()]
+    chosen = [one for one in sets if one.split == "train"]
+    if len(chosen) < len(sets):
+        logger.warning("%d trace sets are not of split train and are left out", len(sets) - len(chosen))
+    if not chosen:
+        raise InputError(
+            "trace_sets holds no set of split train, expected at least one: see `rejected` for what was dropped and why"
+        )
+    return chosen
 
 
 def rl_problems(problems: Any) -> list[Problem]:
