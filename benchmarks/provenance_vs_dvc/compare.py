@@ -338,7 +338,7 @@ def _delete_and_change(project: Project) -> None:
 
 
 def _rename_local(project: Project) -> None:
-    project.change(project.code("features"), 'row["x"] for row in rows', 'one["x"] for one in rows')
+    project.change(project.code("features"), 'windows([row["x"] for row', 'windows([one["x"] for one')
 
 
 @dataclass(frozen=True)

@@ -214,7 +214,7 @@ def test_headline_policies():
     assert {m: r["cons_n_policy"] for m, r in rows.items()} == {
         "sft": "mixed", "ssft": "native", "grpo": "mixed", "gfpo": "own",
     }  # fmt: skip
-    assert (rows["sft"]["pass_n_policy"], rows["gfpo"]["pass_n_policy"]) == ("mixed", "native")
+    assert (rows["sft"]["pass_n_policy"], rows["gfpo"]["pass_n_policy"]) == ("mixed", "own")
     assert (rows["gfpo"]["pass_1"], rows["ssft"]["validation_rollouts"], rows["gfpo"]["validation_rollouts"]) == (
         1,
         8,

@@ -109,10 +109,10 @@ def synthetic(problems=6, samples=3, n=3, steps=40, seed=0):
     }
 
 
-def report_of(inputs, figures, **options):
+def report_of(inputs, figures, agreement=None, **options):
     shared = {name: inputs[name] for name in ("comparison", "scores", "problems", "tag_information")}
     options = {"title": "A & <b>B</b>", "environment": "smoke<x>", "versions": {"torch": "2<3"}} | options
-    agreement = {"v_measure": 0.9, "adjusted_rand": 0.8, "n_problems": 6}
+    agreement = agreement or {"v_measure": 0.9, "adjusted_rand": 0.8, "problems": 6}
     return make_report(figures=figures, strategy_agreement=agreement, seed=0, resamples=50, **shared, **options)
 
 
@@ -216,3 +216,10 @@ def test_report_is_one_file_that_fetches_nothing(report):
 
 def test_the_same_results_give_the_same_report(inputs, figures, report):
     assert report_of(inputs, figures) == report
+
+
+def test_teachers_of_unknown_strategies_give_a_report_too(inputs, figures):
+    """Nobody knows which strategies a user's own teachers follow: then there is no agreement to report."""
+    unknown = {"problems": 0, "v_measure": None, "adjusted_rand": None}
+    page = report_of(inputs, figures, agreement=unknown)
+    assert "Agreement of the strategies" not in page

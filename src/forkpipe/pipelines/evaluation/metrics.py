@@ -116,8 +116,8 @@ def headline(comparison: Rows) -> list[dict[str, Any]]:
     """Return one row a method: how it is used, and what that gives.
 
     A method trained with rollouts that writes its own tag is used so; otherwise one with several tags is used with
-    its best; otherwise its samples are taken as they come. `cons_n` votes over the policy's own samples where the
-    policy draws any number, natively over the tags where it is one fixed tag. `pass_n` is native where there are tags.
+    its best; otherwise its samples are taken as they come. `cons_n` and `pass_n` are of the same policy, but for
+    best_tag: N samples of a method with tags are one under each (native).
 
     Returns:
         Rows with method, policy, k (N; None without votes), pass_1, cons_n, pass_n (each also with _low, _high and
@@ -138,8 +138,8 @@ def headline(comparison: Rows) -> list[dict[str, Any]]:
             raise InputError(f"comparison holds no pass@1 of {method}")
         single = mine["pass@1", policy]
         k = next((int(protocol.removeprefix("cons@")) for protocol, _ in mine if protocol.startswith("cons@")), None)
-        cons = mine.get((f"cons@{k}", "native" if policy == "best_tag" else policy))
-        some = mine.get((f"pass@{k}", "native")) or mine.get((f"pass@{k}", policy))
+        of_many = "native" if policy == "best_tag" else policy
+        cons, some = mine.get((f"cons@{k}", of_many)), mine.get((f"pass@{k}", of_many))
         summary = {"method": method, "policy": policy, "k": k}
         for name, row in (("pass_1", single), ("cons_n", cons), ("pass_n", some)):
             source = row or {}
@@ -237,4 +237,5 @@ def _held_against(method: str, number: int, least: int) -> str:
 def _percent(row: Mapping[str, Any], name: str) -> str:
     if row[name] is None:
         return "-"
-    return f"{100 * row[name]:.1f} [{100 * row[f'{name}_low']:.1f}, {100 * row[f'{name}_high']:.1f}]"
+    differs = "" if row[f"{name}_policy"] == row["policy"] else f"{row[f'{name}_policy']} "
+    return f"{differs}{100 * row[name]:.1f} [{100 * row[f'{name}_low']:.1f}, {100 * row[f'{name}_high']:.1f}]"

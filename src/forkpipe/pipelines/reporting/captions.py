@@ -5,7 +5,7 @@ METHODS = {
     "ssft_random": "the same traces behind several forking tags, assigned to tags at random in each step",
     "ssft": "set supervised fine-tuning: traces are assigned to the tags under which they are likeliest",
     "grpo": "reinforcement learning on top of sft",
-    "gfpo": "reinforcement learning on top of ssft, which learns the tag to write for each problem",
+    "gfpo": "reinforcement learning on top of ssft, of the choice of the tag alone",
 }
 
 POLICIES = {

@@ -80,7 +80,7 @@ def make_report(
         scores: the `scores` table of each method, for the paired differences.
         problems: the `problems` table, for the number of problems in each split.
         tag_information: result of `evaluation.tags.tag_information`.
-        strategy_agreement: name -> number, e.g. v_measure, adjusted_rand, n_problems; None where not known.
+        strategy_agreement: problems (how many were compared), v_measure and adjusted_rand.
         versions: package -> version, for the footer.
         title: heading of the report.
         environment: name of the configuration that was run.
@@ -99,7 +99,7 @@ def make_report(
         differences=paired_differences(scores, comparison, resamples=resamples, seed=seed),
         figures=figures,
         tag_information=tag_information,
-        strategy_agreement=strategy_agreement,
+        strategy_agreement=strategy_agreement if strategy_agreement and strategy_agreement["problems"] else None,
         versions=versions,
     )
 
@@ -167,7 +167,7 @@ def make_report_node(
         scores=rest[len(FIGURES) :],
         problems=problems,
         tag_information=tag_information,
-        strategy_agreement=strategy_agreement if strategy_agreement["problems"] else None,
+        strategy_agreement=strategy_agreement,
         versions=_versions(),
         title="forkpipe: SSFT and GFPO against their baselines",
         environment=environment,
