@@ -1,7 +1,8 @@
 """What runs after which edit: a table over a small project on disk, from a state in which all is fresh.
 
 raw -> clean -> features -> train -> evaluate -> report, and clean -> stats. `clean` drops blank lines; `features` uses
-a helper two imports away; `train` uses the engine that a parameter names. `report` and `stats` are what is asked for.
+a helper two imports away; `train` uses the engine that a parameter names. `report` and `stats`, a generator, are asked
+for.
 """
 
 import importlib
@@ -13,8 +14,10 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from kedro.framework.hooks.manager import _NullPluginManager
 from kedro.io import AbstractDataset, DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
+from kedro.runner.task import Task
 
 from forkpipe.provenance.content import Contents
 from forkpipe.provenance.recipes import Declared, Recipes
@@ -53,7 +56,8 @@ CODE = {
             return f"score {score}"
 
         def stats(cleaned):
-            yield from [len(cleaned)]
+            yield len(cleaned)
+            yield len(cleaned) + 0.5
         ''',
     "steps.py": """
         from PKG.helpers import add
@@ -95,7 +99,7 @@ class File(AbstractDataset):
         return json.loads(Path(self._filepath).read_text())
 
     def save(self, data):
-        Path(self._filepath).write_text(json.dumps(list(data) if hasattr(data, "__next__") else data))
+        Path(self._filepath).write_text(json.dumps(data))
         if self.fails:
             raise OSError("the disk is full")
 
@@ -120,6 +124,7 @@ class Project:
         self.names = {name: name for name in ORDER}
         self.fails = None
         self.environment = "base"
+        self.variant = False
 
     def code(self, name):
         return self.folder / self.package / name
@@ -146,7 +151,10 @@ class Project:
             "report": ["evaluate"],
         }
         made = [Node(getattr(nodes, name), inputs[name], name, name=self.names[name]) for name in ORDER]
-        datasets = {name: File(self.path(name), fails=name == self.fails) for name in ["raw", *ORDER]}
+        if self.variant:
+            made.append(Node(nodes.evaluate, ["train", "features"], "variant", name="variant"))
+            targets = [*targets, "variant"]
+        datasets = {name: File(self.path(name), fails=name == self.fails) for name in ["raw", *ORDER, "variant"]}
         self.catalog = DataCatalog(
             {**datasets, "params:window": MemoryDataset(self.window), "params:train": MemoryDataset(self.train)}
         )
@@ -156,7 +164,7 @@ class Project:
             self.catalog,
             Recipes(self.catalog, declared),
             Contents(self.folder / "cache.json"),
-            targets=[self.names[name] for name in targets],
+            targets=[self.names.get(name, name) for name in targets],
             forced=forced,
         )
 
@@ -164,7 +172,7 @@ class Project:
         scheduler = self.scheduler(**options)
 
         def execute(node):
-            self.catalog.save(node.outputs[0], node.func(*(self.catalog.load(name) for name in node.inputs)))
+            Task(node, self.catalog, hook_manager=_NullPluginManager(), is_async=False).execute()
 
         scheduler.run(execute)
         return scheduler.ran
@@ -235,6 +243,7 @@ EDITS = {
     "an output edited by hand": (lambda p: p.path("train").write_text("99"), ["train"]),
     "a record deleted": (lambda p: Path(str(p.path("train")) + SUFFIX).unlink(), ["train"]),
     "a node renamed": (lambda p: p.names.update(train="fit"), []),
+    "a variant added": (lambda p: setattr(p, "variant", True), ["variant"]),
     "another environment": (lambda p: setattr(p, "environment", "other"), ORDER),
 }  # fmt: skip
 
