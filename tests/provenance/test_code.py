@@ -195,3 +195,138 @@ def test_an_implementation_counts_its_module_and_version_alone(package):
 def test_functions_of_others_are_named_and_not_followed():
     found = CodeIndex(["no_such_package"]).fingerprint(textwrap.dedent)
     assert found == {"textwrap:dedent": "not of this project"}
+
+
+HARD = {
+    "__init__.py": "",
+    "helpers.py": """
+        def f(x):
+            return x + 1
+        """,
+    "nodes.py": """
+        import functools
+        import PKG.helpers
+        from PKG import helpers
+        from PKG.starred import *
+
+        try:
+            from PKG.helpers import f as tried
+        except ImportError:
+            tried = None
+
+        def dotted(x):
+            return PKG.helpers.f(x)
+
+        def dotted_within(x):
+            import PKG.helpers
+            return PKG.helpers.f(x)
+
+        def by_star(x):
+            return f(x)
+
+        def by_try(x):
+            return tried(x)
+
+        anonymous = lambda x: helpers.f(x)
+
+        def shadowed(xs):
+            from PKG.helpers import f as mean
+            ys = [mean for mean in xs]
+            return mean(ys)
+
+        def higher(function, x):
+            return function(x)
+
+        given = functools.partial(higher, helpers.f)
+
+        def make(function):
+            def made(x):
+                return function(x)
+            return made
+
+        captured = make(helpers.f)
+
+        class Callable:
+            def __init__(self, factor):
+                self.factor = factor
+            def __call__(self, x):
+                return helpers.f(x) * self.factor
+
+        instance = Callable(2)
+
+        def argument(f, helpers):
+            return f + helpers
+        """,
+    "starred.py": """
+        from PKG.helpers import f
+        """,
+}
+
+
+@pytest.fixture
+def hard(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "FILES", HARD)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    made = Package(tmp_path)
+    yield made
+    for name in [name for name in sys.modules if name.startswith(made.name)]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "dotted", "dotted_within", "by_star", "by_try", "anonymous", "shadowed", "given", "captured", "instance",
+    ],
+)  # fmt: skip
+def test_a_helper_is_followed_however_it_is_reached(hard, name):
+    before = hard.fingerprint(getattr(hard.nodes, name))
+    assert hard.fingerprint(getattr(hard.nodes, name)) == before
+    assert " at 0x" not in str(before)
+    hard.edit("helpers.py", "x + 1", "x + 2")
+    assert hard.fingerprint(getattr(hard.nodes, name)) != before
+
+
+def test_an_argument_that_is_called_like_a_helper_is_none(hard):
+    before = hard.fingerprint(hard.nodes.argument)
+    hard.edit("helpers.py", "x + 1", "x + 2")
+    assert hard.fingerprint(hard.nodes.argument) == before
+
+
+def test_what_an_object_holds_counts(hard):
+    before = hard.fingerprint(hard.nodes.instance)
+    hard.nodes.instance.factor = 3
+    assert hard.fingerprint(hard.nodes.instance) != before
+
+
+def test_inputs_that_change_places_are_a_change():
+    from kedro.io import DataCatalog
+    from kedro.pipeline import Node
+
+    from forkpipe.provenance.recipes import Declared, Recipes
+
+    catalog = DataCatalog({})
+    one, two = (Node(max, inputs, "o", name="n") for inputs in (["a", "b"], ["b", "a"]))
+    recipes = [Recipes(catalog, Declared(packages=())).of(node) for node in (one, two)]
+    assert recipes[0].differences(recipes[1]) == ["its inputs or outputs changed places"]
+
+
+def test_a_file_put_in_the_place_of_another_is_seen(tmp_path):
+    import os
+
+    from forkpipe.provenance.content import Contents
+
+    class File:
+        _filepath = str(tmp_path / "a.json")
+
+        def exists(self):
+            return True
+
+    contents = Contents(tmp_path / "cache.json")
+    (tmp_path / "a.json").write_text("[1]")
+    before = contents.digest(File())
+    (tmp_path / "b.json").write_text("[2]")
+    status = (tmp_path / "a.json").stat()
+    os.utime(tmp_path / "b.json", ns=(status.st_atime_ns, status.st_mtime_ns))
+    (tmp_path / "b.json").replace(tmp_path / "a.json")
+    assert contents.digest(File()) != before

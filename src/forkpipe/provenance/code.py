@@ -13,10 +13,17 @@ import ast
 import hashlib
 import importlib.util
 import inspect
+import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
+
+from forkpipe.provenance.names import free_names
+
+WHOLE = "*"
+"""In place of a name: all of the module."""
 
 Symbol = tuple[str, str]
 """(module, name at its top level); the name "" stands for the module's statements that define nothing."""
@@ -60,29 +67,48 @@ class Module:
         return found
 
     @cached_property
-    def imports(self) -> dict[str, tuple[str, str]]:
-        """Local name -> (module, name in it or "") of the imports at the top level."""
-        statements = [one for one in self.tree.body if isinstance(one, ast.Import | ast.ImportFrom)]
-        return dict(binding for statement in statements for binding in self.bindings(statement))
+    def imports(self) -> "Bindings":
+        """The imports at the top level, also those within its `if` and `try`."""
+        return self.bindings(one for one in _outside_functions(self.tree.body) if _is_import(one))
 
-    def bindings(self, statement: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, tuple[str, str]]]:
-        """Yield (local name, (module, name in it or "")) of an import statement."""
-        if isinstance(statement, ast.Import):
-            for alias in statement.names:
-                yield alias.asname or alias.name.split(".")[0], (alias.name, "")
-            return
+    def bindings(self, statements: Iterable[ast.stmt]) -> "Bindings":
+        """Return what import statements bind."""
+        found = Bindings()
+        for statement in statements:
+            if isinstance(statement, ast.Import):
+                for alias in statement.names:
+                    # `import a.b` binds a, by which all of a.b can be reached.
+                    local, name = (alias.asname, "") if alias.asname else (alias.name.split(".")[0], WHOLE)
+                    found.names.setdefault(local, []).append((alias.name, "" if "." not in alias.name else name))
+            elif isinstance(statement, ast.ImportFrom):
+                module = self._absolute(statement)
+                for alias in statement.names:
+                    if alias.name == "*":
+                        found.stars.append(module)
+                    else:
+                        found.names.setdefault(alias.asname or alias.name, []).append((module, alias.name))
+        return found
+
+    def _absolute(self, statement: ast.ImportFrom) -> str:
         module = statement.module or ""
-        if statement.level:
-            package = self.name if self.path.name == "__init__.py" else self.name.rpartition(".")[0]
-            base = package.split(".")[: len(package.split(".")) - statement.level + 1]
-            module = ".".join([*base, *([module] if module else [])])
-        for alias in statement.names:
-            yield alias.asname or alias.name, (module, alias.name)
+        if not statement.level:
+            return module
+        package = self.name if self.path.name == "__init__.py" else self.name.rpartition(".")[0]
+        base = package.split(".")[: len(package.split(".")) - statement.level + 1]
+        return ".".join([*base, *([module] if module else [])])
 
     @cached_property
     def whole(self) -> str:
         """Digest of the whole module."""
         return digest(ast.unparse(self.tree))
+
+
+@dataclass(slots=True)
+class Bindings:
+    """What imports bind: local name -> (module, name in it, "" for the module), and modules imported by a star."""
+
+    names: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    stars: list[str] = field(default_factory=list)
 
 
 class CodeIndex:
@@ -100,20 +126,47 @@ class CodeIndex:
 
     def fingerprint(self, function: Callable[..., Any]) -> dict[str, str]:
         """Return "module:symbol" -> digest of all that a function reaches, itself included."""
-        values: list[str] = []
+        captured: list[Any] = []
         while isinstance(function, partial):
-            values += [repr(function.args), repr(sorted(function.keywords.items()))]
+            captured += [*function.args, *sorted(function.keywords.items())]
             function = function.func
         function = inspect.unwrap(function)
         # A function made by another one: the maker's code, and the values it has captured.
-        values += [repr(cell.cell_contents) for cell in getattr(function, "__closure__", None) or ()]
-        module = function.__module__
-        found = self.reach((module, function.__qualname__.split(".")[0]))
+        captured += [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
+        if not hasattr(function, "__qualname__"):  # an object that can be called
+            captured += sorted(vars(function).items())
+            function = type(function)
+        module, name = function.__module__, function.__qualname__
+        found: dict[str, str] = {}
+        for symbol in self._places(function):
+            found |= self.reach(symbol)
         if self.module(module) is None:
-            found[f"{module}:{function.__qualname__}"] = "not of this project"
-        if values:
-            found[f"{module}:{function.__qualname__}:captured"] = digest(*values)
+            found[f"{module}:{name}"] = "not of this project"
+        if captured:
+            found[f"{module}:{name}:captured"] = digest(*(self._described(value, found) for value in captured))
         return found
+
+    def _places(self, function: Any) -> list[Symbol]:
+        """Return the top-level symbols that hold a function; a lambda has no name to find it by, but a line."""
+        name = function.__qualname__.split(".")[0]
+        source = self.module(function.__module__)
+        if name != "<lambda>" or source is None:
+            return [(function.__module__, name)]
+        line = function.__code__.co_firstlineno
+        return [
+            (function.__module__, defined)
+            for defined, statements in source.definitions.items()
+            if any(one.lineno <= line <= (one.end_lineno or one.lineno) for one in statements)
+        ]
+
+    def _described(self, value: Any, found: dict[str, str]) -> str:
+        """Return a captured value as a text that is the same in every process; functions add what they reach."""
+        if isinstance(value, tuple | list):
+            return "[" + ", ".join(self._described(one, found) for one in value) + "]"
+        if callable(value) and hasattr(value, "__qualname__"):
+            found |= self.fingerprint(value)
+            return f"{value.__module__}:{value.__qualname__}"
+        return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
     def implementation(self, made: Any) -> dict[str, str]:
         """Return the part of a class that parameters picked, or of its instance.
@@ -144,8 +197,7 @@ class CodeIndex:
             statements = module.definitions.get(symbol[1], [])
             if statements:
                 found[f"{module.name}:{symbol[1]}"] = digest(*map(ast.unparse, statements))
-            elif symbol[1] in module.imports:  # handed on from another module
-                pending += self._target(*module.imports[symbol[1]], used=[])
+            pending += self._imported(symbol[1], module.imports, used=[])  # handed on from another module
             for statement in statements:
                 pending += self._used(module, statement)
         return found
@@ -169,104 +221,42 @@ class CodeIndex:
 
     def _used(self, module: Module, statement: ast.stmt) -> list[Symbol]:
         """Return the symbols that a statement uses: names of its module, imports at the top and within."""
-        bound = dict(module.imports)
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                bound |= dict(module.bindings(node))
+        inner = (node for node in ast.walk(statement) if isinstance(node, ast.stmt) and _is_import(node))
+        within = module.bindings(inner)
         found: list[Symbol] = []
         for name, attributes in free_names(statement).items():
             if name in module.definitions:
                 found.append((module.name, name))
-            elif name in bound:
-                # Of a module that is used by its attributes alone, these count; of one that is handed on, all.
-                found += self._target(*bound[name], used=[] if None in attributes else sorted(map(str, attributes)))
+            # Of a module that is used by its attributes alone, these count; of one that is handed on, all.
+            used = [] if None in attributes else sorted(map(str, attributes))
+            for bindings in (module.imports, within):
+                found += self._imported(name, bindings, used)
+        return found
+
+    def _imported(self, name: str, bindings: Bindings, used: list[str]) -> list[Symbol]:
+        """Return the symbols behind a name that imports may bind."""
+        found = [symbol for target in bindings.names.get(name, []) for symbol in self._target(*target, used=used)]
+        for star in bindings.stars:
+            source = self.module(star)
+            if name and source is not None and (name in source.definitions or name in source.imports.names):
+                found.append((star, name))
         return found
 
     def _target(self, module: str, name: str, used: list[str]) -> list[Symbol]:
         """Return the symbols behind an imported name; of an imported module those of its names that are used."""
-        if name:
+        if name == WHOLE:
+            used = []
+        elif name:
             inner = f"{module}.{name}"
             source = self.module(module)
-            defined = source is not None and (name in source.definitions or name in source.imports)
+            defined = source is not None and (name in source.definitions or name in source.imports.names)
             if defined or self.module(inner) is None:
                 return [(module, name)]
             module = inner
         source = self.module(module)
         if source is None:
             return []
-        return [(module, one) for one in (used or source.definitions)]
-
-
-def free_names(statement: ast.stmt) -> dict[str, set[str | None]]:
-    """Return the names that a statement reads from its module, each with the attributes taken of it.
-
-    Arguments and variables of functions are not of the module, whatever their names; None among the attributes means
-    that the name is used as it is.
-    """
-    reader = _Names()
-    reader.visit(statement)
-    return reader.found
-
-
-class _Names(ast.NodeVisitor):
-    """Collects names that no enclosing function binds."""
-
-    def __init__(self) -> None:
-        self.found: dict[str, set[str | None]] = {}
-        self._local: list[set[str]] = []
-
-    def visit_Name(self, node: ast.Name) -> None:
-        self._read(node.id, None)
-
-    def visit_Attribute(self, node: ast.Attribute) -> None:
-        if isinstance(node.value, ast.Name):
-            self._read(node.value.id, node.attr)
-        else:
-            self.visit(node.value)
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        self._function(node, node.body)
-
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
-        self._function(node, node.body)
-
-    def visit_Lambda(self, node: ast.Lambda) -> None:
-        self._function(node, [node.body])
-
-    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, body: list[Any]) -> None:
-        # Decorators, defaults and annotations are read outside of the function.
-        for outer in [*getattr(node, "decorator_list", []), node.args, getattr(node, "returns", None)]:
-            if outer is not None:
-                self.visit(outer)
-        arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs, node.args.vararg, node.args.kwarg]
-        self._local.append({one.arg for one in arguments if one is not None} | _bound_in(body))
-        for inner in body:
-            self.visit(inner)
-        self._local.pop()
-
-    def _read(self, name: str, attribute: str | None) -> None:
-        if not any(name in local for local in self._local):
-            self.found.setdefault(name, set()).add(attribute)
-
-
-def _bound_in(body: list[Any]) -> set[str]:
-    """Return the names that a function's body binds, but by imports: those are followed."""
-    bound: set[str] = set()
-    declared: set[str] = set()
-    pending = list(body)
-    while pending:
-        node = pending.pop()
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            bound.add(node.name)
-            continue  # what it binds within is its own
-        if isinstance(node, ast.Global):
-            declared |= set(node.names)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del):
-            bound.add(node.id)
-        if isinstance(node, ast.ExceptHandler) and node.name:
-            bound.add(node.name)
-        pending += ast.iter_child_nodes(node)
-    return bound - declared
+        return [(module, one) for one in (used or [*source.definitions, *source.imports.names])]
 
 
 def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
@@ -276,6 +266,24 @@ def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
         if not (isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant) and isinstance(one.value.value, str))
     ]
     return kept or [ast.Pass()]
+
+
+def _is_import(node: ast.AST) -> bool:
+    return isinstance(node, ast.Import | ast.ImportFrom)
+
+
+def _outside_functions(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield statements, also those within `if`, `try`, `with` and `for`, but not those of functions and classes."""
+    for statement in body:
+        if _is_type_checking(statement):
+            continue
+        yield statement
+        if not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            for inner in ast.iter_child_nodes(statement):
+                if isinstance(inner, ast.stmt):
+                    yield from _outside_functions([inner])
+                elif isinstance(inner, ast.ExceptHandler):
+                    yield from _outside_functions(inner.body)
 
 
 def _is_type_checking(statement: ast.stmt) -> bool:

@@ -102,10 +102,13 @@ def _is_number(text: str) -> bool:
 
 
 def _stat(path: str) -> Stat:
-    """Return name, size and time of change of every file."""
+    """Return name, size and times of every file, and what else tells a file from one put in its place."""
     filesystem, root = fsspec.core.url_to_fs(path)
     found = filesystem.find(root, detail=True)
-    return [[name, info["size"], str(info.get("mtime", info.get("LastModified", "")))] for name, info in found.items()]
+    return [
+        [name, info["size"], *(str(info.get(key, "")) for key in ("mtime", "created", "ino", "LastModified", "ETag"))]
+        for name, info in found.items()
+    ]
 
 
 def _hash(*parts: bytes) -> str:

@@ -1,5 +1,6 @@
 """Recipes of Kedro nodes: code and parameters of today, without the inputs."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -7,7 +8,7 @@ from typing import Any
 
 from kedro.pipeline.node import Node
 
-from forkpipe.provenance.code import CodeIndex
+from forkpipe.provenance.code import CodeIndex, digest
 from forkpipe.provenance.records import Recipe
 
 ATTRIBUTE = "__provenance_implementations__"
@@ -66,6 +67,8 @@ class Recipes:
     def _make(self, node: Node) -> Recipe:
         values = {name: self._catalog.load(name) for name in node.inputs if is_parameter(name)}
         code = self._code.fingerprint(node.func)
+        # Which input is which argument, and which output takes which result.
+        code["wiring"] = digest(json.dumps([node._inputs, node._outputs], sort_keys=True))
         choose = getattr(node.func, ATTRIBUTE, None)
         for made in choose(values) if choose else ():
             code |= self._code.implementation(made)

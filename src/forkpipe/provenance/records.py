@@ -37,7 +37,9 @@ class Recipe:
             if old_value != new_value:
                 said.append(f"parameter {name} {_short(old_value)} -> {_short(new_value)}")
         changed = {n.split(":")[0] for n in {*self.code, *new.code} if self.code.get(n) != new.code.get(n)}
-        said += [f"code of {module} changed" for module in sorted(changed)]
+        if "wiring" in changed:
+            said.append("its inputs or outputs changed places")
+        said += [f"code of {module} changed" for module in sorted(changed - {"wiring"})]
         for name in sorted({*self.inputs, *new.inputs}):
             if self.inputs.get(name) != new.inputs.get(name):
                 said.append(f"input {name} changed")
