@@ -1,14 +1,6 @@
 """From a problem to the text that is asked."""
 
-from forkpipe.core.errors import InputError
-
 PLACEHOLDER = "{problem}"
-
-
-def check_template(template: str, where: str) -> None:
-    """Raise InputError unless the template holds `{problem}`."""
-    if PLACEHOLDER not in template:
-        raise InputError(f"{where} is {template!r}, expected a text that holds {PLACEHOLDER}")
 
 
 def render(template: str, problem: str) -> str:

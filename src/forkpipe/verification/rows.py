@@ -1,6 +1,6 @@
 """Verdicts for rows of any table: traces, rollouts and samples all go through here."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -63,3 +63,32 @@ class RowVerifier:
             }
             for verdict, name, version in verdicts
         ]
+
+
+def verify_responses(
+    rows: Sequence[Mapping[str, Any]],
+    problems: Sequence[Mapping[str, Any]],
+    settings: VerificationSettings,
+    progress: Progress,
+) -> list[dict[str, Any]]:
+    """Return the verdict columns of each row of a table of responses, in order.
+
+    Args:
+        rows: with problem_id, text, finish_reason, and status where a response may have failed.
+        problems: rows of the `problems` table.
+        settings: see `parameters.VerificationSettings`.
+        progress: told how far it is.
+    """
+    by_id = {row["problem_id"]: row for row in problems}
+    asked = [
+        VerdictRow(
+            by_id[row["problem_id"]]["answer_type"],
+            by_id[row["problem_id"]]["answer"],
+            row["text"],
+            row.get("status", "done"),
+            row["finish_reason"],
+        )
+        for row in rows
+    ]
+    with RowVerifier(settings) as verifier:
+        return verifier.verify(asked, progress)

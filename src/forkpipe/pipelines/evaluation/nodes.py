@@ -11,7 +11,7 @@ from forkpipe.pipelines.evaluation.sampling import sample_checkpoint
 from forkpipe.plugins import verifiers_of
 from forkpipe.progress import Progress
 from forkpipe.provenance.recipes import implementations
-from forkpipe.verification.rows import RowVerifier, VerdictRow
+from forkpipe.verification.rows import verify_responses
 
 Row = dict[str, Any]
 
@@ -41,22 +41,9 @@ def generate_node(method: str) -> Callable[..., list[Row]]:
 @implementations(verifiers_of)
 def score_generations(generations: Any, problems: Any, settings: VerificationSettings) -> list[Row]:
     """Return a verdict for every sample."""
-    by_id = {row["problem_id"]: row for row in problems.to_pylist()}
     rows = generations.to_pylist()
-    with RowVerifier(settings) as verifier:
-        verdicts = verifier.verify(
-            [
-                VerdictRow(
-                    by_id[row["problem_id"]]["answer_type"],
-                    by_id[row["problem_id"]]["answer"],
-                    row["text"],
-                    "done",
-                    row["finish_reason"],
-                )
-                for row in rows
-            ],
-            Progress("score samples", len(rows), unit="samples"),
-        )
+    progress = Progress("score samples", len(rows), unit="samples")
+    verdicts = verify_responses(rows, problems.to_pylist(), settings, progress)
     columns = ("method", "problem_id", "split", "protocol", "tag", "tag_source", "sample", "tokens")
     return [
         {**{column: row[column] for column in columns}, **verdict} for row, verdict in zip(rows, verdicts, strict=True)

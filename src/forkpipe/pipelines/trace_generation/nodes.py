@@ -15,7 +15,7 @@ from forkpipe.pipelines.trace_generation.selection import select_sets
 from forkpipe.plugins import CLUSTERERS, clusterer_of, create, create_engines, engines_of, verifiers_of
 from forkpipe.progress import Progress, logger
 from forkpipe.provenance.recipes import implementations
-from forkpipe.verification.rows import RowVerifier, VerdictRow
+from forkpipe.verification.rows import verify_responses
 
 Row = dict[str, Any]
 
@@ -41,22 +41,9 @@ def generate_traces(problems: Any, store: TraceStore, settings: GenerationSettin
 @implementations(verifiers_of)
 def verify_traces(traces: Any, problems: Any, settings: VerificationSettings) -> list[Row]:
     """Return a verdict for every trace."""
-    by_id = {row["problem_id"]: row for row in problems.to_pylist()}
     rows = traces.to_pylist()
-    with RowVerifier(settings) as verifier:
-        verdicts = verifier.verify(
-            [
-                VerdictRow(
-                    by_id[row["problem_id"]]["answer_type"],
-                    by_id[row["problem_id"]]["answer"],
-                    row["text"],
-                    row["status"],
-                    row["finish_reason"],
-                )
-                for row in rows
-            ],
-            Progress("verify traces", len(rows), unit="traces"),
-        )
+    progress = Progress("verify traces", len(rows), unit="traces")
+    verdicts = verify_responses(rows, problems.to_pylist(), settings, progress)
     counts = Counter(verdict["verdict"] for verdict in verdicts)
     logger.info("verified %d traces: %s", len(rows), ", ".join(f"{n} {name}" for name, n in counts.most_common()))
     return [{"trace_id": row["trace_id"], **verdict} for row, verdict in zip(rows, verdicts, strict=True)]
