@@ -77,8 +77,10 @@ class ProvenanceRunner(SequentialRunner):
         if self._check is not None:
             self._check(catalog, {planned.node.name for planned in plan if planned.status != "fresh"})
 
+        most = sum(planned.status != "fresh" for planned in plan)
+
         def execute(node: Node) -> None:
-            logger.info("running %s", node.name)
+            logger.info("running %s (%d of at most %d)", node.name, len(scheduler.ran) + 1, most)
             Task(node=node, catalog=catalog, hook_manager=hook_manager, is_async=False, run_id=run_id).execute()
 
         scheduler.run(execute)
