@@ -20,6 +20,9 @@ from kedro_datasets._typing import TablePreview
 from forkpipe.core.schemas import SCHEMAS, VOLATILE
 from forkpipe.datasets import run_id
 
+MISFITS = (pa.ArrowException, UnicodeEncodeError)
+"""What Arrow raises for a value that does not fit a column's type."""
+
 Rows: TypeAlias = pa.Table | Sequence[Mapping[str, Any]]
 
 
@@ -141,11 +144,11 @@ def to_table(data: Rows, name: str, current_run: str) -> pa.Table:
 def _array(values: list[Any], field: pa.Field, name: str) -> pa.Array:
     try:
         return pa.array(values, type=field.type)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, UnicodeEncodeError):
+    except MISFITS:
         for number, value in enumerate(values):
             try:
                 pa.array([value], type=field.type)
-            except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, UnicodeEncodeError) as error:
+            except MISFITS as error:
                 raise ValueError(
                     f"table {name} row {number}: column '{field.name}' is {str(value)[:80]!r}, expected {field.type}"
                 ) from error
