@@ -20,7 +20,7 @@ from kedro.pipeline import Node, Pipeline
 from kedro.runner.task import Task
 
 from forkpipe.provenance.content import Contents
-from forkpipe.provenance.recipes import Declared, Recipes
+from forkpipe.provenance.recipes import Declared, Recipes, flatten
 from forkpipe.provenance.records import SUFFIX, read_record
 from forkpipe.provenance.scheduler import Scheduler
 
@@ -333,3 +333,8 @@ def test_only_named_nodes_are_accepted(project):
     project.edit("nodes.py", "if line]", "if line or None]")
     assert [one.node.name for one in project.scheduler().accept(["report"])] == ["report"]
     assert project.run() == ["clean"]
+
+
+def test_parameters_are_flattened_and_an_empty_group_says_nothing():
+    given = {"train": {}, "rate": 0.5, "listed": [1, {"a": (2,)}]}
+    assert dict(flatten(given, "x")) == {"x.rate": 0.5, "x.listed": [1, {"a": [2]}]}

@@ -92,7 +92,7 @@ def flatten(value: Any, name: str) -> Iterator[tuple[str, Any]]:
     """Yield (dotted name, value) of the leaves of nested parameters; models give their fields as JSON would."""
     if hasattr(value, "model_dump"):
         value = value.model_dump(mode="json")
-    if isinstance(value, Mapping) and value:
+    if isinstance(value, Mapping):  # an empty one says nothing
         for key, inner in value.items():
             yield from flatten(inner, f"{name}.{key}")
     else:
