@@ -112,7 +112,7 @@ def test_what_the_tables_say_adds_up(project):
 def test_budgets_are_equal_and_counted(project):
     rows = project.table("08_reporting/comparison.parquet")
     rollouts = {row["method"]: row["rollouts"] for row in rows}
-    assert rollouts == {"sft": 0, "ssft_random": 0, "ssft": 0, "grpo": 48, "gfpo": 48}
+    assert rollouts == {"sft": 0, "ssft_random": 0, "ssft_fixed": 0, "ssft": 0, "grpo": 48, "gfpo": 48}
     tokens = {row["method"]: row["tokens_trained"] for row in rows}
     assert tokens["sft"] == tokens["ssft_random"] == tokens["ssft"] == tokens["gfpo"]
     chosen = {row["method"] for row in rows if row["policy"] == "best_tag" and row["validation_rollouts"] > 0}
@@ -133,10 +133,10 @@ def test_the_notebook_runs(project, monkeypatch):
 
 
 def test_a_second_run_has_nothing_to_do_and_another_seed_spoils_nothing(project):
-    assert "nothing to run: all 28 nodes are fresh" in project.kedro("plan", "--env=smoke")
+    assert "nothing to run: all 31 nodes are fresh" in project.kedro("plan", "--env=smoke")
     assert "run   build_trace_sets" in project.run("--pipelines=trace_generation", "--params=seed=1")
-    assert "nothing to run: all 28 nodes are fresh" in project.run()
-    assert "0 nodes ran, 28 were fresh" in project.run()
+    assert "nothing to run: all 31 nodes are fresh" in project.run()
+    assert "0 nodes ran, 31 were fresh" in project.run()
 
 
 def test_the_plan_names_what_a_parameter_changes(project):

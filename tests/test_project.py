@@ -17,6 +17,7 @@ REGISTERED = [
     "trace_generation",
     "train_sft",
     "train_ssft_random",
+    "train_ssft_fixed",
     "train_ssft",
     "train_grpo",
     "train_gfpo",

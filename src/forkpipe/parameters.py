@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from forkpipe.core.errors import InputError
 from forkpipe.core.prompts import PLACEHOLDER
 from forkpipe.core.records import Sampling, Split
+from forkpipe.methods import SUPERVISED
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -185,8 +186,18 @@ class ModelSettings(Settings):
     """What the student is asked, before its chat template."""
 
 
+class LoraSettings(Settings):
+    """Low-rank adapters in place of full training; merged into the checkpoint at the end."""
+
+    rank: Count = 16
+    alpha: Count = 32
+    dropout: Share = 0.0
+    target_modules: str | list[str] = "all-linear"
+    """Names of layers as peft takes them."""
+
+
 class SupervisedSettings(Settings):
-    """Training of sft, ssft_random and ssft: the same but for how traces get their tags (`methods.SUPERVISED`)."""
+    """Training of the supervised methods: the same but for how traces get their tags (`methods.SUPERVISED`)."""
 
     problems_per_step: Count = 16
     """Problems a forward and backward pass; an optimiser step takes this many times `gradient_accumulation`."""
@@ -199,15 +210,33 @@ class SupervisedSettings(Settings):
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     tag_weight: Annotated[float, Field(ge=0)] = 0.1
     """Weight of the loss on the tag itself."""
-    prefix_length: Count | None = None
-    """L, trace tokens in the matching cost; null for the whole trace."""
+    prefix_length: Count | Literal["auto"] | None = "auto"
+    """L, trace tokens in the matching cost; auto: until a problem's traces have diverged; null for the whole trace."""
+    auto_divergence: Count = 8
+    """For auto: the tokens by which every two traces of a problem must differ (`core.prefixes`)."""
+    auto_cap: Count = 1000
+    """For auto: the longest L."""
     rematch_every: Count = 1
     """A problem is matched again at every k-th visit; in between its last matching is kept."""
-    matching_rows: Count = 1024
-    """Sequences a forward pass when costs are computed: bounds memory, changes no result."""
+    matching_tokens: Count = 65536
+    """Tokens a forward pass when costs are computed: bounds memory, changes no result."""
+    logit_chunk: Count = 4096
+    """Positions whose logits exist at once; larger batches are cut (`training.scoring`)."""
     bf16: bool = False
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass: less memory, about a third more time."""
+    group_by_length: bool = False
+    """Put problems of like length into a batch: less padding where lengths differ much."""
+    lora: LoraSettings | None = None
+    """Train low-rank adapters in place of the whole model."""
     max_length: Count = 32768
     """Longer sequences are refused before training starts."""
+    save_every: Count | None = 100
+    """Steps between the trainer's own checkpoints, from which a killed training goes on; null for none."""
+    evaluate_every: Count | None = None
+    """Steps between evaluations on the trace sets of split validation (see generation.splits); null for none."""
+    report_to: list[Literal["tensorboard", "mlflow", "wandb"]] = []
+    """Loggers of transformers; each needs its package."""
 
     @model_validator(mode="after")
     def _warmup_ends(self) -> "SupervisedSettings":
@@ -313,6 +342,7 @@ class Parameters(Settings):
     supervised: SupervisedSettings
     sft: SupervisedMethod
     ssft_random: SupervisedMethod
+    ssft_fixed: SupervisedMethod
     ssft: SupervisedMethod
     rollouts: RolloutSettings
     grpo: GRPOMethod
@@ -344,7 +374,7 @@ def check_parameters(raw: Mapping[str, Any]) -> Parameters:
         parameters = Parameters.model_validate(raw)
     except ValidationError as error:
         raise InputError(_one_line(error)) from None
-    for method in ("sft", "ssft_random", "ssft"):
+    for method in SUPERVISED:
         try:
             supervised_settings(parameters.supervised, getattr(parameters, method).train)
         except ValidationError as error:

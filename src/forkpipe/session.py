@@ -27,7 +27,13 @@ DECLARED = Declared(
         "forkpipe.core.errors",
         "forkpipe.provenance.recipes",
     ),
-    ignored_parameters=("verification.options.*.workers", "supervised.matching_rows", "*.batch_rows"),
+    ignored_parameters=(
+        "verification.options.*.workers",
+        "supervised.matching_tokens",
+        "supervised.save_every",
+        "supervised.report_to",
+        "*.batch_rows",
+    ),
     versions_of=("forkpipe", "kedro", "torch", "transformers", "trl", "math-verify", "pyarrow", "numpy"),
 )
 

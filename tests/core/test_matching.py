@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forkpipe.core.matching import margins, match_optimal, match_random, total_cost
+from forkpipe.core.matching import margins, match_fixed, match_optimal, match_random, tags_of_modes, total_cost
 
 
 def injections(n_tags, n_traces):
@@ -15,8 +15,9 @@ def injections(n_tags, n_traces):
 
 
 def test_optimal_equals_brute_force_over_all_injections():
+    """1,000 random matrices, N and M up to 6."""
     generator = np.random.default_rng(0)
-    for _ in range(300):
+    for _ in range(1000):
         n_tags = int(generator.integers(1, 7))
         n_traces = int(generator.integers(1, n_tags + 1))
         costs = generator.normal(size=(n_tags, n_traces))
@@ -79,3 +80,12 @@ def test_bad_costs_are_refused(costs):
 def test_more_traces_than_tags_are_refused_at_random_too():
     with pytest.raises(ValueError, match="3 traces"):
         match_random(2, 3, np.random.default_rng(0))
+
+
+def test_fixed_matching_goes_by_mode_alone():
+    tag_of = tags_of_modes(["b", "a", "c", "a"], 6)
+    assert match_fixed(["c", "a", "c"], tag_of).tolist() == [2, 0, 2]
+
+
+def test_more_modes_than_tags_share_in_rotation():
+    assert tags_of_modes("abcd", 3) == {"a": 0, "b": 1, "c": 2, "d": 0}

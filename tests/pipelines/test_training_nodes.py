@@ -1,7 +1,5 @@
 """What training and sampling nodes take: the right split, the run's seed."""
 
-import logging
-
 import pyarrow as pa
 import pytest
 
@@ -9,7 +7,7 @@ from forkpipe.core.errors import InputError
 from forkpipe.hooks import _limit_threads
 from forkpipe.parameters import EvaluationSettings, TagSettings
 from forkpipe.pipelines.evaluation.sampling import sample_checkpoint
-from forkpipe.pipelines.training.nodes import rl_problems, training_sets
+from forkpipe.pipelines.training.nodes import rl_problems, sets_of
 from forkpipe.training.base_model import make_base_model
 from forkpipe.training.checkpoint import checkpoint_digest
 
@@ -33,12 +31,10 @@ def test_reinforcement_learning_sees_its_own_split_only():
         rl_problems(problems("train", "test"))
 
 
-def test_only_sets_of_split_train_are_trained_on(caplog):
-    with caplog.at_level(logging.WARNING, logger="forkpipe"):
-        assert [one.problem_id for one in training_sets(sets("train", "test", "train"))] == ["0", "2"]
-    assert "1 trace sets are not of split train and are left out" in caplog.text
-    with pytest.raises(InputError, match="no set of split train"):
-        training_sets(sets("test"))
+def test_sets_are_taken_by_split():
+    table = sets("train", "test", "train")
+    assert [one.problem_id for one in sets_of("train", table)] == ["0", "2"]
+    assert sets_of("validation", table) == []
 
 
 def test_the_seed_is_in_the_first_weights(tmp_path, base, trace_sets):

@@ -1,16 +1,39 @@
-"""Encoding and batching: what stands where."""
+"""Encoding and batching: what stands where, what is refused."""
 
 import pytest
 import torch
 
 from forkpipe.core.errors import InputError
 from forkpipe.training.checkpoint import load_checkpoint
-from forkpipe.training.sequences import IGNORED, EncodedSet, SetCollator, encode_sets, tag_positions, with_tags
+from forkpipe.training.config import SSFTConfig
+from forkpipe.training.sequences import IGNORED, SetCollator, encode_sets, matched_sequences
 
 ITEMS = [
-    EncodedSet(0, "p", ("a", "b"), ("x", "y"), (1, 2), ((5, 6, 7), (8, 9))),
-    EncodedSet(1, "q", ("c",), ("x",), (3,), ((4, 4, 4, 4),)),
+    {"index": 0, "prompt": [1, 2], "traces": [[5, 6, 7], [8, 9]], "prefix_length": 2},
+    {"index": 1, "prompt": [3], "traces": [[4, 4, 4, 4]], "prefix_length": 3},
 ]
+
+
+@pytest.fixture
+def encode(base, tmp_path):
+    _, tokenizer, tags = load_checkpoint(base)
+
+    def call(rows, **changes):
+        return encode_sets(rows, tokenizer, tags, SSFTConfig(output_dir=str(tmp_path), **changes))
+
+    call.tokenizer = tokenizer
+    return call
+
+
+def as_rows(sets):
+    return [
+        {
+            "problem_id": one.problem_id,
+            "problem": one.problem,
+            "traces": [{"text": t.text, "trace_id": t.trace_id, "teacher": t.teacher} for t in one.traces],
+        }
+        for one in sets
+    ]
 
 
 def test_a_batch_by_hand():
@@ -24,36 +47,78 @@ def test_a_batch_by_hand():
     assert (batch["labels"] != IGNORED).sum().item() == 3 + 2 + 4
     assert batch["labels"][0, 0].tolist() == [IGNORED] * 3 + [5, 6, 7]
     assert batch["attention_mask"][0].tolist() == [[1] * 6, [1] * 5 + [0]]
-    assert tag_positions(batch, 1).nonzero().tolist() == [[0, 0, 2], [0, 1, 2], [1, 0, 1]]
+    assert batch["prefix_lengths"].tolist() == [2, 3]
 
 
 def test_tags_go_into_their_place():
     batch = SetCollator(tag_length=1, pad_id=0)(ITEMS)
-    filled = with_tags(
-        batch["input_ids"], batch["prompt_lengths"], torch.tensor([[1, 0], [2, 0]]), torch.tensor([[90], [91], [92]])
-    )
-    assert filled[0, :, 2].tolist() == [91, 90]
-    assert filled[1, 0].tolist() == [3, 92, 4, 4, 4, 4]
+    filled = matched_sequences(batch, torch.tensor([[1, 0], [2, 0]]), torch.tensor([[90], [91], [92]]))
+    assert filled["input_ids"].tolist() == [[1, 2, 91, 5, 6, 7], [1, 2, 90, 8, 9, 0], [3, 92, 4, 4, 4, 4]]
+    assert filled["tag_labels"][2].tolist() == [IGNORED, 92] + [IGNORED] * 4
+    assert filled["trace_labels"][1].tolist() == [IGNORED] * 3 + [8, 9, IGNORED]
 
 
 def test_tags_of_several_tokens():
     batch = SetCollator(tag_length=2, pad_id=0)(ITEMS)
-    filled = with_tags(
-        batch["input_ids"], batch["prompt_lengths"], torch.zeros(2, 2, dtype=torch.long), torch.tensor([[90, 91]])
-    )
-    assert filled[0, 0].tolist() == [1, 2, 90, 91, 5, 6, 7]
+    filled = matched_sequences(batch, torch.zeros(2, 2, dtype=torch.long), torch.tensor([[90, 91]]))
+    assert filled["input_ids"][0].tolist() == [1, 2, 90, 91, 5, 6, 7]
+    assert filled["tag_labels"][0].tolist() == [IGNORED, IGNORED, 90, 91, IGNORED, IGNORED, IGNORED]
 
 
-def test_texts_come_back_from_their_ids(base, trace_sets):
-    _, tokenizer, tags = load_checkpoint(base)
-    (encoded,) = encode_sets(trace_sets(1), tokenizer, "{problem}", tag_length=tags.length, max_length=64)
-    assert encoded.traces[0][-1] == tokenizer.eos_token_id
-    assert tokenizer.decode(encoded.traces[0], skip_special_tokens=True) == trace_sets(1)[0].traces[0].text
+def test_texts_come_back_from_their_ids(encode, trace_sets):
+    (encoded,) = encode(as_rows(trace_sets(1)))
+    assert encoded["traces"][0][-1] == encode.tokenizer.eos_token_id
+    assert encode.tokenizer.decode(encoded["traces"][0], skip_special_tokens=True) == trace_sets(1)[0].traces[0].text
+    assert encoded["length"] == len(encoded["prompt"]) + 1 + max(map(len, encoded["traces"]))
 
 
-def test_a_sequence_that_is_too_long_is_named(base, trace_sets):
-    _, tokenizer, _ = load_checkpoint(base)
-    with pytest.raises(
-        InputError, match=r"trace t0-0 of problem p0 has \d+ tokens .* at most supervised.max_length, 12"
-    ):
-        encode_sets(trace_sets(1), tokenizer, "{problem}", tag_length=1, max_length=12)
+def test_traces_may_be_plain_texts(encode, trace_sets):
+    (one,) = trace_sets(1)
+    texts = [trace.text for trace in one.traces]
+    (encoded,) = encode([{"problem": one.problem, "traces": texts}])
+    assert encoded["problem_id"] == "0"
+    assert encoded["trace_ids"] == ["0/0", "0/1", "0/2", "0/3"]
+    assert encoded["teachers"] == [""] * 4
+
+
+def test_prefix_lengths_are_given_whole_or_found(encode, trace_sets):
+    rows = as_rows(trace_sets(3))
+    assert encode(rows, prefix_length=7)["prefix_length"] == [7, 7, 7]
+    assert encode(rows, prefix_length=None)["prefix_length"] == [0, 0, 0]
+    found = encode(rows, prefix_length="auto", auto_divergence=3, auto_cap=12)["prefix_length"]
+    assert all(3 <= length <= 12 for length in found)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"problem": "2"}], "no column 'traces'"),
+        ([{"problem": "2", "traces": []}], "problem 0: field 'traces' is empty"),
+        ([{"problem": "2", "traces": [{"teacher": "x"}]}], "problem 0, trace 0: field 'text' is missing"),
+        ([{"problem_id": "p", "problem": "2", "traces": list("1234567")}], "problem p has 7 traces, expected"),
+    ],
+)  # fmt: skip
+def test_rows_that_do_not_suit_are_named(encode, rows, message):
+    with pytest.raises(InputError, match=message):
+        encode(rows)
+
+
+def test_a_sequence_that_is_too_long_is_named(encode, trace_sets):
+    with pytest.raises(InputError, match=r"trace t0-0 of problem p0 has \d+ tokens .* at most max_length, 12"):
+        encode(as_rows(trace_sets(1)), max_length=12)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"prefix_length": "long"},
+        {"prefix_length": 0},
+        {"rematch_every": 0},
+        {"mode_field": "author"},
+        {"prompt": "solve it"},
+        {"remove_unused_columns": True},
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(tmp_path, changes):
+    with pytest.raises(InputError, match=next(iter(changes))):
+        SSFTConfig(output_dir=str(tmp_path), **changes)

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from forkpipe.core.errors import InputError
-from forkpipe.core.losses import prefix_cost, token_nll
-from forkpipe.parameters import SupervisedSettings
+from forkpipe.parameters import LoraSettings, SupervisedSettings
 from forkpipe.training.checkpoint import encoder, load_checkpoint, render_prompt
 from forkpipe.training.supervised import train_supervised
 
@@ -73,22 +72,6 @@ def test_gradient_accumulation_changes_nothing(base, tmp_path, trace_sets):
     assert losses(parts) == pytest.approx(losses(whole), rel=1e-4)
 
 
-def test_one_trace_and_one_tag_is_plain_fine_tuning(base, tmp_path, trace_sets):
-    """M = 1 behind the plain tag, no tag loss: the first loss is the mean next-token NLL of trace and end token."""
-    sets = trace_sets(4, 1)
-    result, _ = train(base, tmp_path, sets, assignment="single", tag_weight=0.0, max_steps=1)
-    model, tokenizer, _ = load_checkpoint(base)
-    encode = encoder(tokenizer)
-    total, count = 0.0, 0
-    for one in sets:
-        prompt = encode(render_prompt(tokenizer, one.problem, "<think>"))
-        ids = torch.tensor([[*prompt, *encode(one.traces[0].text), tokenizer.eos_token_id]])
-        with torch.no_grad():
-            nll = token_nll(model(input_ids=ids).logits, ids)[0, len(prompt) :]
-        total, count = total + nll.sum().item(), count + len(nll)
-    assert losses(result)[0] == pytest.approx(total / count, rel=1e-5)
-
-
 def test_matching_costs_equal_the_naive_ones(base, tmp_path, trace_sets):
     """The first step's logged costs against one sequence at a time; every set's tags are distinct."""
     sets = trace_sets(4)
@@ -101,9 +84,10 @@ def test_matching_costs_equal_the_naive_ones(base, tmp_path, trace_sets):
         text = next(trace.text for trace in one.traces if trace.trace_id == row["trace_id"])
         prompt = encode(render_prompt(tokenizer, one.problem, tags.tags[row["tag"]]))
         ids = torch.tensor([[*prompt, *encode(text), tokenizer.eos_token_id]])
-        mask = torch.arange(ids.shape[1])[None] >= len(prompt)
+        labels = ids.clone()
+        labels[:, : len(prompt)] = labels[:, len(prompt) + 8 :] = -100
         with torch.no_grad():
-            cost = prefix_cost(token_nll(model(input_ids=ids).logits, ids), mask, 8).item()
+            cost = model(input_ids=ids, labels=labels).loss.item()  # transformers' own: the mean over labels
         assert row["cost"] == pytest.approx(cost, abs=1e-4)
         assert row["margin"] >= -1e-9
     for one in sets:
@@ -136,3 +120,72 @@ def test_the_checkpoint_says_which_tags_it_has(base, tmp_path, trace_sets):
 def test_no_trace_set_is_an_input_error(base, tmp_path):
     with pytest.raises(InputError, match="trace_sets holds no set"):
         train(base, tmp_path, [])
+
+
+class KilledError(Exception):
+    """Stands for a kill: nothing may catch it."""
+
+
+def killed_at(step, monkeypatch):
+    """Let the next training die behind a step."""
+    from forkpipe.training.ssft import SSFTTrainer
+
+    original = SSFTTrainer.compute_loss
+
+    def dying(self, *args, **kwargs):
+        if self.state.global_step == step:
+            raise KilledError
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(SSFTTrainer, "compute_loss", dying)
+
+
+def test_a_killed_training_goes_on_where_it_was(base, tmp_path, trace_sets, monkeypatch, caplog):
+    whole, _ = train(base, tmp_path, trace_sets(10), "whole", save_every=4)
+    with monkeypatch.context() as patch:
+        killed_at(11, patch)
+        with pytest.raises(KilledError):
+            train(base, tmp_path, trace_sets(10), save_every=4)
+    assert [path.name for path in (tmp_path / "work").glob("checkpoint-*")] == ["checkpoint-8"]
+    with caplog.at_level("INFO", logger="forkpipe"):
+        result, folder = train(base, tmp_path, trace_sets(10), save_every=4)
+    assert "ssft: goes on from checkpoint-8" in caplog.text
+    assert losses(result) == losses(whole)
+    assert result.matching == whole.matching
+    assert [row["step"] for row in result.training_log] == list(range(1, 21))
+    assert (folder / "forking.json").exists()
+    assert not list((tmp_path / "work").glob("checkpoint-*"))
+
+
+@pytest.mark.parametrize("changes", [{"learning_rate": 1e-3}, {"seed": 1}, {"sets": 9}, {"assignment": "random"}])
+def test_what_another_training_has_left_is_not_gone_on_from(base, tmp_path, trace_sets, monkeypatch, changes):
+    sets = trace_sets(changes.pop("sets", 10))
+    with monkeypatch.context() as patch:
+        killed_at(3, patch)
+        with pytest.raises(KilledError):
+            train(base, tmp_path, trace_sets(10), save_every=2)
+    after, _ = train(base, tmp_path, sets, save_every=2, max_steps=20, **changes)
+    fresh, _ = train(base, tmp_path / "elsewhere", sets, save_every=2, **changes)
+    assert losses(after) == losses(fresh)
+
+
+def test_evaluation_goes_into_the_log(base, tmp_path, trace_sets):
+    folder = tmp_path / "ssft"
+    settings = SETTINGS.model_copy(update={"max_steps": 6, "evaluate_every": 3})
+    arguments = ("ssft", base, folder, tmp_path / "work", trace_sets(8), settings, "optimal", "{problem}", 0)
+    result = train_supervised(*arguments, held_out=trace_sets(12)[8:])
+    evaluated = {row["step"]: row for row in result.training_log if "eval_loss" in row}
+    assert list(evaluated) == [3, 6]
+    assert sum(evaluated[6]["tag_usage"]) == pytest.approx(1)
+    assert 0 < evaluated[6]["tag_purity"] <= 1
+    with pytest.raises(InputError, match="no trace set is of split validation"):
+        train_supervised(*arguments)
+
+
+def test_an_adapter_is_merged_into_the_checkpoint(base, tmp_path, trace_sets):
+    result, folder = train(base, tmp_path, trace_sets(8), lora=LoraSettings(rank=4), learning_rate=1e-2)
+    model, _, tags = load_checkpoint(folder)
+    assert tags.n == 6
+    assert losses(result)[-1] < losses(result)[0]
+    assert {path.name for path in folder.glob("*.safetensors")} == {"model.safetensors"}
+    assert not any("lora" in name for name in model.state_dict())

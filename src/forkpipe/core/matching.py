@@ -1,8 +1,11 @@
 """Which trace goes behind which forking tag: the bipartite matching of SSFT (paper, section on SSFT, step 2).
 
-Costs are plain numpy arrays, so no gradient can pass. One matching is an array of tags, one a trace; two traces of a
-problem never share a tag. All three assignments have the same shape, so that SSFT and its baselines differ here only.
+Costs are plain numpy arrays, so no gradient can pass. A matching is an array of tags, one a trace. All assignments have
+this shape, so that SSFT and its baselines differ here only. Under `optimal` and `random` two traces of a problem never
+share a tag; under `fixed` (mode conditioning) they do where they are of one mode.
 """
+
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +49,25 @@ def match_random(n_tags: int, n_traces: int, generator: np.random.Generator) -> 
     if n_traces > n_tags:
         raise ValueError(f"{n_traces} traces cannot have distinct tags among {n_tags}")
     return generator.permutation(n_tags)[:n_traces].astype(np.int64)
+
+
+def match_fixed(modes: Sequence[str], tag_of: Mapping[str, int]) -> Tags:
+    """Return the tag of each trace's mode, (M,): the mode-conditioning baseline, where modes are known beforehand.
+
+    Args:
+        modes: the mode of each trace, for example its teacher.
+        tag_of: see `tags_of_modes`.
+    """
+    return np.array([tag_of[mode] for mode in modes], dtype=np.int64)
+
+
+def tags_of_modes(modes: Iterable[str], n_tags: int) -> dict[str, int]:
+    """Give each mode a tag, in sorted order; where there are more modes than tags they share tags in rotation.
+
+    >>> tags_of_modes(["peasant", "cycle", "peasant"], 6)
+    {'cycle': 0, 'peasant': 1}
+    """
+    return {mode: i % n_tags for i, mode in enumerate(sorted(set(modes)))}
 
 
 def total_cost(costs: Costs, tags: Tags) -> float:

@@ -18,8 +18,9 @@ VERDICTS: tuple[VerdictName, ...] = ("correct", "wrong", "unparsed", "timeout", 
 
 FinishReason = Literal["stop", "length", "error"]
 
-Assignment = Literal["optimal", "random", "single"]
-"""How traces get their tags: by least cost (SSFT), by a random injection, or all the one plain tag (SFT-mixed)."""
+Assignment = Literal["optimal", "random", "fixed", "single"]
+"""How traces get their tags: by least cost (SSFT), by a random injection, by a mode known beforehand (mode
+conditioning), or all the one plain tag (SFT-mixed)."""
 
 
 @dataclass(frozen=True, slots=True)

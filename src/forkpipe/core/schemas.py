@@ -122,6 +122,11 @@ SCHEMAS: dict[str, pa.Schema] = {
         {"method": _TEXT, "step": _INT, "loss": _FLOAT, "learning_rate": _FLOAT, "tokens": _INT, "seconds": _FLOAT},
         {
             "matching_seconds": _FLOAT,
+            "trace_loss": _FLOAT,
+            "tag_loss": _FLOAT,
+            "eval_loss": _FLOAT,  # of trace sets that are not trained on, where evaluation during training is on
+            "tag_purity": _FLOAT,  # of the matching of those sets, by teacher
+            "tag_information_bits": _FLOAT,
             "reward": _FLOAT,
             "entropy": _FLOAT,
             "kl": _FLOAT,

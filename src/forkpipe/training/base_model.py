@@ -5,18 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from forkpipe.core.errors import InputError
-from forkpipe.core.forking import ForkingTags, TagStyle, tag_texts
 from forkpipe.parameters import ModelSettings, TagSettings
-from forkpipe.training.checkpoint import encoder, save_checkpoint, without_progress_bars
+from forkpipe.training.checkpoint import save_checkpoint, without_progress_bars
+from forkpipe.training.tagging import add_tag_tokens, add_tags
 
 PAD, END, USER, ASSISTANT, UNKNOWN = "<|pad|>", "<|end|>", "<|user|>", "<|assistant|>", "<|unknown|>"
 
-TAKES_TAG = "{% if tag is defined %}{{ tag }}{% endif %}"
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "{{ ('" + USER + "' if message['role'] == 'user' else '" + ASSISTANT + "') + ' ' + message['content'] + ' ' }}"
     "{% endfor %}"
-    "{% if add_generation_prompt %}{{ '" + ASSISTANT + " ' }}{% endif %}" + TAKES_TAG
+    "{% if add_generation_prompt %}{{ '" + ASSISTANT + " ' }}{% endif %}"
 )
 
 
@@ -36,8 +35,7 @@ def make_base_model(folder: Path, settings: ModelSettings, tags: TagSettings, te
     set_seed(seed)
     if settings.source == "scratch":
         without_progress_bars()
-        tokenizer = _word_tokenizer(texts)
-        added = _add_tags(tokenizer, tags)
+        tokenizer = _word_tokenizer(texts, tags)
         model = _tiny_llama(settings, tokenizer)
     else:
         from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -49,44 +47,22 @@ def make_base_model(folder: Path, settings: ModelSettings, tags: TagSettings, te
             )
         except (OSError, ValueError) as error:
             raise InputError(f"model.source '{settings.source}' cannot be loaded: {error}") from error
-        _complete_tokenizer(tokenizer, settings.source)
-        added = _add_tags(tokenizer, tags)
-        if added:
-            model.resize_token_embeddings(max(len(tokenizer), model.get_input_embeddings().num_embeddings))
+    forking_tags = add_tags(model, tokenizer, tags.n, tags.style)
     save_checkpoint(
         folder,
         model,
         tokenizer,
-        ForkingTags.encoded(tags.style, tags.n, encoder(tokenizer)),
+        forking_tags,
         base=settings.source,
         revision=settings.revision if settings.source != "scratch" else f"seed {seed}",
     )
 
 
-def _complete_tokenizer(tokenizer: Any, source: str) -> None:
-    """Give a pretrained tokenizer what training needs: padding, and a chat template that takes a tag."""
-    if tokenizer.chat_template is None:
-        raise InputError(f"model.source '{source}' has no chat template, expected one: put it into its tokenizer")
-    tokenizer.chat_template += TAKES_TAG
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
+def _word_tokenizer(texts: Iterable[str], tags: TagSettings) -> Any:
+    """Return a tokenizer whose tokens are words between spaces, so that every number is one token.
 
-
-def plain_tag(style: TagStyle, tokenizer: Any) -> ForkingTags:
-    """Return the single tag of SFT-mixed; the base model's tokenizer knows it beside the N others."""
-    return ForkingTags.encoded(style, 1, encoder(tokenizer))
-
-
-def _add_tags(tokenizer: Any, tags: TagSettings) -> int:
-    """Add the N tags and the plain one as special tokens; returns how many were added."""
-    if tags.style == "text":
-        return 0
-    names = [*tag_texts("special", 1), *tag_texts("special", tags.n)]
-    return int(tokenizer.add_special_tokens({"additional_special_tokens": names}, replace_extra_special_tokens=False))
-
-
-def _word_tokenizer(texts: Iterable[str]) -> Any:
-    """Return a tokenizer whose tokens are words between spaces, so that every number is one token."""
+    It knows the tags from the start: a matrix that is made with their rows needs no resizing, which draws new weights.
+    """
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -100,6 +76,7 @@ def _word_tokenizer(texts: Iterable[str]) -> Any:
     )
     tokenizer.add_special_tokens({"additional_special_tokens": [USER, ASSISTANT]}, replace_extra_special_tokens=False)
     tokenizer.chat_template = CHAT_TEMPLATE
+    add_tag_tokens(tokenizer, tags.n, tags.style)
     return tokenizer
 
 

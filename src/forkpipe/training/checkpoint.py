@@ -1,6 +1,7 @@
 """A checkpoint: a Hugging Face model folder with `forking.json` beside the weights."""
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,9 @@ from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
 
 FORKING_FILE = "forking.json"
+
+TRAINER_STATE = "trainer_state.json"
+"""What transformers.Trainer writes last into a checkpoint."""
 
 
 def save_checkpoint(folder: Path, model: Any, tokenizer: Any, tags: ForkingTags, *, base: str, revision: str) -> None:
@@ -18,7 +22,30 @@ def save_checkpoint(folder: Path, model: Any, tokenizer: Any, tags: ForkingTags,
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    write_tags(folder, tags, base=base, revision=revision)
+
+
+def write_tags(folder: Path, tags: ForkingTags, *, base: str, revision: str) -> None:
+    """Write forking.json: which tags the checkpoint has, and the model it comes from."""
     (folder / FORKING_FILE).write_text(tags.to_json(base_model=base, base_revision=revision))
+
+
+def last_complete(folder: Path) -> Path | None:
+    """Return the checkpoint of the most steps in a trainer's output folder, None where there is none.
+
+    A trainer that is killed while it saves leaves a folder without trainer_state.json, or with half of it: such a
+    folder is passed over.
+    """
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    return next((path for path in found if _is_complete(path)), None)
+
+
+def _is_complete(checkpoint: Path) -> bool:
+    try:
+        json.loads((checkpoint / TRAINER_STATE).read_text())
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def load_tags(folder: Path, tokenizer: Any) -> ForkingTags:
@@ -31,14 +58,14 @@ def load_tags(folder: Path, tokenizer: Any) -> ForkingTags:
     return tags
 
 
-def load_checkpoint(folder: Path) -> tuple[Any, Any, ForkingTags]:
+def load_checkpoint(folder: str | Path) -> tuple[Any, Any, ForkingTags]:
     """Return (model in float32, tokenizer, tags); code of a checkpoint is never executed."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     without_progress_bars()
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    tags = load_tags(folder, tokenizer)
+    tags = load_tags(Path(folder), tokenizer)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
     return model, tokenizer, tags
 

@@ -30,10 +30,9 @@ def train_grpo(
         Rows of the tables `training_log` and `rewards`, without method and run_id.
     """
     import torch
+    from datasets import Dataset
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
     from trl import GRPOConfig, GRPOTrainer
-
-    from datasets import Dataset
 
     model, tokenizer, tags = load_checkpoint(parent)
     by_id = {problem.problem_id: problem for problem in problems}

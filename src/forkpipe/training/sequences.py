@@ -1,92 +1,137 @@
 """From trace sets to tensors: encoding once, then batches of whole problems.
 
 A sequence is prompt, tag, trace, end token. The tag is not known before the matching, so its place is left open and
-filled per batch. Shapes: P problems, M traces (the most in the batch), T tokens.
+filled per batch. Shapes: P problems, M traces (the most in the batch), N tags, T tokens, S real sequences.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
+from datasets import Dataset
 from torch import Tensor
 
 from forkpipe.core.errors import InputError
+from forkpipe.core.forking import ForkingTags
+from forkpipe.core.prefixes import divergence_length
 from forkpipe.core.prompts import render
-from forkpipe.core.records import TraceSet
 from forkpipe.training.checkpoint import encoder, render_prompt
+from forkpipe.training.config import SSFTConfig
 
 IGNORED = -100
 """Label of positions that are not predicted, as everywhere in transformers."""
 
-
-@dataclass(frozen=True, slots=True)
-class EncodedSet:
-    """One problem: token ids of its prompt and of each trace, end token included."""
-
-    index: int
-    problem_id: str
-    trace_ids: tuple[str, ...]
-    teachers: tuple[str, ...]
-    prompt: tuple[int, ...]
-    traces: tuple[tuple[int, ...], ...]
+Row = dict[str, Any]
 
 
-def encode_sets(
-    sets: Sequence[TraceSet], tokenizer: Any, template: str, *, tag_length: int, max_length: int
-) -> list[EncodedSet]:
-    """Encode trace sets; InputError naming the trace if a sequence is longer than `max_length` tokens."""
+def encode_sets(sets: Dataset | Iterable[Row], tokenizer: Any, tags: ForkingTags, config: SSFTConfig) -> Dataset:
+    """Encode trace sets to token ids.
+
+    Args:
+        sets: rows with `problem` (text) and `traces`, a list of texts or of mappings with `text` and, where known,
+            `trace_id`, `teacher`, `strategy`; a `problem_id` where there is one.
+        tokenizer: of the model, with a chat template.
+        tags: of the checkpoint.
+        config: prompt template, `max_length` and what the prefix length follows from.
+
+    Returns:
+        A row a problem: index, problem_id, trace_ids, teachers, strategies (M), prompt (token ids), traces (M lists of
+        token ids, end token included), prefix_length (L, 0 for whole traces), length (of the longest sequence, which
+        transformers' `group_by_length` reads).
+
+    Raises:
+        InputError: naming the problem and field, where a row is not as above, holds more traces than there are tags,
+            or has a sequence longer than `max_length`.
+    """
+    table = sets if isinstance(sets, Dataset) else Dataset.from_list([dict(row) for row in sets])
+    if missing := {"problem", "traces"} - set(table.column_names):
+        raise InputError(f"trace sets have no column '{min(missing)}', expected columns 'problem' and 'traces'")
+    # What is not needed goes before `map` sees it: the columns that stay would clash with those that are made.
+    wanted = [name for name in ("problem_id", "problem", "traces") if name in table.column_names]
+    return table.select_columns(wanted).map(
+        _encode_row,
+        with_indices=True,
+        remove_columns=wanted,
+        fn_kwargs={"tokenizer": tokenizer, "tags": tags, "config": config},
+        desc="encode trace sets",
+        load_from_cache_file=False,
+    )
+
+
+def _encode_row(row: Row, index: int, *, tokenizer: Any, tags: ForkingTags, config: SSFTConfig) -> Row:
+    problem_id = str(row.get("problem_id") or index)
     encode = encoder(tokenizer)
-    encoded = []
-    for index, item in enumerate(sets):
-        prompt = tuple(encode(render_prompt(tokenizer, render(template, item.problem))))
-        # A set has no order; one of their own makes ties in the matching (equal prefixes) fall alike for every order.
-        members = sorted(item.traces, key=lambda trace: trace.trace_id)
-        traces = tuple((*encode(trace.text), tokenizer.eos_token_id) for trace in members)
-        for trace, ids in zip(members, traces, strict=True):
-            length = len(prompt) + tag_length + len(ids)
-            if length > max_length:
-                raise InputError(
-                    f"trace {trace.trace_id} of problem {item.problem_id} has {length} tokens with its prompt, "
-                    f"expected at most supervised.max_length, {max_length}"
-                )
-        encoded.append(
-            EncodedSet(
-                index,
-                item.problem_id,
-                tuple(trace.trace_id for trace in members),
-                tuple(trace.teacher for trace in members),
-                prompt,
-                traces,
+    members = [_member(trace, problem_id, position) for position, trace in enumerate(row["traces"])]
+    if not members:
+        raise InputError(f"problem {problem_id}: field 'traces' is empty, expected at least one trace")
+    if len(members) > tags.n and config.assignment in ("optimal", "random"):
+        raise InputError(f"problem {problem_id} has {len(members)} traces, expected at most one a tag, {tags.n}")
+    # A set has no order; one of their own makes ties in the matching (equal prefixes) fall alike for every order.
+    members.sort(key=lambda trace: (trace["trace_id"], trace["text"]))
+    prompt = encode(render_prompt(tokenizer, render(config.prompt, row["problem"])))
+    traces = [[*encode(trace["text"]), tokenizer.eos_token_id] for trace in members]
+    for trace, ids in zip(members, traces, strict=True):
+        length = len(prompt) + tags.length + len(ids)
+        if length > config.max_length:
+            raise InputError(
+                f"trace {trace['trace_id']} of problem {problem_id} has {length} tokens with its prompt, "
+                f"expected at most max_length, {config.max_length}"
             )
-        )
-    return encoded
+    return {
+        "index": index,
+        "problem_id": problem_id,
+        "trace_ids": [trace["trace_id"] for trace in members],
+        "teachers": [trace["teacher"] for trace in members],
+        "strategies": [trace["strategy"] for trace in members],
+        "prompt": prompt,
+        "traces": traces,
+        "prefix_length": _prefix_length(traces, config),
+        "length": len(prompt) + tags.length + max(map(len, traces)),
+    }
+
+
+def _member(trace: str | Row, problem_id: str, position: int) -> dict[str, str]:
+    fields: Row = {"text": trace} if isinstance(trace, str) else trace
+    if not isinstance(fields.get("text"), str):
+        raise InputError(f"problem {problem_id}, trace {position}: field 'text' is missing, expected the trace")
+    named = {name: fields.get(name) for name in ("teacher", "strategy")}
+    return {
+        "text": fields["text"],
+        "trace_id": str(fields.get("trace_id") or f"{problem_id}/{position}"),
+        **{name: "" if value is None else str(value) for name, value in named.items()},
+    }
+
+
+def _prefix_length(traces: Sequence[Sequence[int]], config: SSFTConfig) -> int:
+    if config.prefix_length == "auto":
+        return divergence_length(traces, config.auto_divergence, config.auto_cap)
+    return int(config.prefix_length or 0)
 
 
 class SetCollator:
     """Pads whole problems to one batch: a tensor `labels` is what transformers counts its items by.
 
     Returns input_ids, attention_mask, labels (P, M, T); trace_mask (P, M), false where a problem has fewer than M
-    traces; prompt_lengths (P,); problem_index (P,). The tag's place holds padding.
+    traces; prompt_lengths, prefix_lengths, problem_index (P,). The tag's place holds padding.
     """
 
     def __init__(self, *, tag_length: int, pad_id: int) -> None:
         self.tag_length = tag_length
         self.pad_id = pad_id
 
-    def __call__(self, items: Sequence[EncodedSet]) -> dict[str, Tensor]:
-        """Collate P problems."""
-        n_traces = max(len(item.traces) for item in items)
-        length = max(len(item.prompt) + self.tag_length + len(trace) for item in items for trace in item.traces)
+    def __call__(self, items: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        """Collate P rows of `encode_sets`."""
+        n_traces = max(len(item["traces"]) for item in items)
+        length = max(len(item["prompt"]) + self.tag_length + len(trace) for item in items for trace in item["traces"])
         input_ids = torch.full((len(items), n_traces, length), self.pad_id)
         labels = torch.full_like(input_ids, IGNORED)
         attention_mask = torch.zeros_like(input_ids)
         trace_mask = torch.zeros(len(items), n_traces, dtype=torch.bool)
         for row, item in enumerate(items):
-            start = len(item.prompt) + self.tag_length
-            for column, trace in enumerate(item.traces):
+            start = len(item["prompt"]) + self.tag_length
+            for column, trace in enumerate(item["traces"]):
                 end = start + len(trace)
-                input_ids[row, column, : len(item.prompt)] = torch.tensor(item.prompt)
+                input_ids[row, column, : len(item["prompt"])] = torch.tensor(item["prompt"])
                 input_ids[row, column, start:end] = torch.tensor(trace)
                 labels[row, column, start:end] = torch.tensor(trace)
                 attention_mask[row, column, :end] = 1
@@ -96,27 +141,32 @@ class SetCollator:
             "attention_mask": attention_mask,
             "labels": labels,
             "trace_mask": trace_mask,
-            "prompt_lengths": torch.tensor([len(item.prompt) for item in items]),
-            "problem_index": torch.tensor([item.index for item in items]),
+            "prompt_lengths": torch.tensor([len(item["prompt"]) for item in items]),
+            "prefix_lengths": torch.tensor([item["prefix_length"] for item in items]),
+            "problem_index": torch.tensor([item["index"] for item in items]),
         }
 
 
-def tag_positions(batch: Mapping[str, Tensor], tag_length: int) -> Tensor:
-    """Return (P, M, T) booleans, true on the tag's tokens of real traces."""
-    position = torch.arange(batch["input_ids"].shape[-1], device=batch["input_ids"].device)
-    start = batch["prompt_lengths"][:, None, None]
-    return (position >= start) & (position < start + tag_length) & batch["trace_mask"][:, :, None]
-
-
-def with_tags(input_ids: Tensor, prompt_lengths: Tensor, tags: Tensor, tag_ids: Tensor) -> Tensor:
-    """Return a copy of the ids with each sequence's tag written into its place.
+def matched_sequences(batch: Mapping[str, Tensor], tags: Tensor, tag_ids: Tensor) -> dict[str, Tensor]:
+    """Write each sequence's tag into its place and drop the sequences that are padding.
 
     Args:
-        input_ids: (P, M, T).
-        prompt_lengths: (P,).
-        tags: (P, M) index of each sequence's tag.
+        batch: of `SetCollator`.
+        tags: (P, M) index of each sequence's tag; any tag where `trace_mask` is false.
         tag_ids: (N, length) token ids of the tags.
+
+    Returns:
+        input_ids, attention_mask (S, T); trace_labels and tag_labels (S, T), the token where it is one of the trace or
+        of the tag, else IGNORED.
     """
-    offsets = torch.arange(tag_ids.shape[1], device=input_ids.device)
-    places = (prompt_lengths[:, None, None] + offsets).expand(*tags.shape, -1)
-    return input_ids.scatter(2, places, tag_ids[tags])
+    real = batch["trace_mask"]
+    offsets = torch.arange(tag_ids.shape[1], device=tag_ids.device)
+    places = (batch["prompt_lengths"][:, None, None] + offsets).expand(*tags.shape, -1)
+    input_ids = batch["input_ids"].scatter(2, places, tag_ids[tags])
+    tag_labels = torch.full_like(input_ids, IGNORED).scatter(2, places, tag_ids[tags])
+    return {
+        "input_ids": input_ids[real],
+        "attention_mask": batch["attention_mask"][real],
+        "trace_labels": batch["labels"][real],
+        "tag_labels": tag_labels[real],
+    }

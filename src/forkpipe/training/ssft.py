@@ -7,77 +7,137 @@ tag's own token is in the loss by a weight (see `core.losses`), and a problem ma
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import gather_object
+from datasets import Dataset
 from torch import Tensor
 from transformers import Trainer
 
+from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
-from forkpipe.core.losses import prefix_cost, set_loss, token_nll
-from forkpipe.core.matching import Costs, Tags, margins, match_optimal, match_random
-from forkpipe.core.records import Assignment
-from forkpipe.training.sequences import IGNORED, EncodedSet, tag_positions, with_tags
+from forkpipe.core.losses import set_loss
+from forkpipe.core.statistics import mutual_information_bits, purity
+from forkpipe.training.checkpoint import last_complete, write_tags
+from forkpipe.training.config import SSFTConfig
+from forkpipe.training.costs import CostSettings, matching_costs
+from forkpipe.training.matchings import Matchings, SetNames
+from forkpipe.training.scoring import next_tokens, token_nll
+from forkpipe.training.sequences import IGNORED, SetCollator, encode_sets, matched_sequences
 
 
 class SSFTTrainer(Trainer):
-    """Trains on whole problems; sft, ssft_random and ssft differ in `assignment` only.
+    """Trains on whole problems; SSFT and its supervised baselines differ in `args.assignment` only.
+
+    Whatever transformers.Trainer offers (mixed precision, gradient accumulation and checkpointing, schedulers, loggers,
+    evaluation, saving, resuming, several processes) works as it does there. Every checkpoint can be used by itself.
 
     Args:
-        tags: the tags of the checkpoint; one plain tag for assignment "single".
-        assignment: see `core.matching`.
-        prefix_length: L in tokens, None for whole traces.
-        rematch_every: a problem is matched at its visits 0, k, 2k, ...
-        tag_weight: weight of the loss on the tag.
-        matching_rows: sequences a forward pass in the matching.
-        matching_seed: of the random assignment.
-        **kwargs: of transformers.Trainer; the collator must be `sequences.SetCollator`.
+        model: a causal language model that knows the tags, see `training.tagging.add_tags`.
+        args: see `SSFTConfig`.
+        processing_class: its tokenizer, with a chat template.
+        tags: the tags of the model; a single one for assignment "single".
+        train_dataset: trace sets, see `sequences.encode_sets`.
+        eval_dataset: trace sets that are not trained on.
+        peft_config: of peft, to train an adapter in place of the whole model.
+        **kwargs: of transformers.Trainer.
 
     Attributes:
-        matching_log: a dict a (step, problem, trace): columns of the `matching` table.
+        matchings: tags by visit, with costs and margins.
         matching_seconds: time spent on costs and assignments so far.
-        trace_tokens: trace tokens trained on so far.
     """
 
     def __init__(
         self,
+        model: Any,
+        args: SSFTConfig,
         *,
+        processing_class: Any,
         tags: ForkingTags,
-        assignment: Assignment,
-        prefix_length: int | None,
-        rematch_every: int,
-        tag_weight: float,
-        matching_rows: int,
-        matching_seed: int,
+        train_dataset: Any = None,
+        eval_dataset: Any = None,
+        peft_config: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        if not isinstance(args, SSFTConfig):
+            raise TypeError(f"args is a {type(args).__name__}, expected an SSFTConfig")
+        tags.check(lambda text: processing_class(text, add_special_tokens=False)["input_ids"], "processing_class")
+        if processing_class.pad_token_id is None:
+            raise InputError("the tokenizer has no padding token, expected one: training.tagging.add_tags gives it one")
+        if args.assignment == "single" and tags.n != 1:
+            raise InputError(f"assignment is 'single' with {tags.n} tags, expected one")
+        if peft_config is not None:
+            from peft import get_peft_model
+
+            model = get_peft_model(model, peft_config)
         self.tags = tags
-        self.assignment = assignment
-        self.prefix_length = prefix_length
-        self.rematch_every = rematch_every
-        self.tag_weight = tag_weight
-        self.matching_rows = matching_rows
-        self.matching_log: list[dict[str, Any]] = []
+        encoded = {
+            name: encode_sets(sets, processing_class, tags, args)
+            for name, sets in (("train", train_dataset), ("eval", eval_dataset))
+            if sets is not None
+        }
+        super().__init__(
+            model=model,
+            args=args,
+            data_collator=SetCollator(tag_length=tags.length, pad_id=processing_class.pad_token_id),
+            train_dataset=encoded.get("train"),
+            eval_dataset=encoded.get("eval"),
+            processing_class=processing_class,
+            **kwargs,
+        )
+        if self.args.n_gpu > 1:
+            raise InputError(f"one process sees {self.args.n_gpu} GPUs, expected one: start it with torchrun")
+        # The loss is over all tokens of the optimiser step already. Two names for it: the first is not known to all
+        # versions of transformers.
+        self.loss_is_scaled_for_ga = True
+        self.model_accepts_loss_kwargs = True
+        self.names = {name: _names(table, args.mode_field) for name, table in encoded.items()}
+        self.matchings = self._fresh_matchings("train")
         self.matching_seconds = 0.0
-        self.trace_tokens = 0
-        self._generator = np.random.default_rng(matching_seed)
-        self._visits: dict[int, int] = {}
-        self._kept: dict[int, tuple[Tags, Costs | None]] = {}
-        self._step_tag_tokens: int | Tensor = 0
+        self._evaluated: Matchings | None = None
+        self._step_tag_tokens: Tensor | int = 0
+        self._since_log: dict[str, float | Tensor] = {}
+        self._logged_at = time.perf_counter()
+        self._tag_ids = torch.tensor(tags.token_ids)
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
+        """Train; True resumes from the last complete checkpoint in the output folder, a text from that checkpoint."""
+        if resume_from_checkpoint is True:
+            found = last_complete(Path(self.args.output_dir))
+            if found is None:
+                raise InputError(f"{self.args.output_dir} holds no complete checkpoint, expected one to resume from")
+            resume_from_checkpoint = str(found)
+        self.matchings = self._fresh_matchings("train")
+        self._since_log, self._logged_at = {}, time.perf_counter()
+        if resume_from_checkpoint:
+            self.matchings.load(Path(resume_from_checkpoint))
+        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Save the model so that it can be used by itself; within training also the matchings, to resume."""
+        super().save_model(output_dir, _internal_call)
+        if self.args.should_save:
+            folder = Path(output_dir or self.args.output_dir)
+            write_tags(folder, self.tags, base=self.model.config.name_or_path, revision=f"seed {self.args.seed}")
+            if _internal_call:
+                self.matchings.save(folder)
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
     ) -> tuple[list[Any], Any]:
-        """Count the tag tokens of the optimiser step beside the trace tokens that the base class counts."""
+        """Count trace and tag tokens of the optimiser step, over all its micro-batches and processes."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        # Trace tokens are counted here too: whether the base class does depends on its version and the model's
-        # signature, and where it silently does not, short micro-batches weigh too much.
-        step_tokens = sum(int((batch["labels"] != IGNORED).sum()) for batch in batches)
-        self._step_tag_tokens = sum(int(batch["trace_mask"].sum()) for batch in batches) * self.tags.length
-        self.trace_tokens += step_tokens
-        return batches, torch.tensor(step_tokens, device=device)
+        # Not left to the base class: whether it counts depends on its version and on the model's signature, and where
+        # it silently does not, short micro-batches weigh too much.
+        trace_tokens = sum(int((batch["labels"] != IGNORED).sum()) for batch in batches)
+        tag_tokens = sum(int(batch["trace_mask"].sum()) for batch in batches) * self.tags.length
+        counts = torch.tensor([[trace_tokens, tag_tokens]], device=device)
+        trace_count, self._step_tag_tokens = self.accelerator.gather(counts).sum(dim=0)
+        self._add_to_log(tokens=float(trace_count), steps=1.0)
+        return batches, trace_count
 
     def compute_loss(
         self,
@@ -88,115 +148,122 @@ class SSFTTrainer(Trainer):
     ) -> Any:
         """Match, fill in the tags, return the set loss normalised over the optimiser step."""
         tags = self._match(model, inputs)
-        tag_ids = torch.tensor(self.tags.token_ids, device=inputs["input_ids"].device)
-        input_ids = with_tags(inputs["input_ids"], inputs["prompt_lengths"], tags, tag_ids)
-        real = inputs["trace_mask"]
-        outputs = model(input_ids=input_ids[real], attention_mask=inputs["attention_mask"][real], use_cache=False)
-        nll = token_nll(outputs.logits, input_ids[real])
-        trace_mask = inputs["labels"][real] != IGNORED
-        tag_mask = tag_positions(inputs, self.tags.length)[real]
-        loss, _ = set_loss(
+        sequences = matched_sequences(inputs, tags, self._tag_ids.to(tags.device))
+        trace, tag = next_tokens(sequences["trace_labels"]), next_tokens(sequences["tag_labels"])
+        trace_mask, tag_mask = trace != IGNORED, tag != IGNORED
+        nll, outputs = token_nll(
+            model,
+            torch.where(tag_mask, tag, trace),
+            chunk=self.args.logit_chunk,
+            input_ids=sequences["input_ids"],
+            attention_mask=sequences["attention_mask"],
+            use_cache=False,
+        )
+        loss, parts = set_loss(
             nll,
             trace_mask,
             tag_mask,
-            tag_weight=self.tag_weight,
+            tag_weight=self.args.tag_weight,
             trace_tokens=trace_mask.sum() if num_items_in_batch is None else num_items_in_batch,
             tag_tokens=tag_mask.sum() if num_items_in_batch is None else self._step_tag_tokens,
         )
-        if num_items_in_batch is not None and self._base_divides():
-            loss = loss * self.current_gradient_accumulation_steps
+        if num_items_in_batch is not None:
+            # Processes average their gradients, and the denominators count the tokens of all of them.
+            loss = loss * self.accelerator.num_processes
+            self._add_to_log(**{name: part * self.accelerator.num_processes for name, part in parts.items()})
         return (loss, outputs) if return_outputs else loss
 
-    def _base_divides(self) -> bool:
-        """Whether the base class divides the loss by the number of accumulated batches, as if it were a mean."""
-        known = getattr(self, "loss_is_scaled_for_ga", None)
-        return not (self.model_accepts_loss_kwargs if known is None else known)
-
     def _match(self, model: Any, inputs: dict[str, Tensor]) -> Tensor:
-        """Return (P, M) tags, by the assignment; visits and the log are kept here."""
+        """Return (P, M) tags, by the assignment."""
         started = time.perf_counter()
-        problems: list[EncodedSet] = [self.train_dataset[int(i)] for i in inputs["problem_index"]]
-        due = [row for row, item in enumerate(problems) if self._visits.get(item.index, 0) % self.rematch_every == 0]
-        if self.assignment == "optimal" and due:
-            costs = self._costs(model, inputs, due)
-            for row in due:
-                n_traces = len(problems[row].traces)
-                problem_costs = costs[row][:, :n_traces]
-                self._kept[problems[row].index] = (match_optimal(problem_costs), problem_costs)
-        result = torch.zeros(inputs["trace_mask"].shape, dtype=torch.long)
-        for row, item in enumerate(problems):
-            if self.assignment == "single":
-                continue
-            if self.assignment == "random":
-                self._kept[item.index] = (match_random(self.tags.n, len(item.traces), self._generator), None)
-            chosen, problem_costs_kept = self._kept[item.index]
-            result[row, : len(item.traces)] = torch.from_numpy(chosen)
-            if row in due or self.assignment == "random":
-                self._log_matching(item, chosen, problem_costs_kept)
-        for item in problems:
-            self._visits[item.index] = self._visits.get(item.index, 0) + 1
-        self.matching_seconds += time.perf_counter() - started
-        return result.to(inputs["input_ids"].device)
+        matchings = self.matchings if self._evaluated is None else self._evaluated
+        indices = inputs["problem_index"].tolist()
+        due = matchings.due(indices)
+        costs = dict(zip(due, self._costs(model, inputs, due), strict=True)) if due else {}
+        visits = [matchings.visit(index, costs.get(row)) for row, index in enumerate(indices)]
+        tags = torch.zeros(inputs["trace_mask"].shape, dtype=torch.long)
+        for row, visit in enumerate(visits):
+            tags[row, : len(visit.tags)] = torch.tensor(visit.tags)
+        # Every process knows all matchings: the next visit of a problem may be on another one.
+        everywhere = gather_object(visits) if self.accelerator.num_processes > 1 else visits
+        matchings.remember(everywhere, self.state.global_step)
+        seconds = time.perf_counter() - started
+        self.matching_seconds += seconds
+        self._add_to_log(matching_seconds=seconds)
+        return tags.to(inputs["input_ids"].device)
 
-    @torch.no_grad()
-    def _costs(self, model: Any, inputs: dict[str, Tensor], due: list[int]) -> dict[int, Costs]:
-        """Return, for each due row of the batch, the (N, M) costs."""
-        length = inputs["input_ids"].shape[-1]
-        if self.prefix_length is not None:
-            longest = int(inputs["prompt_lengths"][due].max()) + self.tags.length + self.prefix_length
-            length = min(length, longest)
-        n, rows = self.tags.n, torch.tensor(due)
-        ids = inputs["input_ids"][rows, :, :length]
-        labels = inputs["labels"][rows, :, :length]
-        attention = inputs["attention_mask"][rows, :, :length]
-        n_problems, n_traces = ids.shape[:2]
-        tag_ids = torch.tensor(self.tags.token_ids, device=ids.device)
-        branches = torch.stack(
-            [
-                with_tags(ids, inputs["prompt_lengths"][rows], torch.full((n_problems, n_traces), tag), tag_ids)
-                for tag in range(n)
-            ],
-            dim=1,
-        ).flatten(0, 2)  # (P * N * M, L')
-        masks = (labels != IGNORED)[:, None].expand(-1, n, -1, -1).flatten(0, 2)
-        attention = attention[:, None].expand(-1, n, -1, -1).flatten(0, 2)
-        was_training = model.training
-        model.eval()  # dropout would blur the costs
+    def _costs(self, model: Any, inputs: dict[str, Tensor], due: list[int]) -> list[Any]:
+        """Return the (N, M) costs of each due row of the batch."""
+        if isinstance(model, torch.nn.parallel.DistributedDataParallel):
+            # Processes have different numbers of problems due; the wrapper's forward would wait for the others.
+            model = self.accelerator.unwrap_model(model, keep_fp32_wrapper=True)
+        settings = CostSettings(self.args.matching_tokens, self.args.logit_chunk, self.args.shared_prompt)
+        with self.compute_loss_context_manager():
+            return matching_costs(model, inputs, due, self._tag_ids.to(inputs["input_ids"].device), settings)
+
+    def evaluate(self, eval_dataset: Any = None, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Evaluate on trace sets; each problem is matched anew, and nothing of it is remembered."""
+        if eval_dataset is not None:
+            eval_dataset = encode_sets(eval_dataset, self.processing_class, self.tags, self.args)
+            self.names["eval"] = _names(eval_dataset, self.args.mode_field)
+        metrics: dict[str, float] = super().evaluate(eval_dataset, *args, **kwargs)
+        return metrics
+
+    def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
+        """Add to the loss what the tags are used for: share of traces, purity and information on the mode."""
+        self._evaluated = self._fresh_matchings("eval")
         try:
-            costs = torch.cat(
-                [
-                    prefix_cost(
-                        token_nll(
-                            model(
-                                input_ids=branches[i : i + self.matching_rows],
-                                attention_mask=attention[i : i + self.matching_rows],
-                                use_cache=False,
-                            ).logits,
-                            branches[i : i + self.matching_rows],
-                        ),
-                        masks[i : i + self.matching_rows],
-                        self.prefix_length,
-                    )
-                    for i in range(0, len(branches), self.matching_rows)
-                ]
-            )
+            output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
+            for name, value in tag_metrics(self._evaluated, self.tags).items():
+                output.metrics[f"{metric_key_prefix}_{name}"] = value
         finally:
-            model.train(was_training)
-        table = costs.view(n_problems, n, n_traces).double().cpu().numpy()
-        return dict(zip(due, table, strict=True))
+            self._evaluated = None
+        return output
 
-    def _log_matching(self, item: EncodedSet, chosen: Tags, costs: Costs | None) -> None:
-        slack = margins(costs, chosen) if costs is not None else [None] * len(chosen)
-        for column, tag in enumerate(chosen):
-            self.matching_log.append(
-                {
-                    "step": self.state.global_step,
-                    "visit": self._visits.get(item.index, 0),
-                    "problem_id": item.problem_id,
-                    "trace_id": item.trace_ids[column],
-                    "teacher": item.teachers[column],
-                    "tag": int(tag),
-                    "cost": float(costs[tag, column]) if costs is not None else None,
-                    "margin": slack[column],
-                }
-            )
+    def prediction_step(
+        self, model: Any, inputs: dict[str, Tensor], prediction_loss_only: bool, ignore_keys: Any = None
+    ) -> tuple[Tensor, None, None]:
+        """Return the set loss of a batch; logits are never returned."""
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            return self.compute_loss(model, inputs).detach(), None, None
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log the loss with its two parts, trace tokens, and seconds in all and in matching, since the last time."""
+        if "loss" in logs:
+            sums, self._since_log = self._since_log, {}
+            steps = sums.pop("steps", 1.0)
+            for name in ("trace_loss", "tag_loss"):
+                if isinstance(part := sums.pop(name, None), Tensor):
+                    logs[name] = float(self.accelerator.reduce(part, "mean")) / float(steps)
+            logs |= {name: float(value) for name, value in sums.items()}
+            now = time.perf_counter()
+            logs["seconds"], self._logged_at = now - self._logged_at, now
+        super().log(logs, start_time)
+
+    def _add_to_log(self, **values: float | Tensor) -> None:
+        if self._evaluated is None:
+            for name, value in values.items():
+                self._since_log[name] = self._since_log.get(name, 0.0) + value
+
+    def _fresh_matchings(self, split: str) -> Matchings:
+        config = self.args
+        seed = config.seed if config.data_seed is None else config.data_seed
+        return Matchings(self.names.get(split, []), config.assignment, self.tags.n, config.rematch_every, seed)
+
+
+def tag_metrics(matchings: Matchings, tags: ForkingTags) -> dict[str, float]:
+    """Return how the logged traces are spread over the tags: `usage_<i>`, the share of tag i (from 1); where modes are
+    known also `tag_purity` and `tag_information_bits` (mutual information of tag and mode)."""
+    usage = np.bincount(np.array([row["tag"] for row in matchings.log], dtype=np.int64), minlength=tags.n)
+    result = {f"usage_{i + 1}": float(share) for i, share in enumerate(usage / max(usage.sum(), 1))}
+    if counts := matchings.counts():
+        table = np.stack(list(counts.values()), axis=1)  # (tags, modes)
+        result |= {"tag_purity": purity(table), "tag_information_bits": mutual_information_bits(table)}
+    return result
+
+
+def _names(encoded: Dataset, mode_field: str) -> list[SetNames]:
+    modes = {"teacher": "teachers", "strategy": "strategies"}[mode_field]
+    light = encoded.select_columns(["problem_id", "trace_ids", "teachers", "strategies"])
+    return [SetNames(row["problem_id"], row["trace_ids"], row["teachers"], row[modes]) for row in light]

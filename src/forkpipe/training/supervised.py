@@ -1,23 +1,28 @@
-"""Supervised training: one factory for sft, ssft_random and ssft, on transformers.Trainer."""
+"""Supervised training from checkpoint to checkpoint: sft, ssft_random, ssft_fixed and ssft, on SSFTTrainer."""
 
-import time
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainerCallback, TrainingArguments
+from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from forkpipe.core.errors import InputError
+from forkpipe.core.ids import content_hash
 from forkpipe.core.records import Assignment, TraceSet
 from forkpipe.parameters import SupervisedSettings
-from forkpipe.progress import Progress
-from forkpipe.training.base_model import plain_tag
-from forkpipe.training.checkpoint import load_checkpoint, save_checkpoint
-from forkpipe.training.sequences import SetCollator, encode_sets
+from forkpipe.progress import Progress, logger
+from forkpipe.training.adapters import lora_config, merged
+from forkpipe.training.checkpoint import checkpoint_digest, last_complete, load_checkpoint, save_checkpoint
+from forkpipe.training.config import SSFTConfig
 from forkpipe.training.ssft import SSFTTrainer
+from forkpipe.training.tagging import plain_tag
+
+JOB_FILE = "job.txt"
+"""In the trainer's folder: which training its checkpoints belong to."""
 
 
 @dataclass(slots=True)
@@ -38,100 +43,162 @@ def train_supervised(
     assignment: Assignment,
     template: str,
     seed: int,
+    held_out: Sequence[TraceSet] = (),
 ) -> TrainingResult:
     """Train on trace sets from the checkpoint `base`; writes the new checkpoint to `folder`.
 
-    All methods see the same problems in the same order, and the same number of trace tokens, for one seed.
+    All methods see the same problems in the same order, and the same number of trace tokens, for one seed. A training
+    that was killed goes on from its last checkpoint in `work`, if it is called again with the same arguments.
 
     Args:
         method: name, for progress.
         base: checkpoint to start from, with all N tags.
         folder: where the new checkpoint goes.
-        work: folder for the trainer's own files.
+        work: folder for the trainer's own checkpoints, which are deleted at the end, and for what loggers write.
         sets: trace sets, at most N traces each.
         settings: see `parameters.SupervisedSettings`.
         assignment: how traces get their tags, see `core.matching`.
         template: prompt template of the student.
         seed: of data order and random assignments.
+        held_out: trace sets for evaluation during training.
     """
     if not sets:
-        raise InputError("trace_sets holds no set, expected at least one: see `rejected` for what was dropped and why")
+        raise InputError(
+            "trace_sets holds no set of split train, expected at least one: see `rejected` for what was dropped and why"
+        )
+    if settings.evaluate_every and not held_out:
+        raise InputError(
+            "supervised.evaluate_every is set and no trace set is of split validation, "
+            "expected some: add 'validation' to generation.splits"
+        )
+    data = _rows(sets), _rows(held_out)
+    job = content_hash(checkpoint_digest(base), data, settings.model_dump(), assignment, template, seed)
+    unfinished = _unfinished(work, job)
     model, tokenizer, all_tags = load_checkpoint(base)
     tags = plain_tag(all_tags.style, tokenizer) if assignment == "single" else all_tags
-    encoded = encode_sets(sets, tokenizer, template, tag_length=tags.length, max_length=settings.max_length)
-    arguments = TrainingArguments(
-        output_dir=str(work),
-        max_steps=settings.max_steps,
-        per_device_train_batch_size=settings.problems_per_step,
-        gradient_accumulation_steps=settings.gradient_accumulation,
-        learning_rate=settings.learning_rate,
-        warmup_steps=settings.warmup_steps,
-        lr_scheduler_type=settings.scheduler,
-        weight_decay=settings.weight_decay,
-        max_grad_norm=settings.max_grad_norm,
-        bf16=settings.bf16,
-        seed=seed,
-        data_seed=seed,
-        logging_steps=1,
-        save_strategy="no",
-        report_to=[],
-        remove_unused_columns=False,
-        disable_tqdm=True,
-        dataloader_pin_memory=torch.cuda.is_available(),
-    )
-    result = TrainingResult()
     trainer = SSFTTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=encoded,
-        data_collator=SetCollator(tag_length=tags.length, pad_id=tokenizer.pad_token_id),
+        model,
+        _config(work, settings, assignment, template, seed),
+        processing_class=tokenizer,
         tags=tags,
-        assignment=assignment,
-        prefix_length=settings.prefix_length,
-        rematch_every=settings.rematch_every,
-        tag_weight=settings.tag_weight,
-        matching_rows=settings.matching_rows,
-        matching_seed=seed,
+        train_dataset=data[0],
+        eval_dataset=data[1] or None,
+        peft_config=lora_config(settings.lora, model, tokenizer, tags) if settings.lora else None,
     )
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
-    trainer.add_callback(_LogCallback(trainer, result.training_log, Progress(method, settings.max_steps, unit="steps")))
-    trainer.train()
-    result.matching = trainer.matching_log
+    trainer.add_callback(_ProgressCallback(Progress(method, settings.max_steps, unit="steps")))
+    if unfinished:
+        logger.info("%s: goes on from %s", method, unfinished.name)
+    trainer.train(resume_from_checkpoint=str(unfinished) if unfinished else None)
     origin = f"{base.parent.name}/{base.name}"
-    save_checkpoint(folder, trainer.model, tokenizer, tags, base=origin, revision=f"seed {seed}")
-    return result
+    save_checkpoint(folder, merged(trainer.model), tokenizer, tags, base=origin, revision=f"seed {seed}")
+    _clear(work)
+    return TrainingResult(_log_rows(trainer.state.log_history, tags.n), trainer.matchings.log)
 
 
-class _LogCallback(TrainerCallback):
-    """Keeps a row a step for the training log and shows progress."""
+def _config(work: Path, settings: SupervisedSettings, assignment: Assignment, template: str, seed: int) -> SSFTConfig:
+    named: dict[str, Any] = {name: getattr(settings, name) for name in SHARED}
+    if settings.gradient_checkpointing:
+        # A deprecated name, and the new one is not known to all versions: said only where it is wanted.
+        named["gradient_checkpointing"] = True
+    return SSFTConfig(
+        output_dir=str(work),
+        assignment=assignment,
+        prompt=template,
+        per_device_train_batch_size=settings.problems_per_step,
+        per_device_eval_batch_size=settings.problems_per_step,
+        gradient_accumulation_steps=settings.gradient_accumulation,
+        lr_scheduler_type=settings.scheduler,
+        train_sampling_strategy="group_by_length" if settings.group_by_length else "random",
+        seed=seed,
+        data_seed=seed,
+        logging_steps=1,
+        save_strategy="steps" if settings.save_every else "no",
+        save_steps=settings.save_every or 1,
+        save_total_limit=1,
+        eval_strategy="steps" if settings.evaluate_every else "no",
+        eval_steps=settings.evaluate_every,
+        report_to=list(settings.report_to),
+        disable_tqdm=True,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        **named,
+    )
 
-    def __init__(self, trainer: SSFTTrainer, rows: list[dict[str, Any]], progress: Progress) -> None:
-        self.trainer = trainer
-        self.rows = rows
+
+SHARED = (
+    "max_steps",
+    "learning_rate",
+    "warmup_steps",
+    "weight_decay",
+    "max_grad_norm",
+    "bf16",
+    "prefix_length",
+    "auto_divergence",
+    "auto_cap",
+    "rematch_every",
+    "tag_weight",
+    "max_length",
+    "logit_chunk",
+    "matching_tokens",
+)
+"""What `SupervisedSettings` and SSFTConfig call by one name."""
+
+
+def _rows(sets: Sequence[TraceSet]) -> list[dict[str, Any]]:
+    """Return the rows of `sequences.encode_sets`; a cluster's number means nothing beyond its problem."""
+    return [
+        {
+            "problem_id": one.problem_id,
+            "problem": one.problem,
+            "traces": [{"text": t.text, "trace_id": t.trace_id, "teacher": t.teacher} for t in one.traces],
+        }
+        for one in sets
+    ]
+
+
+def _unfinished(work: Path, job: str) -> Path | None:
+    """Return the checkpoint to go on from; what another training has left is deleted."""
+    marker = work / JOB_FILE
+    if marker.exists() and marker.read_text() == job:
+        return last_complete(work)
+    _clear(work)
+    work.mkdir(parents=True, exist_ok=True)
+    marker.write_text(job)
+    return None
+
+
+def _clear(work: Path) -> None:
+    """Delete checkpoints; what loggers have written stays."""
+    (work / JOB_FILE).unlink(missing_ok=True)
+    for checkpoint in work.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)
+
+
+def _log_rows(history: Sequence[dict[str, Any]], n_tags: int) -> list[dict[str, Any]]:
+    """Return a row a step of the table `training_log` from what the trainer has logged."""
+    rows: dict[int, dict[str, Any]] = {}
+    for logs in history:
+        row = rows.setdefault(logs["step"], {"step": logs["step"], "rollouts": 0})
+        if "loss" in logs:
+            row |= {name: float(logs[name]) for name in ("loss", "learning_rate", "seconds", "matching_seconds")}
+            row |= {name: float(logs[name]) for name in ("trace_loss", "tag_loss")}
+            row["tokens"] = int(logs["tokens"])
+        elif "eval_loss" in logs:
+            row["eval_loss"] = logs["eval_loss"]
+            row["tag_usage"] = [logs[f"eval_usage_{i + 1}"] for i in range(n_tags)]
+            row["tag_purity"] = logs.get("eval_tag_purity")
+            row["tag_information_bits"] = logs.get("eval_tag_information_bits")
+    return [row for row in rows.values() if "loss" in row]
+
+
+class _ProgressCallback(TrainerCallback):
+    """Says how far the training is."""
+
+    def __init__(self, progress: Progress) -> None:
         self.progress = progress
-        self.started = time.perf_counter()
-        self.tokens_before = 0
-        self.matching_before = 0.0
-        self.seconds_before = 0.0
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
-        """Take the step's row."""
-        if not logs or "loss" not in logs:
-            return  # the summary at the end of training
-        seconds = time.perf_counter() - self.started
-        self.rows.append(
-            {
-                "step": state.global_step,
-                "loss": float(logs["loss"]),
-                "learning_rate": float(logs["learning_rate"]),
-                "tokens": self.trainer.trace_tokens - self.tokens_before,
-                "seconds": seconds - self.seconds_before,
-                "matching_seconds": self.trainer.matching_seconds - self.matching_before,
-                "rollouts": 0,
-            }
-        )
-        self.tokens_before = self.trainer.trace_tokens
-        self.matching_before = self.trainer.matching_seconds
-        self.seconds_before = seconds
-        self.progress.update(state.global_step, f"loss {logs['loss']:.3f}")
+        """Report the step's loss."""
+        if logs and "loss" in logs:
+            self.progress.update(state.global_step, f"loss {logs['loss']:.3f}")

@@ -9,8 +9,8 @@ from forkpipe.core.statistics import paired_difference
 from forkpipe.pipelines.evaluation.metrics import Rows, headline
 from forkpipe.pipelines.evaluation.samples import best_tags, load_pools
 
-PAIRS = (("gfpo", "grpo"), ("ssft", "sft"), ("ssft_random", "sft"))
-"""The differences that are reported: each method against the baseline trained at the same stage."""
+PAIRS = (("gfpo", "grpo"), ("ssft", "sft"), ("ssft_random", "sft"), ("ssft", "ssft_fixed"))
+"""The differences that are reported: each method against a baseline trained at the same stage."""
 
 
 def paired_differences(

@@ -3,6 +3,7 @@
 METHODS = {
     "sft": "supervised fine-tuning on all traces behind one plain tag",
     "ssft_random": "the same traces behind several forking tags, assigned to tags at random in each step",
+    "ssft_fixed": "the same, each teacher's traces behind a tag of their own (mode conditioning)",
     "ssft": "set supervised fine-tuning: traces are assigned to the tags under which they are likeliest",
     "grpo": "reinforcement learning on top of sft",
     "gfpo": "reinforcement learning on top of ssft, of the choice of the tag alone",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from forkpipe.core.records import SPLITS
-from forkpipe.methods import METHODS
+from forkpipe.methods import MATCHED, METHODS
 from forkpipe.parameters import EvaluationSettings
 from forkpipe.pipelines.evaluation.differences import paired_differences
 
@@ -124,7 +124,7 @@ def make_figures_node(
 
     Args:
         comparison, metrics, tag_information, problems, traces, verdicts, strategies, trace_sets, rejected: by name.
-        *tables: scores of every method, training logs of every method, matchings of the tagged supervised methods.
+        *tables: scores of every method, training logs of every method, matchings of `MATCHED`.
     """
     n = len(METHODS)
     made = make_figures(
@@ -132,7 +132,7 @@ def make_figures_node(
         metrics=metrics,
         scores=tables[:n],
         tag_information=tag_information,
-        matchings=dict(zip(("ssft_random", "ssft"), tables[2 * n :], strict=True)),
+        matchings=dict(zip(MATCHED, tables[2 * n :], strict=True)),
         training_logs=dict(zip(METHODS, tables[n : 2 * n], strict=True)),
         problems=problems,
         traces=traces,

@@ -2,11 +2,8 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from forkpipe.methods import METHODS, SUPERVISED
+from forkpipe.methods import MATCHED, METHODS
 from forkpipe.pipelines.reporting.nodes import FIGURES, make_figures_node, make_report_node
-
-MATCHED = tuple(method for method in SUPERVISED if method != "sft")
-"""Methods with a matching worth a picture: sft has one tag."""
 
 
 def create_pipeline() -> Pipeline:

@@ -6,11 +6,12 @@ import plotly.graph_objects as go
 METHOD_COLOURS = {
     "sft": "#767676",
     "ssft_random": "#E69F00",
+    "ssft_fixed": "#56B4E9",
     "ssft": "#0072B2",
     "grpo": "#CC79A7",
     "gfpo": "#009E73",
 }
-_OTHER_COLOURS = ("#D55E00", "#56B4E9", "#8C6D1F", "#000000")
+_OTHER_COLOURS = ("#D55E00", "#8C6D1F", "#000000")
 
 VERDICT_COLOURS = {
     "correct": "#009E73",

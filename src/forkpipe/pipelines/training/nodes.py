@@ -21,7 +21,6 @@ from forkpipe.parameters import (
     supervised_settings,
 )
 from forkpipe.plugins import verifiers_of
-from forkpipe.progress import logger
 from forkpipe.provenance.recipes import implementations
 
 Row = dict[str, Any]
@@ -61,11 +60,12 @@ def supervised_node(method: str) -> Callable[..., Any]:
             base,
             work / STAGING,
             work / "trainer",
-            training_sets(trace_sets),
+            sets_of("train", trace_sets),
             supervised_settings(common, own),
             SUPERVISED[method],
             model.prompt,
             seed,
+            held_out=sets_of("validation", trace_sets),
         )
         return work / STAGING, _named(result.training_log, method), _named(result.matching, method)
 
@@ -137,17 +137,9 @@ def train_gfpo_node(
     return work / STAGING, _named(log, "gfpo")
 
 
-def training_sets(trace_sets: Any) -> list[TraceSet]:
-    """Return the sets of split train; InputError where there is none. Sets of other splits are never trained on."""
-    sets = [TraceSet.from_row(row) for row in trace_sets.to_pylist()]
-    chosen = [one for one in sets if one.split == "train"]
-    if len(chosen) < len(sets):
-        logger.warning("%d trace sets are not of split train and are left out", len(sets) - len(chosen))
-    if not chosen:
-        raise InputError(
-            "trace_sets holds no set of split train, expected at least one: see `rejected` for what was dropped and why"
-        )
-    return chosen
+def sets_of(split: str, trace_sets: Any) -> list[TraceSet]:
+    """Return the sets of one split: only those of split train are ever trained on."""
+    return [one for one in map(TraceSet.from_row, trace_sets.to_pylist()) if one.split == split]
 
 
 def rl_problems(problems: Any) -> list[Problem]:

@@ -1,0 +1,34 @@
+"""Low-rank adapters (LoRA) through peft: for models whose full training does not fit."""
+
+from typing import Any
+
+from forkpipe.core.forking import ForkingTags
+from forkpipe.parameters import LoraSettings
+
+
+def lora_config(settings: LoraSettings, model: Any, tokenizer: Any, tags: ForkingTags) -> Any:
+    """Return peft's configuration; rows of tokens that were added for the tags are trained whole beside the adapter."""
+    from peft import LoraConfig
+
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=settings.target_modules,
+        trainable_token_indices=_rows_of_tags(model, tags) if tags.style == "special" else None,
+    )
+
+
+def merged(model: Any) -> Any:
+    """Return the model itself with its adapter merged in, ready to be saved and used without peft."""
+    return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+
+
+def _rows_of_tags(model: Any, tags: ForkingTags) -> dict[str, list[int]]:
+    ids = sorted({token for tag in tags.token_ids for token in tag})
+    matrices = [model.get_input_embeddings()]
+    if not model.config.tie_word_embeddings:
+        matrices.append(model.get_output_embeddings())
+    names = {id(module): name for name, module in model.named_modules()}
+    return {names[id(matrix)]: ids for matrix in matrices}

@@ -1,0 +1,186 @@
+"""The N x M matching costs of SSFT (paper, section on SSFT, step 1): no gradient, in eval mode.
+
+The branches of a problem, one a tag and trace, have the prompt in common. `shared_prompt_costs` computes its keys and
+values once; `naive_costs` reads it again for every branch. They agree to rounding (tests/training/test_costs.py), and
+what the first saves grows with the prompt (benchmarks/ssft). A branch is the tag and the first L tokens of the trace.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+from forkpipe.core.matching import Costs
+from forkpipe.training.scoring import head_is_last, token_nll
+from forkpipe.training.sequences import IGNORED
+
+
+@dataclass(frozen=True)
+class CostSettings:
+    """How costs are computed; none of it changes them by more than rounding.
+
+    Attributes:
+        tokens: tokens a forward pass, at least one sequence.
+        logit_chunk: positions whose logits exist at once.
+        shared_prompt: compute each prompt once, where the model's cache allows it.
+    """
+
+    tokens: int
+    logit_chunk: int
+    shared_prompt: bool = True
+
+
+@dataclass(frozen=True)
+class _Branches:
+    """One row a (problem, tag, trace), in this order of precedence; R rows of K + L tokens."""
+
+    problem: Tensor  # (R,) row of the batch
+    input_ids: Tensor  # (R, K + L - 1): the last token predicts nothing that counts
+    predicted: Tensor  # (R, K + L - 1) trace tokens, IGNORED on the tag's own and beyond L
+    cells: tuple[Tensor, Tensor, Tensor]  # problem, tag, trace of each row
+
+
+def matching_costs(
+    model: Any, batch: Mapping[str, Tensor], rows: list[int], tag_ids: Tensor, settings: CostSettings
+) -> list[Costs]:
+    """Return the mean NLL of each trace's first L tokens behind each tag, nats a token.
+
+    Args:
+        model: a causal language model.
+        batch: of `sequences.SetCollator`.
+        rows: the problems of the batch that are asked for.
+        tag_ids: (N, K) token ids of the tags.
+        settings: see `CostSettings`.
+
+    Returns:
+        For each row an (N, M) array, M the traces that this problem has.
+    """
+    picked = {name: tensor[rows] for name, tensor in batch.items()}
+    branches = _branches(picked, tag_ids)
+    at_once = settings.tokens if head_is_last(model) else min(settings.tokens, settings.logit_chunk)
+    with _evaluating(model), torch.no_grad():
+        cache = _prompt_cache(model, picked, settings) if settings.shared_prompt else None
+        nll = torch.cat(
+            [
+                _naive(model, picked, branches, part, settings)
+                if cache is None
+                else _branching(model, cache, picked, branches, part, settings)
+                for part in _parts(branches, 0 if cache is not None else _prompt_width(picked), at_once)
+            ]
+        )
+    means = nll / (branches.predicted != IGNORED).sum(dim=1).clamp(min=1)
+    table = means.new_zeros(len(rows), tag_ids.shape[0], picked["trace_mask"].shape[1])
+    table[branches.cells] = means
+    n_traces = picked["trace_mask"].sum(dim=1).tolist()
+    return [costs[:, :n].double().cpu().numpy() for costs, n in zip(table, n_traces, strict=True)]
+
+
+def _branches(batch: Mapping[str, Tensor], tag_ids: Tensor) -> _Branches:
+    n_tags, tag_length = tag_ids.shape
+    labels, starts = batch["labels"], batch["prompt_lengths"] + tag_length
+    lengths = (labels != IGNORED).sum(dim=2)  # (P, M)
+    limit = batch["prefix_lengths"][:, None]
+    kept = torch.where(limit > 0, lengths.minimum(limit), lengths)
+    offsets = torch.arange(int(kept.max()), device=labels.device)
+    places = (starts[:, None, None] + offsets).clamp(max=labels.shape[2] - 1).expand(*lengths.shape, -1)
+    prefixes = batch["input_ids"].gather(2, places)
+    targets = torch.where(offsets < kept[:, :, None], prefixes, IGNORED)
+    problem, tag, trace = torch.where(batch["trace_mask"][:, None].expand(-1, n_tags, -1))
+    silent = torch.full((len(problem), tag_length - 1), IGNORED, device=labels.device)
+    return _Branches(
+        problem,
+        torch.cat([tag_ids[tag], prefixes[problem, trace]], dim=1)[:, :-1],
+        torch.cat([silent, targets[problem, trace]], dim=1),
+        (problem, tag, trace),
+    )
+
+
+def _prompt_width(batch: Mapping[str, Tensor]) -> int:
+    return int(batch["prompt_lengths"].max())
+
+
+def _parts(branches: _Branches, prompt: int, tokens: int) -> list[slice]:
+    rows = max(1, tokens // (prompt + branches.input_ids.shape[1]))
+    return [slice(i, i + rows) for i in range(0, len(branches.problem), rows)]
+
+
+def _naive(model: Any, batch: Mapping[str, Tensor], branches: _Branches, part: slice, settings: CostSettings) -> Tensor:
+    """Return the summed NLL of the branches of one part, each with its prompt before it."""
+    problem, ids, predicted = branches.problem[part], branches.input_ids[part], branches.predicted[part]
+    prompts = batch["prompt_lengths"][problem]
+    width = _prompt_width(batch) + ids.shape[1]
+    places = prompts[:, None] + torch.arange(ids.shape[1], device=ids.device)
+    whole = batch["input_ids"][problem, 0, :1].expand(-1, width).clone()
+    inside = min(width, batch["input_ids"].shape[2])
+    whole[:, :inside] = batch["input_ids"][problem, 0, :inside]
+    whole = whole.scatter(1, places, ids)
+    targets = torch.full_like(whole, IGNORED).scatter(1, places, predicted)
+    attention = torch.arange(width, device=ids.device) < (prompts + ids.shape[1])[:, None]
+    nll, _ = token_nll(
+        model, targets, chunk=settings.logit_chunk, input_ids=whole, attention_mask=attention.long(), use_cache=False
+    )
+    return nll.sum(dim=1)
+
+
+def _prompt_cache(model: Any, batch: Mapping[str, Tensor], settings: CostSettings) -> DynamicCache | None:
+    """Return keys and values of the prompts, None where the model's cache is of a kind that cannot be shared."""
+    width = _prompt_width(batch)
+    ids = batch["input_ids"][:, 0, :width]
+    mask = (torch.arange(width, device=ids.device) < batch["prompt_lengths"][:, None]).long()
+    nothing = torch.full_like(ids, IGNORED)
+    _, output = token_nll(
+        model, nothing, chunk=settings.logit_chunk, input_ids=ids, attention_mask=mask, use_cache=True
+    )
+    cache = output.past_key_values
+    plain = isinstance(cache, DynamicCache) and all(type(layer) is DynamicLayer for layer in cache.layers)
+    return cache if plain else None
+
+
+def _branching(
+    model: Any,
+    cache: DynamicCache,
+    batch: Mapping[str, Tensor],
+    branches: _Branches,
+    part: slice,
+    settings: CostSettings,
+) -> Tensor:
+    """Return the summed NLL of the branches of one part, behind the keys and values of their prompts."""
+    problem, ids = branches.problem[part], branches.input_ids[part]
+    prompts, width = batch["prompt_lengths"][problem], cache.get_seq_length()
+    before = torch.arange(width, device=ids.device) < prompts[:, None]
+    nll, _ = token_nll(
+        model,
+        branches.predicted[part],
+        chunk=settings.logit_chunk,
+        input_ids=ids,
+        attention_mask=torch.cat([before, torch.ones_like(ids, dtype=torch.bool)], dim=1).long(),
+        position_ids=prompts[:, None] + torch.arange(ids.shape[1], device=ids.device),
+        past_key_values=DynamicCache(
+            [(_of_rows(layer.keys, problem), _of_rows(layer.values, problem)) for layer in cache.layers]
+        ),
+        use_cache=True,
+    )
+    return nll.sum(dim=1)
+
+
+def _of_rows(states: Tensor, problem: Tensor) -> Tensor:
+    """Return the states (P, ...) of each row's problem; a view where all rows are of one problem."""
+    if states.shape[0] == 1:
+        return states.expand(len(problem), *states.shape[1:])
+    return states[problem]
+
+
+@contextmanager
+def _evaluating(model: Any) -> Iterator[None]:
+    """Eval mode: dropout would blur the costs, and under gradient checkpointing train mode returns no cache."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
