@@ -36,7 +36,9 @@ def small(tmp_path, trace_sets):
 def test_the_trainer_s_example_runs(small, trace_sets, tmp_path, monkeypatch):
     (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert len(code.strip().splitlines()) <= 15
-    changed = code.replace("Qwen/Qwen2.5-0.5B-Instruct", str(small)).replace("num_train_epochs=5", "num_train_epochs=1")
+    changed = code.replace("Qwen/Qwen2.5-0.5B-Instruct", str(small)).replace(
+        "num_train_epochs=5", "num_train_epochs=1, use_cpu=True"
+    )
     assert changed.count(str(small)) == 1
     monkeypatch.chdir(tmp_path)
     rows = [{"problem": one.problem, "traces": [{"text": t.text} for t in one.traces]} for one in trace_sets(4)]
