@@ -44,11 +44,11 @@ CLEAR = 0.02
 
 METHODS = [(method, {}) for method in SUPERVISED]
 ABLATIONS = [
-    *[("ssft", {"prefix_length": length}) for length in (4, 8, 16, None)],
-    *[("ssft", {"prefix_length": "auto", "auto_divergence": d}) for d in (2, 4, 8)],
-    *[("ssft", {"rematch_every": k}) for k in (1, 2, 8, 16)],
-    *[("ssft", {"tags": n}) for n in (4, 8, 12)],
-    *[("ssft", {"tag_weight": weight}) for weight in (0.0, 0.3, 1.0)],
+    *[("ssft", {"prefix_length": length}) for length in (4, 8, None)],
+    *[("ssft", {"prefix_length": "auto", "auto_divergence": d}) for d in (4, 8)],
+    *[("ssft", {"rematch_every": k}) for k in (1, 16)],
+    *[("ssft", {"tags": n}) for n in (4, 12)],
+    *[("ssft", {"tag_weight": weight}) for weight in (0.0, 1.0)],
 ]
 STUDIES = {"methods": METHODS, "ablations": ABLATIONS, "tag_weight": [a for a in ABLATIONS if "tag_weight" in a[1]]}
 
