@@ -35,7 +35,7 @@ def row(problem: str, answer: str, source_id: str) -> Row:
 def problems(given: str) -> list[Row]:
     """Load a file of problems; source ids are NAME:ROW."""
     name, path, column = parsed(given)
-    return [row(one[column], str(one.get("answer", "")), f"{name}:{number}") for number, one in read_rows(path)]
+    return [row(one[column], str(one.get("answer", number)), f"{name}:{number}") for number, one in read_rows(path)]
 
 
 def wilson(count: int, of: int) -> tuple[float, float]:

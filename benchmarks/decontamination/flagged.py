@@ -24,7 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--against", nargs="+", required=True, metavar="NAME=PATH[:COLUMN]")
     parser.add_argument("--problems", nargs="+", required=True, metavar="NAME=PATH[:COLUMN]")
-    parser.add_argument("--jaccard", type=float, default=0.5)
+    parser.add_argument("--jaccard", type=float, default=0.4)
     parser.add_argument("--share", type=float, default=0.25)
     parser.add_argument("--within", action="store_true", help="duplicates among the problems instead")
     parser.add_argument("--show", action="store_true", help="print every pair that is rejected")

@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument(
         "--hosts", required=True, metavar="NAME=PATH[:COLUMN]", help="real problems, for words and text"
     )
-    parser.add_argument("--jaccard", type=float, default=0.5)
+    parser.add_argument("--jaccard", type=float, default=0.4)
     parser.add_argument("--share", type=float, default=0.25)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--show", action="store_true", help="print the copies that are missed")

@@ -94,8 +94,10 @@ class NgramSettings(Settings):
 class NearSettings(Settings):
     """Near-duplicates."""
 
-    jaccard: Annotated[float, Field(gt=0, le=1)] = 0.5
+    jaccard: Annotated[float, Field(gt=0, le=1)] = 0.4
     """Least Jaccard similarity of the two texts' shingles."""
+    within: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """The same for two problems of the run: stricter, for a family of problems has one wording and often one answer."""
     shingle: Count = 3
     """Words a shingle."""
     permutations: Annotated[int, Field(ge=16)] = 128
@@ -112,7 +114,7 @@ class DecontaminationSettings(Settings):
     renumbered: Literal["ignore", "report", "reject"] = "report"
     """Overlaps in wording whose numbers differ: another problem, unless told otherwise."""
     within: bool = True
-    """Whether the problems are held against one another too, by all kinds but ngram."""
+    """Whether the problems are held against one another too, by all kinds but ngram: see `near.within`."""
 
 
 class SamplingSettings(Settings):

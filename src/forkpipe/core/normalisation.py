@@ -1,7 +1,7 @@
 """Problem texts made comparable: what two copies of a problem may differ in goes, what makes it a problem stays.
 
 Letter case, punctuation of prose, LaTeX delimiters, spacing and fonts go, and the several ways to write one symbol
-become one. Numbers, signs and letters stay: a problem with another number is another problem.
+become one. Numbers, signs, round brackets and letters stay: a problem with another number is another problem.
 """
 
 import re
@@ -64,8 +64,9 @@ _LATEX = [
 ]
 
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-# A number; a sign of comparison or calculation; a character of a script without spaces; a run of letters.
-_WORD = re.compile(rf"\d+(?:\.\d+)?|\.\d+|<=|>=|!=|[-+*/^=<>!|%]|[{_CJK}]|[^\W\d_{_CJK}]+")
+# A number; a sign of comparison or calculation, or a round bracket, for 8 / (4 / 2) is not 8 / 4 / 2; a character of a
+# script without spaces; a run of letters.
+_WORD = re.compile(rf"\d+(?:\.\d+)?|\.\d+|<=|>=|!=|[-+*/^=<>!|%()]|[{_CJK}]|[^\W\d_{_CJK}]+")
 _SAME_WORD = {"degrees": "degree"}
 
 NUMBER = "#"

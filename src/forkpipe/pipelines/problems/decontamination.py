@@ -69,11 +69,13 @@ class _Overlaps:
     def index(self, *, within: bool) -> OverlapIndex:
         """Return an empty index of the kinds that are looked for."""
         ngram, near = self.settings.ngram, self.settings.near
-        return OverlapIndex(
-            NgramIndex(ngram.n, ngram.share, ngram.shortest, ngram.common) if ngram and not within else None,
-            NearIndex(near.jaccard, shingle=near.shingle, permutations=near.permutations) if near else None,
-            template_limit=TEMPLATE_LIMIT if within else None,
-        )
+        near_index = None
+        if near is not None:
+            threshold = near.within if within else near.jaccard
+            near_index = NearIndex(threshold, shingle=near.shingle, permutations=near.permutations)
+        if within:
+            return OverlapIndex(None, near_index, template_limit=TEMPLATE_LIMIT)
+        return OverlapIndex(NgramIndex(**ngram.model_dump()) if ngram else None, near_index)
 
     def counts_as_overlap(self, match: Match) -> bool:
         return match.kind != "renumbered" or self.settings.renumbered != "ignore"
