@@ -30,7 +30,7 @@ Change = Callable[[str, random.Random], str]
 
 def exact(text: str, draw: random.Random) -> str:
     """Change what normalisation undoes."""
-    text = re.sub(r"\$([^$]+)\$", r"\\(\1\\)", text).replace("\\frac", "\\dfrac").replace("\\le ", "\\leq ")
+    text = re.sub(r"(?<!\\)\$([^$\\]+)\$", r"\\(\1\\)", text).replace("\\frac", "\\dfrac").replace("\\le ", "\\leq ")
     text = re.sub(r" ", lambda _: draw.choice([" ", "  ", "\n"]), text)
     return text[0].swapcase() + text[1:]
 
