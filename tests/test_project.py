@@ -27,7 +27,10 @@ REGISTERED = [
 ]
 ENTRIES = [
     "raw_problems",
+    "evaluation_sets",
     "problems",
+    "overlaps",
+    "decontamination",
     "traces",
     "verdicts",
     "strategies",
@@ -68,7 +71,7 @@ def test_every_dataset_of_the_pipelines_is_in_the_catalog():
 def test_every_pipeline_reaches_down_to_the_raw_problems():
     for name, pipeline in register_pipelines().items():
         inputs = {one for one in pipeline.inputs() if not one.startswith("params:") and not one.endswith("work")}
-        assert inputs <= {"raw_problems", "trace_store"}, name
+        assert inputs <= {"raw_problems", "evaluation_sets", "trace_store"}, name
 
 
 @pytest.mark.parametrize("method", METHODS)

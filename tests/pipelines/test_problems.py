@@ -50,7 +50,7 @@ def test_a_pandas_table_is_read():
     [
         ([], "raw_problems has no rows"),
         ([{"problem": "1 + 1"}], "raw_problems row 1: field 'answer' is missing"),
-        (raw(("a", "1"), ("b", 2)), "raw_problems row 2: field 'answer' is int, expected text"),
+        (raw(("a", "1"), ("b", 2.5)), "raw_problems row 2: field 'answer' is float, expected text"),
         (raw(("a", None)), "row 1: field 'answer' is NoneType, expected text"),
         (raw((" ", "1")), "row 1: field 'problem' is empty"),
     ],
@@ -75,3 +75,10 @@ def test_splits_follow_shares_and_ids_alone():
     assert splits == [split_of(str(i), SETTINGS) for i in range(2000)]
     salted = SETTINGS.model_copy(update={"split_salt": "x"})
     assert splits != [split_of(str(i), salted) for i in range(2000)]
+
+
+def test_whole_numbers_are_read_as_text():
+    rows = [{"id": 7, "problem": "1 + 1", "answer": 2}]
+    settings = SETTINGS.model_copy(update={"fields": SETTINGS.fields.model_copy(update={"source_id": "id"})})
+    (made,), _ = normalise_problems(rows, settings)
+    assert (made["source_id"], made["answer"], made["answer_type"]) == ("7", "2", "integer")

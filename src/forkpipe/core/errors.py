@@ -7,7 +7,7 @@ class InputError(ValueError):
     The message is one line that names what is wrong and what is expected. `kedro run` prints that line and
     no traceback, so everything the user needs must be in it.
 
-    >>> raise InputError("data/problems.jsonl row 3: field 'answer' is int, expected text")
+    >>> raise InputError("data/problems.jsonl row 3: field 'answer' is list, expected text")
     Traceback (most recent call last):
-    forkpipe.core.errors.InputError: data/problems.jsonl row 3: field 'answer' is int, expected text
+    forkpipe.core.errors.InputError: data/problems.jsonl row 3: field 'answer' is list, expected text
     """

@@ -63,6 +63,20 @@ SCHEMAS: dict[str, pa.Schema] = {
         },
         {},
     ),
+    "overlaps": _schema(
+        "overlaps",
+        1,
+        {
+            "problem_id": _TEXT,
+            "set": _TEXT,  # name of the evaluation set; problems: another of these problems
+            "kind": _TEXT,  # exact, ngram, near, renumbered
+            "score": _FLOAT,  # 0 to 1, by kind
+            "other_id": _TEXT,
+            "other_problem": _TEXT,
+            "action": _TEXT,  # rejected, kept
+        },
+        {},
+    ),
     "traces": _schema(
         "traces",
         1,

@@ -73,6 +73,8 @@ def _text(row: Mapping[str, Any], field: str, number: int, source: str) -> str:
     if field not in row:
         raise InputError(f"{source} row {number}: field '{field}' is missing, expected it as in problems.fields")
     value = row[field]
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)  # ids and answers are often numbers; a float is refused, for it may have lost digits
     if not isinstance(value, str):
         raise InputError(f"{source} row {number}: field '{field}' is {type(value).__name__}, expected text")
     if not value.strip():

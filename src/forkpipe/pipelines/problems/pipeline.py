@@ -1,7 +1,8 @@
-"""Wiring of raw problems to problems."""
+"""Wiring of raw problems to problems that overlap no evaluation set."""
 
 from kedro.pipeline import Node, Pipeline
 
+from forkpipe.pipelines.problems.decontamination import remove_overlaps
 from forkpipe.pipelines.problems.nodes import normalise_problems
 
 
@@ -12,9 +13,15 @@ def create_pipeline() -> Pipeline:
             Node(
                 normalise_problems,
                 inputs=["raw_problems", "params:problems"],
-                outputs=["problems", "rejected_problems"],
+                outputs=["normalised_problems", "rejected_problems"],
                 name="normalise_problems",
-            )
+            ),
+            Node(
+                remove_overlaps,
+                inputs=["normalised_problems", "evaluation_sets", "params:decontamination"],
+                outputs=["problems", "overlaps", "rejected_overlaps", "decontamination"],
+                name="remove_overlaps",
+            ),
         ],
         tags="problems",
     )

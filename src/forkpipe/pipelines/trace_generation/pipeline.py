@@ -31,7 +31,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 collect_rejected,
-                ["rejected_problems", "rejected_traces", "rejected_sets"],
+                ["rejected_problems", "rejected_overlaps", "rejected_traces", "rejected_sets"],
                 "rejected",
                 name="collect_rejected",
             ),

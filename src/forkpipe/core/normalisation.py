@@ -1,0 +1,126 @@
+"""Problem texts made comparable: what two copies of a problem may differ in goes, what makes it a problem stays.
+
+Letter case, punctuation of prose, LaTeX delimiters, spacing and fonts go, and the several ways to write one symbol
+become one. Numbers, signs, round brackets and letters stay: a problem with another number is another problem.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+
+_SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n", strict=True))
+
+_SYMBOLS = str.maketrans(
+    {
+        **{character: f" ^{plain} " for character, plain in _SUPERSCRIPTS.items()},
+        **dict.fromkeys("−–‐‑", "-"),
+        **dict.fromkeys("×·⋅∙", " * "),
+        **dict.fromkeys("÷⁄∕", " / "),
+        "—": " ",
+        "≤": " <= ",
+        "≥": " >= ",
+        "≠": " != ",
+        "°": " degree ",
+        "√": " sqrt ",
+        "∞": " infty ",
+        "∠": " angle ",
+        "△": " triangle ",
+        "∈": " in ",
+        "∑": " sum ",
+        "∫": " int ",
+        "±": " pm ",
+        "≡": " equiv ",
+    }
+)
+
+_GREEK = {
+    chr(code): {"lamda": "lambda"}.get(name, name)
+    for code in range(ord("α"), ord("ω") + 1)
+    if (name := unicodedata.name(chr(code)).removeprefix("GREEK SMALL LETTER ").lower()) != "final sigma"
+}
+# One alone is a symbol; next to another it is a word of Greek.
+_LONE_GREEK = re.compile("(?<![Ͱ-Ͽἀ-῿])[α-ρσ-ω](?![Ͱ-Ͽἀ-῿])")
+
+_LATEX = [
+    # 1,000 and 1{,}000 and 1\,000 are 1000
+    (re.compile(r"(?<=\d)(?:,|\{,\}|,\\!|\\,)(?=\d{3}(?!\d))"), ""),
+    (re.compile(r"\\(?:begin|end)\s*\{[^{}]*\}"), " "),
+    (re.compile(r"\\(?:left|right|[bB]igg?[lrm]?|displaystyle|textstyle|limits|nolimits|q?quad)(?![A-Za-z])"), " "),
+    (re.compile(r"\\(?:[lcv]?dots[cbmio]?)(?![A-Za-z])"), " "),
+    (re.compile(r"\\(?:text|math)(?:rm|bf|it|sf|tt|bb|cal|frak|scr|normal)?(?![A-Za-z])|\\operatorname\*?"), " "),
+    (re.compile(r"\\[dtc]frac(?![A-Za-z])"), r"\\frac"),
+    (re.compile(r"\\frac\s*(\d)\s*(\d)"), r"\\frac \1 \2 "),
+    (re.compile(r"\^\s*\{?\s*\\circ(?![A-Za-z])\s*\}?"), " degree "),
+    (re.compile(r"\\(?:cdot|times|ast)(?![A-Za-z])"), " * "),
+    (re.compile(r"\\div(?![A-Za-z])"), " / "),
+    (re.compile(r"\\leq?(?:slant)?(?![A-Za-z])"), " <= "),
+    (re.compile(r"\\geq?(?:slant)?(?![A-Za-z])"), " >= "),
+    (re.compile(r"\\neq?(?![A-Za-z])"), " != "),
+    (re.compile(r"\\lt(?![A-Za-z])"), " < "),
+    (re.compile(r"\\gt(?![A-Za-z])"), " > "),
+    (re.compile(r"\\[pb]mod(?![A-Za-z])"), " mod "),
+    (re.compile(r"\\[^A-Za-z%]"), " "),  # \( \[ \, \; \{ and the line break
+]
+
+_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+# A number; a sign of comparison or calculation, or a round bracket, for 8 / (4 / 2) is not 8 / 4 / 2; a character of a
+# script without spaces; a run of letters.
+_WORD = re.compile(rf"\d+(?:\.\d+)?|\.\d+|<=|>=|!=|[-+*/^=<>!|%()]|[{_CJK}]|[^\W\d_{_CJK}]+")
+_SAME_WORD = {"degrees": "degree"}
+
+NUMBER = "#"
+"""Stands for every number in a masked text; no normalised text holds it."""
+
+
+def normalise(text: str) -> str:
+    r"""Return the words of a problem, one space between them; never raises, and a second time changes nothing.
+
+    >>> normalise(r"Find $\dfrac{1}{2}\cdot x^{2}$, if  $x\le 1{,}000$.")
+    'find frac 1 2 * x ^ 2 if x <= 1000'
+    >>> normalise("find ½·x², if x ≤ 1,000") == normalise(r"Find \(1/2 \times x^2\) if $x \leq 1000$")
+    True
+    """
+    text = unicodedata.normalize("NFKC", text.translate(_SYMBOLS)).translate(_SYMBOLS)
+    for pattern, replacement in _LATEX:
+        text = pattern.sub(replacement, text)
+    text = _LONE_GREEK.sub(lambda found: f" {_GREEK[found[0]]} ", _caseless(text))
+    return " ".join(_SAME_WORD.get(word, word) for word in _WORD.findall(text))
+
+
+def _caseless(text: str) -> str:
+    """Return the text with case folded in composed form; a few characters need more than one round."""
+    for _ in range(4):
+        folded = unicodedata.normalize("NFKC", text.casefold())
+        if folded == text:
+            break
+        text = folded
+    return text
+
+
+def is_number(word: str) -> bool:
+    """Whether a word of a normalised text is a number."""
+    return word[-1].isdigit()
+
+
+def mask_numbers(normalised: str) -> str:
+    """Return a normalised text with every number as `NUMBER`.
+
+    >>> mask_numbers("3 ^ 5 mod 17")
+    '# ^ # mod #'
+    """
+    return " ".join(NUMBER if is_number(word) else word for word in normalised.split(" ")) if normalised else ""
+
+
+def same_numbers(one: Iterable[str], other: Iterable[str]) -> bool:
+    """Whether the numbers among the words of one text are all among the other's, each as often.
+
+    Inclusion, either way, and no equality: a copy inside a longer text, or with its choices listed, has more.
+
+    >>> same_numbers("2 apples 3 pears".split(), "3 pears 2 apples and 7 plums".split())
+    True
+    >>> same_numbers("2 apples 3 pears".split(), "2 apples 4 pears".split())
+    False
+    """
+    first, second = (Counter(word for word in words if is_number(word)) for words in (one, other))
+    return first <= second or second <= first
