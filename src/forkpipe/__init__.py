@@ -9,7 +9,18 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_OFFERED = ("ForkingTags", "SSFTConfig", "SSFTTrainer", "add_tags", "load_checkpoint", "load_tags", "load_trace_sets")
+_OFFERED = (
+    "ForkingTags",
+    "GFPOConfig",
+    "GFPOTrainer",
+    "SSFTConfig",
+    "SSFTTrainer",
+    "add_tags",
+    "head_rows",
+    "load_checkpoint",
+    "load_tags",
+    "load_trace_sets",
+)
 
 
 def __getattr__(name: str) -> Any:

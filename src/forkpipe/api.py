@@ -6,6 +6,8 @@ from typing import Any
 from forkpipe.core.forking import ForkingTags
 from forkpipe.training.checkpoint import load_checkpoint, load_tags
 from forkpipe.training.config import SSFTConfig
+from forkpipe.training.gfpo import GFPOConfig, GFPOTrainer
+from forkpipe.training.scopes import head_rows
 from forkpipe.training.ssft import SSFTTrainer
 from forkpipe.training.tagging import add_tags
 
@@ -18,4 +20,15 @@ def load_trace_sets(path: str | Path) -> Any:
     return read(str(path))
 
 
-__all__ = ["ForkingTags", "SSFTConfig", "SSFTTrainer", "add_tags", "load_checkpoint", "load_tags", "load_trace_sets"]
+__all__ = [
+    "ForkingTags",
+    "GFPOConfig",
+    "GFPOTrainer",
+    "SSFTConfig",
+    "SSFTTrainer",
+    "add_tags",
+    "head_rows",
+    "load_checkpoint",
+    "load_tags",
+    "load_trace_sets",
+]

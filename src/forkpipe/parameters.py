@@ -307,8 +307,19 @@ class GFPOSettings(Settings):
 
     scope: Literal["head"] = "head"
     """head: only the tags' rows of the output matrix are trained, so that no completion changes."""
+    objective: Literal["exact", "sampled"] = "exact"
+    """exact: the expectation over all tags; sampled: tags drawn from the policy, as in the paper."""
+    baseline: Literal["mean", "leave_one_out"] = "mean"
+    """For sampled: what a reward is compared with, the mean of its group or of the group's others."""
+    scale_by_std: bool = False
+    """For sampled: divide advantages by the group's standard deviation, as GRPO does."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-2
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    kl_weight: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the KL to the policy before training."""
     entropy_weight: Annotated[float, Field(ge=0)] = 0.0
+    save_every: Count = 20
+    """Steps between the trainer's own checkpoints, from which a killed training goes on."""
 
 
 class RolloutSettings(Settings):

@@ -9,9 +9,10 @@ from forkpipe.core.records import Request, Sampling, Verdict
 from forkpipe.engines.transformers import TransformersEngine
 from forkpipe.parameters import GFPOSettings, GRPOSettings, RolloutSettings, SamplingSettings
 from forkpipe.training.checkpoint import load_checkpoint, render_prompt
-from forkpipe.training.gfpo import check_head_scope, prompt_states, train_gfpo
 from forkpipe.training.grpo import train_grpo
-from forkpipe.training.rewards import check_scored, mean_rewards, reward_table
+from forkpipe.training.rewards import check_scored, reward_table, rewards_by_tag
+from forkpipe.training.scopes import check_head_scope
+from forkpipe.training.tag_policy import train_gfpo
 
 ROLLOUTS = RolloutSettings(
     steps=4, problems_per_step=4, group_size=6, sampling=SamplingSettings(max_tokens=6), batch_rows=16
@@ -32,12 +33,11 @@ def table(problems, best=3):
     ]
 
 
-def train(base, tmp_path, problems, rows, steps=30):
+def train(base, tmp_path, problems, rows, steps=30, **changes):
     rollouts = ROLLOUTS.model_copy(update={"steps": steps})
-    log = train_gfpo(
-        base, tmp_path / "gfpo", problems, rows, GFPOSettings(learning_rate=0.05), rollouts, "{problem}", seed=0
-    )
-    return log, tmp_path / "gfpo"
+    settings = GFPOSettings(**{"learning_rate": 0.05, **changes})
+    folder, work = tmp_path / "gfpo", tmp_path / "work"
+    return train_gfpo(base, folder, work, problems, rows, settings, rollouts, "{problem}", seed=0), folder
 
 
 def test_the_policy_moves_to_the_tag_that_earns(base, tmp_path, rl_problems):
@@ -47,6 +47,45 @@ def test_the_policy_moves_to_the_tag_that_earns(base, tmp_path, rl_problems):
     assert log[-1]["tag_usage"][3] > 0.8
     assert log[-1]["entropy"] < log[0]["entropy"]
     assert log[-1]["kl"] > 0
+
+
+@pytest.mark.parametrize("changes", [{"baseline": "leave_one_out"}, {"scale_by_std": True}])
+def test_sampled_draws_move_it_too(base, tmp_path, rl_problems, changes):
+    log, _ = train(base, tmp_path, rl_problems(8), table(rl_problems(8)), objective="sampled", **changes)
+    assert log[-1]["tag_usage"][3] > 0.6
+
+
+def test_a_kl_and_an_entropy_hold_it_back(base, tmp_path, rl_problems):
+    free, _ = train(base, tmp_path, rl_problems(8), table(rl_problems(8)))
+    held, _ = train(base, tmp_path, rl_problems(8), table(rl_problems(8)), kl_weight=0.5)
+    spread, _ = train(base, tmp_path, rl_problems(8), table(rl_problems(8)), entropy_weight=0.5)
+    assert held[-1]["kl"] < free[-1]["kl"] / 2
+    assert spread[-1]["entropy"] > 2 * free[-1]["entropy"]
+
+
+def test_a_killed_training_of_the_policy_goes_on_bit_by_bit(base, tmp_path, rl_problems, monkeypatch):
+    from forkpipe.training.gfpo import GFPOTrainer
+
+    problems, rows = rl_problems(8), table(rl_problems(8))
+    changes = {"objective": "sampled", "save_every": 4}
+    whole, folder = train(base, tmp_path / "whole", problems, rows, steps=12, **changes)
+    original = GFPOTrainer.compute_loss
+
+    def dying(self, *args, **kwargs):
+        if self.state.global_step == 7:
+            raise KeyboardInterrupt
+        return original(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GFPOTrainer, "compute_loss", dying)
+        with pytest.raises(KeyboardInterrupt):
+            train(base, tmp_path, problems, rows, steps=12, **changes)
+    assert (tmp_path / "work" / "checkpoint-4").is_dir()
+    resumed, again = train(base, tmp_path, problems, rows, steps=12, **changes)
+    for name in ("loss", "reward", "kl", "tag_usage"):
+        assert [row[name] for row in resumed] == [row[name] for row in whole]
+    first, second = load_checkpoint(folder)[0].state_dict(), load_checkpoint(again)[0].state_dict()
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
 
 
 def test_every_weight_but_the_tags_rows_is_bit_equal(base, tmp_path, rl_problems):
@@ -90,16 +129,6 @@ def test_every_tags_completions_are_unchanged(base, tmp_path, rl_problems):
     assert completions(base) == completions(folder)
 
 
-def test_states_are_those_that_predict_the_tag(base, rl_problems):
-    model, tokenizer, _ = load_checkpoint(base)
-    one = rl_problems(1)[0]
-    states = prompt_states(model, tokenizer, [one.problem])
-    ids = tokenizer(render_prompt(tokenizer, one.problem), add_special_tokens=False, return_tensors="pt")["input_ids"]
-    with torch.no_grad():
-        logits = model(input_ids=ids).logits[0, -1]
-    assert torch.allclose(states[0] @ model.lm_head.weight.detach().T, logits, atol=1e-5)
-
-
 def test_the_reward_table_has_the_budget_of_grpo(base, rl_problems):
     rows = reward_table(base, rl_problems(5), odd_length, ROLLOUTS, "{problem}", "gfpo")
     assert len(rows) == ROLLOUTS.total == 96
@@ -108,15 +137,12 @@ def test_the_reward_table_has_the_budget_of_grpo(base, rl_problems):
     assert sorted(counts) == [18, 18, 18, 18, 24]  # 16 groups of six over five problems
 
 
-def test_mean_rewards_by_hand():
-    rows = [
-        {"problem_id": "p", "tag": 0, "verdict": "correct"},
-        {"problem_id": "p", "tag": 0, "verdict": "truncated"},
-        {"problem_id": "p", "tag": 1, "verdict": "wrong"},
-    ]
-    assert mean_rewards(rows, 2)["p"].tolist() == [0.5, 0.0]
-    with pytest.raises(ValueError, match="no rollout under some tag"):
-        mean_rewards(rows, 3)
+def test_rewards_by_tag_by_hand():
+    found = [(0, 1, "correct"), (0, 0, "truncated"), (1, 0, "wrong"), (1, 1, "wrong")]
+    rows = [{"problem_id": "p", "tag": tag, "sample": i, "verdict": verdict} for tag, i, verdict in found]
+    assert rewards_by_tag(rows, 2) == {"p": [[0.0, 1.0], [0.0, 0.0]]}
+    with pytest.raises(ValueError, match=r"problem p has \[2, 2, 0\] rollouts by tag"):
+        rewards_by_tag(rows, 3)
 
 
 def test_a_verifier_that_fails_stops_training_with_examples():

@@ -1,45 +1,103 @@
 """Policy objectives over forking tags: GFPO (paper, section on GFPO).
 
-The action is the tag, one of N. Rewards are tabulated under every tag (a stratified group), so the expectation over the
-action is taken exactly instead of by sampling:
+The action is the tag, one of N; completions are sampled only for their rewards. Where rewards are tabulated under every
+tag (a stratified group), the expectation over the action is taken exactly instead of by sampling:
 
     J(x) = sum_i p(g_i | x) * R(x, g_i)
 
 R is the mean verified reward under tag i. Its gradient is that of REINFORCE with every action drawn in proportion to
-its probability, without the sampling noise. This deviates from the paper, which samples its groups.
+its probability, without the sampling noise. The paper samples its groups; `clipped_surrogate` is that objective, as
+GRPO has it. Shapes: B problems, N tags, G draws a problem.
 """
+
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+Baseline = Literal["mean", "leave_one_out"]
+"""What is taken from a reward: the mean of its group, or the mean of the group's others."""
 
-def exact_expectation(log_probs: Tensor, rewards: Tensor, *, entropy_weight: float) -> tuple[Tensor, dict[str, float]]:
+STD_FLOOR = 1e-4
+"""Added to a group's standard deviation, as GRPO's implementations do."""
+
+
+def group_advantages(rewards: Tensor, *, baseline: Baseline = "mean", scale_by_std: bool = False) -> Tensor:
+    """Return by how much each draw is better than its group, (B, G).
+
+    Args:
+        rewards: (B, G).
+        baseline: see `Baseline`; leave-one-out is unbiased, the mean is G / (G - 1) smaller.
+        scale_by_std: divide by the group's standard deviation (G - 1 in its denominator), as GRPO does; it weighs
+            problems that are almost always or almost never solved more than others.
+    """
+    size = rewards.shape[-1]
+    if size < 2:
+        raise ValueError(f"groups have {size} draws, expected at least 2")
+    centred = rewards - rewards.mean(dim=-1, keepdim=True)
+    if baseline == "leave_one_out":
+        centred = centred * (size / (size - 1))
+    if scale_by_std:
+        centred = centred / (rewards.std(dim=-1, keepdim=True) + STD_FLOOR)
+    return centred
+
+
+def clipped_surrogate(
+    log_probs: Tensor, old_log_probs: Tensor, advantages: Tensor, *, epsilon: float = 0.2
+) -> tuple[Tensor, dict[str, float]]:
+    """Return GRPO's clipped objective of the drawn tags as a loss, and what happened (Schulman et al. 2017, eq. 7).
+
+    Draws of groups without variance have advantage 0 and add nothing; they stay in the mean, which would otherwise
+    change its meaning from step to step, and are counted.
+
+    Args:
+        log_probs: (B, G) log p of each drawn tag under the policy that is trained.
+        old_log_probs: (B, G) under the policy that drew them; without gradient.
+        advantages: (B, G).
+        epsilon: the ratio of the two is clipped to 1 - epsilon, 1 + epsilon.
+
+    Returns:
+        (scalar loss, metrics): clip_fraction (share of draws whose gradient the clipping removed), ratio (mean),
+        groups_skipped.
+    """
+    ratio = (log_probs - old_log_probs.detach()).exp()
+    unclipped, clipped = ratio * advantages, ratio.clamp(1 - epsilon, 1 + epsilon) * advantages
+    with torch.no_grad():
+        metrics = {
+            "clip_fraction": float((clipped < unclipped).float().mean()),
+            "ratio": float(ratio.mean()),
+            "groups_skipped": int((advantages == 0).all(dim=-1).sum()),
+        }
+    return -torch.minimum(unclipped, clipped).mean(), metrics
+
+
+def exact_expectation(log_probs: Tensor, rewards: Tensor) -> tuple[Tensor, dict[str, float]]:
     """Return minus the mean over problems of the expected reward, and what happened.
 
-    Problems whose tags all earn the same reward have no gradient: they stay in the batch (a mean over the rest would
-    change its meaning from step to step) and are counted in `groups_skipped`.
+    Problems whose tags all earn the same reward have no gradient: they stay in the mean, as above, and are counted.
 
     Args:
         log_probs: (B, N) log p(g_i | x), normalised over the N tags.
         rewards: (B, N) mean reward under each tag, 0 to 1.
-        entropy_weight: weight of the policy's entropy (nats) in the objective, 0 leaves it out.
 
     Returns:
-        (scalar loss, metrics): reward (expected, 0 to 1), entropy (nats) and groups_skipped.
+        (scalar loss, metrics): reward (expected, 0 to 1) and groups_skipped.
     """
     probs = log_probs.exp()
     # Subtracting the group's mean changes no gradient (probabilities sum to 1); it keeps the float sums small.
     advantages = rewards - rewards.mean(dim=-1, keepdim=True)
-    objective = (probs * advantages).sum(dim=-1)
-    entropy = -(probs * log_probs).sum(dim=-1)
-    loss = -(objective + entropy_weight * entropy).mean()
+    loss = -(probs * advantages).sum(dim=-1).mean()
     with torch.no_grad():
         metrics = {
             "reward": float((probs * rewards).sum(dim=-1).mean()),
-            "entropy": float(entropy.mean()),
             "groups_skipped": int((rewards == rewards[:, :1]).all(dim=-1).sum()),
         }
     return loss, metrics
+
+
+def entropy(log_probs: Tensor) -> Tensor:
+    """Return the entropy over the tags, nats, (B,), of log-probabilities (B, N) that are normalised over them."""
+    return -(log_probs.exp() * log_probs).sum(dim=-1)
 
 
 def kl_to_reference(log_probs: Tensor, reference: Tensor) -> Tensor:

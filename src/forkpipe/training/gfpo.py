@@ -1,146 +1,224 @@
-"""GFPO: global forking policy optimisation, in scope `head` (paper, section on GFPO).
+"""GFPOTrainer: the policy over forking tags on transformers.Trainer (paper, section on GFPO).
 
-Only the tags' rows of the output matrix are trained. The body is frozen, so the state at the end of a prompt is
-computed once and an update costs one small matrix product; tags are banned behind their place, so no completion changes
-and the reward table stays valid for every update. Full-weight GFPO is not offered: the end of the prompt feeds every
-later position, and a prototype lost the traces it steered (docs/decisions/gfpo-scope.md).
+A row is a problem with the rewards that rollouts under each tag have earned. An update reads the prompt and what of the
+tag comes before its deciding position, and nothing of any completion. Which weights it may change is the caller's: all
+of the model's, or those of an adapter (`training.scopes`).
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
 import torch
+from datasets import Dataset
 from torch import Tensor
+from transformers import TrainingArguments
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.losses import tag_log_probs
-from forkpipe.core.policy import exact_expectation, kl_to_reference
-from forkpipe.core.prompts import render
-from forkpipe.core.records import Problem
-from forkpipe.parameters import GFPOSettings, RolloutSettings
-from forkpipe.progress import Progress
-from forkpipe.training.checkpoint import encoder, load_checkpoint, load_tags, render_prompt, save_checkpoint
-from forkpipe.training.rewards import mean_rewards
+from forkpipe.core.policy import (
+    Baseline,
+    clipped_surrogate,
+    entropy,
+    exact_expectation,
+    group_advantages,
+    kl_to_reference,
+)
+from forkpipe.core.prompts import PLACEHOLDER, render
+from forkpipe.training.checkpoint import encoder, render_prompt
+from forkpipe.training.trainer import TagTrainer
 
 
-def check_head_scope(tags: ForkingTags, tied: bool) -> None:
-    """Raise InputError where training the tags' output rows would change more than the choice of the tag."""
-    if tags.style != "special":
-        raise InputError(
-            "gfpo.train.scope is 'head' and tags.style 'text': the rows of a text tag are those of ordinary tokens, "
-            "expected tags.style 'special'"
-        )
-    if tied:
-        raise InputError(
-            "gfpo.train.scope is 'head' and the model ties its embeddings: expected an untied output matrix"
-        )
+@dataclass
+class GFPOConfig(TrainingArguments):
+    """transformers.TrainingArguments with the fields below; a batch counts problems.
+
+    Attributes:
+        objective: "exact" takes the expectation over all tags from the table; "sampled" draws tags from the policy
+            and for each one of its tabulated rewards, as the paper does.
+        draws: G, for "sampled": tags drawn a problem and step.
+        baseline: for "sampled", see `core.policy.group_advantages`.
+        scale_by_std: for "sampled", likewise.
+        kl_weight: weight of KL(policy || policy before training) over the tags, nats.
+        entropy_weight: weight of the policy's entropy, nats.
+        prompt: what the model is asked, before its chat template; holds {problem}.
+    """
+
+    objective: Literal["exact", "sampled"] = "exact"
+    draws: int = 6
+    baseline: Baseline = "mean"
+    scale_by_std: bool = False
+    kl_weight: float = 0.0
+    entropy_weight: float = 0.0
+    prompt: str = PLACEHOLDER
+    # Batches hold more than the arguments of the model's forward.
+    remove_unused_columns: bool = field(default=False)
 
 
-def check_parent(parent: Path) -> None:
-    """Raise InputError where a checkpoint cannot be trained in scope head, before a rollout is drawn."""
-    from transformers import AutoConfig, AutoTokenizer
-
-    tags = load_tags(parent, AutoTokenizer.from_pretrained(parent))
-    check_head_scope(tags, AutoConfig.from_pretrained(parent).tie_word_embeddings)
-
-
-def train_gfpo(
-    parent: Path,
-    folder: Path,
-    problems: Sequence[Problem],
-    rewards: Sequence[dict[str, Any]],
-    settings: GFPOSettings,
-    rollouts: RolloutSettings,
-    template: str,
-    seed: int,
-) -> list[dict[str, Any]]:
-    """Train the tag policy of `parent` on a reward table; writes the new checkpoint to `folder`.
+class GFPOTrainer(TagTrainer):
+    """Trains p(g | x); see the module.
 
     Args:
-        parent: SSFT checkpoint with special tags and an untied output matrix.
-        folder: where the new checkpoint goes.
-        problems: the problems of the reward table, or more.
-        rewards: rows of the table `rewards`.
-        settings: see `parameters.GFPOSettings`.
-        rollouts: steps and problems a step, as for GRPO.
-        template: prompt template of the student.
-        seed: of the order of problems.
-
-    Returns:
-        Rows of the table `training_log`, without method and run_id.
+        model: a causal language model trained with the tags.
+        args: see `GFPOConfig`.
+        processing_class: its tokenizer, with a chat template.
+        tags: the tags of the model; they must differ at one position.
+        train_dataset: rows with `problem` and `rewards`: for each of the N tags a list of rewards, all of one length.
+        **kwargs: of `TagTrainer`; `peft_config=scopes.head_rows(model, tags)` is the safe scope.
     """
-    model, tokenizer, tags = load_checkpoint(parent)
-    check_head_scope(tags, model.config.tie_word_embeddings)
-    started = time.perf_counter()
-    means = mean_rewards(rewards, tags.n)
-    # A budget smaller than one group a problem leaves problems without rollouts: they cannot be trained on.
-    problems = [problem for problem in problems if problem.problem_id in means]
-    states = prompt_states(model, tokenizer, [render(template, problem.problem) for problem in problems])
-    table = torch.tensor(np.stack([means[problem.problem_id] for problem in problems]), dtype=torch.float32)
-    ids = torch.tensor([ids[tags.deciding_positions[0]] for ids in tags.token_ids])
-    output = model.get_output_embeddings()
-    tag_rows = torch.nn.Parameter(output.weight.detach()[ids].clone())
-    reference = _log_probs(states, tag_rows).detach()
-    # The optimizer holds these rows and nothing else: weight decay would move rows that have no gradient.
-    optimizer = torch.optim.AdamW([tag_rows], lr=settings.learning_rate, weight_decay=0.0)
-    generator = torch.Generator().manual_seed(seed)
-    order = _batches(len(problems), rollouts, generator)
-    progress = Progress("gfpo", rollouts.steps, unit="steps")
-    log = []
-    for step, batch in enumerate(order, start=1):
-        log_probs = _log_probs(states[batch], tag_rows)
-        loss, metrics = exact_expectation(log_probs, table[batch], entropy_weight=settings.entropy_weight)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        with torch.no_grad():
-            kl = kl_to_reference(log_probs, reference[batch]).mean()
-        log.append(
-            {
-                "step": step,
-                "loss": float(loss.detach()),
-                "learning_rate": settings.learning_rate,
-                "tokens": 0,  # no trace token has a gradient
-                "seconds": time.perf_counter() - started,
-                "kl": float(kl),
-                "tag_usage": log_probs.detach().exp().mean(dim=0).tolist(),
-                "rollouts": 0,
-                **metrics,
-            }
+
+    def __init__(
+        self,
+        model: Any,
+        args: GFPOConfig,
+        *,
+        processing_class: Any,
+        tags: ForkingTags,
+        train_dataset: Any,
+        **kwargs: Any,
+    ) -> None:
+        if not isinstance(args, GFPOConfig):
+            raise TypeError(f"args is a {type(args).__name__}, expected a GFPOConfig")
+        if len(tags.deciding_positions) != 1:
+            raise InputError(f"tags differ at {len(tags.deciding_positions)} positions, expected one to decide at")
+        self.problems = encode_problems(train_dataset, processing_class, tags, args.prompt)
+        super().__init__(
+            model,
+            args=args,
+            processing_class=processing_class,
+            tags=tags,
+            data_collator=PromptCollator(processing_class.pad_token_id),
+            train_dataset=self.problems,
+            **kwargs,
         )
-        started = time.perf_counter()
-        progress.update(step, f"expected reward {metrics['reward']:.3f}")
-    if log:
-        log[0]["rollouts"] = len(rewards)  # all were drawn before the first step
-    with torch.no_grad():
-        output.weight[ids] = tag_rows
-    save_checkpoint(folder, model, tokenizer, tags, base=f"{parent.parent.name}/{parent.name}", revision=f"seed {seed}")
-    return log
+        # The loss is a mean over the batch's problems, which the base class divides by accumulated batches.
+        self.loss_is_scaled_for_ga = False
+        self.model_accepts_loss_kwargs = False
+        (position,) = tags.deciding_positions
+        self._deciding_ids = torch.tensor([ids[position] for ids in tags.token_ids])
+        self._reference = torch.empty(0)
+        self._since_log: list[dict[str, float]] = []
+        self._logged_at = time.perf_counter()
+
+    def begin(self, checkpoint: Path | None) -> None:
+        """Take the policy before training, to which the KL is measured: a checkpoint is loaded after this."""
+        self._reference = self.log_probs()
+        self._since_log, self._logged_at = [], time.perf_counter()
+
+    @torch.no_grad()
+    def log_probs(self) -> Tensor:
+        """Return log p(g_i | x) of every problem of the data set, (problems, N), in its order."""
+        was_training = self.model.training
+        self.model.eval()
+        size = self.args.per_device_train_batch_size
+        rows = [self.problems[i] for i in range(len(self.problems))]
+        batches = [self.data_collator(rows[start : start + size]) for start in range(0, len(rows), size)]
+        found = [self._tag_log_probs(self.model, self._prepare_inputs(batch)).cpu() for batch in batches]
+        self.model.train(was_training)
+        return torch.cat(found)
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """Return the objective of a batch as a loss, a mean over its problems."""
+        log_probs = self._tag_log_probs(model, inputs)
+        rewards = inputs["rewards"].to(log_probs.dtype)  # (B, N, S)
+        reference = self._reference[inputs["problem_index"].cpu()].to(log_probs.device)
+        expected = rewards.mean(dim=-1)
+        exact_loss, metrics = exact_expectation(log_probs, expected)
+        loss = exact_loss if self.args.objective == "exact" else self._sampled(log_probs, rewards, metrics)
+        kl, spread = kl_to_reference(log_probs, reference).mean(), entropy(log_probs).mean()
+        loss = loss + self.args.kl_weight * kl - self.args.entropy_weight * spread
+        usage = log_probs.detach().exp().mean(dim=0).tolist()
+        metrics |= {"kl": float(kl.detach()), "entropy": float(spread.detach())}
+        metrics |= {f"usage_{i + 1}": share for i, share in enumerate(usage)}
+        self._since_log.append(metrics)
+        return (loss, {"log_probs": log_probs}) if return_outputs else loss
+
+    def _sampled(self, log_probs: Tensor, rewards: Tensor, metrics: dict[str, float]) -> Tensor:
+        """Draw tags from the policy, and for each one of its rewards."""
+        actions = torch.multinomial(log_probs.detach().exp(), self.args.draws, replacement=True)  # (B, G)
+        which = torch.randint(rewards.shape[-1], actions.shape, device=actions.device)
+        earned = rewards.gather(1, actions[:, :, None].expand(-1, -1, rewards.shape[-1])).gather(2, which[:, :, None])
+        advantages = group_advantages(earned[:, :, 0], baseline=self.args.baseline, scale_by_std=self.args.scale_by_std)
+        drawn = log_probs.gather(1, actions)
+        loss, found = clipped_surrogate(drawn, drawn, advantages)  # each draw is used once: the ratio is 1
+        metrics["groups_skipped"] = found["groups_skipped"]
+        return loss
+
+    def _tag_log_probs(self, model: Any, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Return log p(g_i | x), (B, N): one forward pass over prompts, the logits of one position."""
+        mask = inputs["attention_mask"]
+        with self.compute_loss_context_manager():
+            logits = model(
+                input_ids=inputs["input_ids"],
+                attention_mask=mask,
+                position_ids=(mask.cumsum(dim=1) - 1).clamp(min=0),
+                logits_to_keep=1,
+                use_cache=False,
+            ).logits
+        return tag_log_probs(logits[:, -1], self._deciding_ids.to(logits.device))
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log the loss with expected reward, KL, entropy and use of the tags: means since the last time."""
+        if "loss" in logs and self._since_log:
+            rows, self._since_log = self._since_log, []
+            logs |= {name: sum(row[name] for row in rows) / len(rows) for name in rows[0] if name != "groups_skipped"}
+            logs["groups_skipped"] = sum(row["groups_skipped"] for row in rows)
+            now = time.perf_counter()
+            logs["seconds"], self._logged_at = now - self._logged_at, now
+        super().log(logs, start_time)
 
 
-@torch.no_grad()
-def prompt_states(model: Any, tokenizer: Any, contents: Sequence[str]) -> Tensor:
-    """Return the last hidden state at the end of each prompt, (problems, hidden)."""
+class PromptCollator:
+    """Pads prompts on the left, so that the deciding position is the last of every row.
+
+    Returns input_ids, attention_mask (B, T); rewards (B, N, S); problem_index (B,).
+    """
+
+    def __init__(self, pad_id: int) -> None:
+        self.pad_id = pad_id
+
+    def __call__(self, items: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        """Collate B rows of `encode_problems`."""
+        width = max(len(item["prompt"]) for item in items)
+        pads = [width - len(item["prompt"]) for item in items]
+        return {
+            "input_ids": torch.tensor(
+                [[self.pad_id] * p + item["prompt"] for p, item in zip(pads, items, strict=True)]
+            ),
+            "attention_mask": torch.tensor([[0] * p + [1] * (width - p) for p in pads]),
+            "rewards": torch.tensor([item["rewards"] for item in items], dtype=torch.float32),
+            "problem_index": torch.tensor([item["index"] for item in items]),
+        }
+
+
+def encode_problems(rows: Any, tokenizer: Any, tags: ForkingTags, template: str) -> Dataset:
+    """Return rows with index, prompt (token ids up to the deciding position) and rewards (N lists of S).
+
+    Raises:
+        InputError: naming the problem, where rewards are not N lists of one length.
+    """
     encode = encoder(tokenizer)
-    model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
-    states = []
-    for content in contents:
-        ids = torch.tensor([encode(render_prompt(tokenizer, content))], device=model.device)
-        states.append(model.base_model(input_ids=ids).last_hidden_state[0, -1])
-    return torch.stack(states).float().cpu()
-
-
-def _log_probs(states: Tensor, tag_rows: Tensor) -> Tensor:
-    logits = states @ tag_rows.T.float()
-    return tag_log_probs(logits, torch.arange(tag_rows.shape[0]))
-
-
-def _batches(n_problems: int, rollouts: RolloutSettings, generator: torch.Generator) -> list[Tensor]:
-    """Return the problems of each step: shuffled passes over all of them, cut into steps."""
-    needed = rollouts.steps * rollouts.problems_per_step
-    passes = [torch.randperm(n_problems, generator=generator) for _ in range(-(-needed // n_problems))]
-    return list(torch.cat(passes)[:needed].split(rollouts.problems_per_step))
+    before = tags.token_ids[0][: tags.deciding_positions[0]]
+    encoded, samples = [], None
+    for index, row in enumerate(rows):
+        rewards = row["rewards"]
+        samples = len(rewards[0]) if samples is None else samples
+        if len(rewards) != tags.n or {len(one) for one in rewards} != {samples} or not samples:
+            raise InputError(
+                f"problem {index}: field 'rewards' holds {[len(one) for one in rewards]} rewards by tag, "
+                f"expected {samples or 'some'} for each of {tags.n} tags"
+            )
+        prompt = encode(render_prompt(tokenizer, render(template, row["problem"])))
+        encoded.append(
+            {"index": index, "prompt": [*prompt, *before], "rewards": [list(map(float, r)) for r in rewards]}
+        )
+    return Dataset.from_list(encoded)

@@ -5,8 +5,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from forkpipe.core.errors import InputError
 from forkpipe.core.prompts import render
 from forkpipe.core.records import Completion, Problem, Request, Verdict
@@ -99,16 +97,20 @@ def reward_table(
     ]
 
 
-def mean_rewards(rows: Sequence[dict[str, Any]], n_tags: int) -> dict[str, np.ndarray]:
-    """Return problem id -> (N,) mean reward under each tag: the share of correct rollouts."""
-    index = {problem_id: i for i, problem_id in enumerate(dict.fromkeys(row["problem_id"] for row in rows))}
-    correct, total = np.zeros((len(index), n_tags)), np.zeros((len(index), n_tags))
-    for row in rows:
-        correct[index[row["problem_id"]], row["tag"]] += row["verdict"] == "correct"
-        total[index[row["problem_id"]], row["tag"]] += 1
-    if (total == 0).any():
-        raise ValueError("a problem has no rollout under some tag")
-    return dict(zip(index, correct / total, strict=True))
+def rewards_by_tag(rows: Sequence[dict[str, Any]], n_tags: int) -> dict[str, list[list[float]]]:
+    """Return problem id -> for each tag the rewards of its samples: 1 where correct, else 0.
+
+    Raises:
+        ValueError: a problem has unequal numbers of rollouts under its tags.
+    """
+    result: dict[str, list[list[float]]] = {}
+    for row in sorted(rows, key=lambda row: row["sample"]):
+        tags = result.setdefault(row["problem_id"], [[] for _ in range(n_tags)])
+        tags[row["tag"]].append(float(row["verdict"] == "correct"))
+    for problem_id, tags in result.items():
+        if len({len(rewards) for rewards in tags}) != 1:
+            raise ValueError(f"problem {problem_id} has {[len(one) for one in tags]} rollouts by tag, expected equal")
+    return result
 
 
 @contextmanager

@@ -15,21 +15,20 @@ import torch
 from accelerate.utils import gather_object
 from datasets import Dataset
 from torch import Tensor
-from transformers import Trainer
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.losses import set_loss
 from forkpipe.core.statistics import mutual_information_bits, purity
-from forkpipe.training.checkpoint import last_complete, write_tags
 from forkpipe.training.config import SSFTConfig
 from forkpipe.training.costs import CostSettings, matching_costs
 from forkpipe.training.matchings import Matchings, SetNames
 from forkpipe.training.scoring import next_tokens, token_nll
 from forkpipe.training.sequences import IGNORED, SetCollator, encode_sets, matched_sequences
+from forkpipe.training.trainer import TagTrainer
 
 
-class SSFTTrainer(Trainer):
+class SSFTTrainer(TagTrainer):
     """Trains on whole problems; SSFT and its supervised baselines differ in `args.assignment` only.
 
     Whatever transformers.Trainer offers (mixed precision, gradient accumulation and checkpointing, schedulers, loggers,
@@ -42,8 +41,7 @@ class SSFTTrainer(Trainer):
         tags: the tags of the model; a single one for assignment "single".
         train_dataset: trace sets, see `sequences.encode_sets`.
         eval_dataset: trace sets that are not trained on.
-        peft_config: of peft, to train an adapter in place of the whole model.
-        **kwargs: of transformers.Trainer.
+        **kwargs: of `TagTrainer`, as `peft_config`, and of transformers.Trainer.
 
     Attributes:
         matchings: tags by visit, with costs and margins.
@@ -59,37 +57,27 @@ class SSFTTrainer(Trainer):
         tags: ForkingTags,
         train_dataset: Any = None,
         eval_dataset: Any = None,
-        peft_config: Any = None,
         **kwargs: Any,
     ) -> None:
         if not isinstance(args, SSFTConfig):
             raise TypeError(f"args is a {type(args).__name__}, expected an SSFTConfig")
-        tags.check(lambda text: processing_class(text, add_special_tokens=False)["input_ids"], "processing_class")
-        if processing_class.pad_token_id is None:
-            raise InputError("the tokenizer has no padding token, expected one: training.tagging.add_tags gives it one")
         if args.assignment == "single" and tags.n != 1:
             raise InputError(f"assignment is 'single' with {tags.n} tags, expected one")
-        if peft_config is not None:
-            from peft import get_peft_model
-
-            model = get_peft_model(model, peft_config)
-        self.tags = tags
         encoded = {
             name: encode_sets(sets, processing_class, tags, args)
             for name, sets in (("train", train_dataset), ("eval", eval_dataset))
             if sets is not None
         }
         super().__init__(
-            model=model,
+            model,
             args=args,
+            processing_class=processing_class,
+            tags=tags,
             data_collator=SetCollator(tag_length=tags.length, pad_id=processing_class.pad_token_id),
             train_dataset=encoded.get("train"),
             eval_dataset=encoded.get("eval"),
-            processing_class=processing_class,
             **kwargs,
         )
-        if self.args.n_gpu > 1:
-            raise InputError(f"one process sees {self.args.n_gpu} GPUs, expected one: start it with torchrun")
         # The loss is over all tokens of the optimiser step already. Two names for it: the first is not known to all
         # versions of transformers.
         self.loss_is_scaled_for_ga = True
@@ -103,27 +91,16 @@ class SSFTTrainer(Trainer):
         self._logged_at = time.perf_counter()
         self._tag_ids = torch.tensor(tags.token_ids)
 
-    def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
-        """Train; True resumes from the last complete checkpoint in the output folder, a text from that checkpoint."""
-        if resume_from_checkpoint is True:
-            found = last_complete(Path(self.args.output_dir))
-            if found is None:
-                raise InputError(f"{self.args.output_dir} holds no complete checkpoint, expected one to resume from")
-            resume_from_checkpoint = str(found)
+    def begin(self, checkpoint: Path | None) -> None:
+        """Start without matchings, or with those of the checkpoint."""
         self.matchings = self._fresh_matchings("train")
         self._since_log, self._logged_at = {}, time.perf_counter()
-        if resume_from_checkpoint:
-            self.matchings.load(Path(resume_from_checkpoint))
-        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+        if checkpoint:
+            self.matchings.load(checkpoint)
 
-    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Save the model so that it can be used by itself; within training also the matchings, to resume."""
-        super().save_model(output_dir, _internal_call)
-        if self.args.should_save:
-            folder = Path(output_dir or self.args.output_dir)
-            write_tags(folder, self.tags, base=self.model.config.name_or_path, revision=f"seed {self.args.seed}")
-            if _internal_call:
-                self.matchings.save(folder)
+    def save_state_beside(self, folder: Path) -> None:
+        """Write the matchings."""
+        self.matchings.save(folder)
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device

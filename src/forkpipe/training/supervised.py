@@ -1,6 +1,5 @@
 """Supervised training from checkpoint to checkpoint: sft, ssft_random, ssft_fixed and ssft, on SSFTTrainer."""
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +15,11 @@ from forkpipe.core.records import Assignment, TraceSet
 from forkpipe.parameters import SupervisedSettings
 from forkpipe.progress import Progress, logger
 from forkpipe.training.adapters import lora_config, merged
-from forkpipe.training.checkpoint import checkpoint_digest, last_complete, load_checkpoint, save_checkpoint
+from forkpipe.training.checkpoint import checkpoint_digest, load_checkpoint, save_checkpoint
 from forkpipe.training.config import SSFTConfig
+from forkpipe.training.jobs import clear, unfinished
 from forkpipe.training.ssft import SSFTTrainer
 from forkpipe.training.tagging import plain_tag
-
-JOB_FILE = "job.txt"
-"""In the trainer's folder: which training its checkpoints belong to."""
 
 
 @dataclass(slots=True)
@@ -73,7 +70,7 @@ def train_supervised(
         )
     data = _rows(sets), _rows(held_out)
     job = content_hash(checkpoint_digest(base), data, settings.model_dump(), assignment, template, seed)
-    unfinished = _unfinished(work, job)
+    going_on = unfinished(work, job)
     model, tokenizer, all_tags = load_checkpoint(base)
     tags = plain_tag(all_tags.style, tokenizer) if assignment == "single" else all_tags
     trainer = SSFTTrainer(
@@ -88,12 +85,12 @@ def train_supervised(
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     trainer.add_callback(_ProgressCallback(Progress(method, settings.max_steps, unit="steps")))
-    if unfinished:
-        logger.info("%s: goes on from %s", method, unfinished.name)
-    trainer.train(resume_from_checkpoint=str(unfinished) if unfinished else None)
+    if going_on:
+        logger.info("%s: goes on from %s", method, going_on.name)
+    trainer.train(resume_from_checkpoint=str(going_on) if going_on else None)
     origin = f"{base.parent.name}/{base.name}"
     save_checkpoint(folder, merged(trainer.model), tokenizer, tags, base=origin, revision=f"seed {seed}")
-    _clear(work)
+    clear(work)
     return TrainingResult(_log_rows(trainer.state.log_history, tags.n), trainer.matchings.log)
 
 
@@ -155,24 +152,6 @@ def _rows(sets: Sequence[TraceSet]) -> list[dict[str, Any]]:
         }
         for one in sets
     ]
-
-
-def _unfinished(work: Path, job: str) -> Path | None:
-    """Return the checkpoint to go on from; what another training has left is deleted."""
-    marker = work / JOB_FILE
-    if marker.exists() and marker.read_text() == job:
-        return last_complete(work)
-    _clear(work)
-    work.mkdir(parents=True, exist_ok=True)
-    marker.write_text(job)
-    return None
-
-
-def _clear(work: Path) -> None:
-    """Delete checkpoints; what loggers have written stays."""
-    (work / JOB_FILE).unlink(missing_ok=True)
-    for checkpoint in work.glob("checkpoint-*"):
-        shutil.rmtree(checkpoint)
 
 
 def _log_rows(history: Sequence[dict[str, Any]], n_tags: int) -> list[dict[str, Any]]:

@@ -109,8 +109,8 @@ def gfpo_rollouts_node(
     problems: Any, parent: Path, rollouts: RolloutSettings, model: ModelSettings, verification: VerificationSettings
 ) -> list[Row]:
     """Return the reward table of gfpo: verified rollouts of its parent under every tag."""
-    from forkpipe.training.gfpo import check_parent
     from forkpipe.training.rewards import reward_table, verifying
+    from forkpipe.training.tag_policy import check_parent
 
     check_parent(parent)
     with verifying(verification) as verify:
@@ -129,10 +129,18 @@ def train_gfpo_node(
     seed: int,
 ) -> tuple[Path, list[Row]]:
     """Train gfpo from its parent on the reward table; returns checkpoint and training log."""
-    from forkpipe.training.gfpo import train_gfpo
+    from forkpipe.training.tag_policy import train_gfpo
 
     log = train_gfpo(
-        parent, work / STAGING, rl_problems(problems), rewards.to_pylist(), settings, rollouts, model.prompt, seed
+        parent,
+        work / STAGING,
+        work / "trainer",
+        rl_problems(problems),
+        rewards.to_pylist(),
+        settings,
+        rollouts,
+        model.prompt,
+        seed,
     )
     return work / STAGING, _named(log, "gfpo")
 

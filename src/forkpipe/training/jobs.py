@@ -1,0 +1,32 @@
+"""A training within a folder of its own: killed, it goes on from its last checkpoint; changed, it starts anew."""
+
+import shutil
+from pathlib import Path
+
+from forkpipe.training.checkpoint import last_complete
+
+JOB_FILE = "job.txt"
+"""In the trainer's folder: which training its checkpoints belong to."""
+
+
+def unfinished(work: Path, job: str) -> Path | None:
+    """Return the checkpoint to go on from, None to start; what another training has left is deleted.
+
+    Args:
+        work: the trainer's output folder.
+        job: a hash of all that the training depends on.
+    """
+    marker = work / JOB_FILE
+    if marker.exists() and marker.read_text() == job:
+        return last_complete(work)
+    clear(work)
+    work.mkdir(parents=True, exist_ok=True)
+    marker.write_text(job)
+    return None
+
+
+def clear(work: Path) -> None:
+    """Delete the trainer's checkpoints; what loggers have written stays."""
+    (work / JOB_FILE).unlink(missing_ok=True)
+    for checkpoint in work.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)

@@ -1,0 +1,37 @@
+"""Which weights the policy over tags may change."""
+
+from typing import Any
+
+from forkpipe.core.errors import InputError
+from forkpipe.core.forking import ForkingTags
+
+
+def head_rows(model: Any, tags: ForkingTags) -> Any:
+    """Return the peft configuration that trains the tags' rows of the output matrix and nothing else.
+
+    The optimizer then holds N rows: weight decay would move others even without a gradient. Tags are banned behind
+    their place, so no completion changes, and rewards that were tabulated once stay valid. Full training is not safe
+    without more: the end of the prompt feeds every later position (docs/decisions/gfpo-scope.md).
+
+    Raises:
+        InputError: where training these rows would change more than the choice of the tag.
+    """
+    from peft import TrainableTokensConfig
+
+    check_head_scope(tags, model.config.tie_word_embeddings)
+    output = model.get_output_embeddings()
+    name = next(name for name, module in model.named_modules() if module is output)
+    return TrainableTokensConfig(target_modules=[name], token_indices=[ids[0] for ids in tags.token_ids])
+
+
+def check_head_scope(tags: ForkingTags, tied: bool) -> None:
+    """Raise InputError where training the tags' output rows would change more than the choice of the tag."""
+    if tags.style != "special":
+        raise InputError(
+            "gfpo.train.scope is 'head' and tags.style 'text': the rows of a text tag are those of ordinary tokens, "
+            "expected tags.style 'special'"
+        )
+    if tied:
+        raise InputError(
+            "gfpo.train.scope is 'head' and the model ties its embeddings: expected an untied output matrix"
+        )
