@@ -84,12 +84,19 @@ def study(environment: str, seed: int, method: str, changes: dict[str, Any]) -> 
             "seconds": seconds,
             "step_seconds": sum(row["seconds"] for row in result.training_log),
             "matching_seconds": sum(row["matching_seconds"] for row in result.training_log),
-            **evaluated(method, checkpoint, problems, parameters, model, tags, seed),
+            **evaluated(
+                method, checkpoint, problems, parameters, model, tags, seed, own=_asks_for_own_tag(method, changes)
+            ),
             **matched(result.matching, tags.n),
         }
         if method == "ssft":
             found |= agreement(checkpoint, trace_sets, settings, model)
     return found
+
+
+def _asks_for_own_tag(method: str, changes: dict[str, Any]) -> bool:
+    """Whether the tag that the model writes by itself is of interest: it doubles the time of sampling."""
+    return method != "sft" and (not changes or "tag_weight" in changes)
 
 
 def evaluated(
@@ -100,13 +107,14 @@ def evaluated(
     model: ModelSettings,
     tags: TagSettings,
     seed: int,
+    own: bool,
 ) -> dict[str, Any]:
     """Sample validation and test, return accuracies on test; the best tag is chosen on validation."""
     raw = yaml.safe_load((CONF / "parameters_training.yml").read_text())["evaluation"]
     settings = EvaluationSettings.model_validate(raw)
     chosen = [Problem.from_row(row) for row in problems.to_pylist() if row["split"] in ("validation", "test")]
     total = settings.samples_per_tag * tags.n
-    rows = sample_checkpoint(method, checkpoint, chosen, settings, model.prompt, total, own=method != "sft", seed=seed)
+    rows = sample_checkpoint(method, checkpoint, chosen, settings, model.prompt, total, own=own, seed=seed)
     verification = VerificationSettings.model_validate(parameters["verification"])
     scores = score_generations(pa.Table.from_pylist(rows), problems, verification)
     metrics = compute_metrics([pa.Table.from_pylist(scores)], ks=[1, 6], resamples=100, seed=seed)

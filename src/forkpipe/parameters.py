@@ -305,8 +305,11 @@ class GRPOSettings(Settings):
 class GFPOSettings(Settings):
     """GFPO of the tagged model."""
 
-    scope: Literal["head"] = "head"
-    """head: only the tags' rows of the output matrix are trained, so that no completion changes."""
+    scope: Literal["head", "router"] = "head"
+    """What is trained; in both scopes no completion changes. head: the tags' rows of the output matrix; router: a
+    low-rank adapter that picks the tag, beside the model that completes."""
+    router: LoraSettings = LoraSettings()
+    """For router."""
     objective: Literal["exact", "sampled"] = "exact"
     """exact: the expectation over all tags; sampled: tags drawn from the policy, as in the paper."""
     baseline: Literal["mean", "leave_one_out"] = "mean"

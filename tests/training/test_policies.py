@@ -8,7 +8,7 @@ from forkpipe.core.forking import ForkingTags
 from forkpipe.core.records import Request, Sampling, Verdict
 from forkpipe.engines.transformers import TransformersEngine
 from forkpipe.parameters import GFPOSettings, GRPOSettings, RolloutSettings, SamplingSettings
-from forkpipe.training.checkpoint import load_checkpoint, render_prompt
+from forkpipe.training.checkpoint import load_checkpoint, render_prompt, save_checkpoint
 from forkpipe.training.grpo import train_grpo
 from forkpipe.training.rewards import check_scored, reward_table, rewards_by_tag
 from forkpipe.training.scopes import check_head_scope
@@ -127,6 +127,64 @@ def test_every_tags_completions_are_unchanged(base, tmp_path, rl_problems):
         return {one.request_id: one.token_ids for one in TransformersEngine(model=str(checkpoint)).generate(requests)}
 
     assert completions(base) == completions(folder)
+
+
+def sampled(checkpoint, problems, own):
+    """Completions of problems under every tag and, with `own`, under the tag that the checkpoint picks."""
+    _, tokenizer, tags = load_checkpoint(checkpoint)
+    requests = [
+        Request.create(
+            problem_id=one.problem_id,
+            problem=one.problem,
+            asked_of="x",
+            revision="",
+            prompt=render_prompt(tokenizer, one.problem),
+            sample=sample,
+            sampling=Sampling(temperature, 1.0, 12),
+            prefix_ids=() if own else ids,
+            own_tag=own,
+        )
+        for one in problems
+        for sample, ids in enumerate(tags.token_ids)
+        for temperature in (0.0, 1.0)
+    ]
+    engine = TransformersEngine(model=str(checkpoint), batch_rows=16)
+    return {one.request_id: (one.tag, one.token_ids) for one in engine.generate(requests)}
+
+
+def test_a_router_picks_by_problem_and_leaves_completions_alone(base, tmp_path, rl_problems):
+    """Half of the problems are right under tag 1, half under tag 4: one row a tag could learn the halves only by the
+    last state as it is; the router learns them, and what is written under a tag is what was."""
+    problems = rl_problems(8)
+    rows = table(problems[:4], best=1) + table(problems[4:], best=4)
+    # The output matrix of an untrained model is so small that no state could prefer a tag by much.
+    model, tokenizer, tags = load_checkpoint(base)
+    model.lm_head.weight.data *= 20
+    base = tmp_path / "base"
+    save_checkpoint(base, model, tokenizer, tags, base="test", revision="")
+    log, folder = train(
+        base, tmp_path, problems, rows, steps=60, scope="router", learning_rate=3e-3, router={"rank": 8}
+    )
+    assert log[-1]["reward"] > 0.9
+    before, after = load_checkpoint(base)[0].state_dict(), load_checkpoint(folder)[0].state_dict()
+    assert list(before) == list(after)
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert sampled(folder, problems, own=False) == sampled(base, problems, own=False)
+    picked = sampled(folder, problems, own=True)
+    tags = [tag for tag, _ in picked.values()]
+    assert tags.count(1) + tags.count(4) > 0.8 * len(tags)
+    assert min(tags.count(1), tags.count(4)) > 0.3 * len(tags)
+
+
+def test_what_a_router_picks_is_completed_as_if_it_were_forced(base, tmp_path, rl_problems):
+    """Greedy: the tag of the router's argmax, then what the model writes behind that tag."""
+    problems = rl_problems(4)
+    _, folder = train(base, tmp_path, problems, table(problems), scope="router", learning_rate=1e-2)
+    forced = sampled(folder, problems, own=False)
+    greedy = {(tag, ids) for tag, ids in forced.values()}
+    own = [one for one in sampled(folder, problems, own=True).values() if one[0] == 3]
+    assert len(own) > 12
+    assert sum(one in greedy for one in own) >= 4
 
 
 def test_the_reward_table_has_the_budget_of_grpo(base, rl_problems):

@@ -7,12 +7,15 @@ to rounding, which the padding of a batch can change).
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.records import Completion, Request
+from forkpipe.engines.drawing import draw, draw_tags
 
 
 class TransformersEngine:
@@ -36,6 +39,7 @@ class TransformersEngine:
         self._batch_rows = batch_rows
         self._chat = chat
         self._loaded: tuple[Any, Any, ForkingTags | None] | None = None
+        self._router = False
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         """Yield completions batch by batch; requests of like length share a batch."""
@@ -57,6 +61,7 @@ class TransformersEngine:
             from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
             from forkpipe.training.checkpoint import FORKING_FILE, end_tokens, load_tags, without_progress_bars
+            from forkpipe.training.router import has_router, load_router
 
             folder = Path(self._name)
             if folder.exists():
@@ -72,6 +77,9 @@ class TransformersEngine:
             # The model's own settings could hold penalties that no request asked for.
             ends = sorted(end_tokens(model, tokenizer))
             model.generation_config = GenerationConfig(eos_token_id=ends, pad_token_id=tokenizer.pad_token_id)
+            self._router = has_router(folder)
+            if self._router:
+                model = load_router(model, folder).eval()
             self._loaded = model, tokenizer, tags
         return self._loaded
 
@@ -82,6 +90,7 @@ class TransformersEngine:
 
         started = time.perf_counter()
         model, tokenizer, tags = self._load()
+        requests = self._routed(requests)
         ends = end_tokens(model, tokenizer) | {tokenizer.pad_token_id}
         if tags is None and any(request.own_tag for request in requests):
             raise InputError(f"model {self._name} has no forking.json, expected a checkpoint with forking tags")
@@ -93,7 +102,9 @@ class TransformersEngine:
         limit = max(request.sampling.max_tokens for request in requests)
         if tags is not None and any(request.own_tag for request in requests):
             limit += tags.length  # the tag does not count towards a completion's tokens
-        with torch.inference_mode():
+        # The router picks tags; what follows is written by the model itself.
+        itself = model.disable_adapter() if self._router else nullcontext()
+        with torch.inference_mode(), itself:
             output = model.generate(
                 input_ids=input_ids,
                 attention_mask=mask,
@@ -106,6 +117,22 @@ class TransformersEngine:
         return [
             self._completion(request, ids, len(row), tokenizer, tags, ends, seconds)
             for request, ids, row in zip(requests, new_ids, rows, strict=True)
+        ]
+
+    def _routed(self, requests: Sequence[Request]) -> Sequence[Request]:
+        """Return requests whose own tag the router has drawn, where the checkpoint has one."""
+        asking = [request for request in requests if request.own_tag]
+        model, tokenizer, tags = self._load()
+        if not self._router or not asking or tags is None:
+            return requests
+        from forkpipe.training.router import router_log_probs
+
+        prompts = [self._encode(tokenizer, request.prompt) for request in asking]
+        drawn = draw_tags(router_log_probs(model, prompts, tags, tokenizer.pad_token_id), asking)
+        chosen = {one.request_id: tags.token_ids[tag] for one, tag in zip(asking, drawn, strict=True)}
+        return [
+            replace(one, own_tag=False, prefix_ids=chosen[one.request_id]) if one.request_id in chosen else one
+            for one in requests
         ]
 
     def _encode(self, tokenizer: Any, prompt: str) -> list[int]:
@@ -191,16 +218,7 @@ def make_sampler(requests: Sequence[Request], tags: ForkingTags | None, start: i
                     )
                     allowed[own & begun, ids[step]] = True
             scores = scores.masked_fill(~allowed, float("-inf"))
-            probs = torch.softmax(scores / temperature.clamp(min=1e-6), dim=-1)
-            ordered, indices = probs.sort(dim=-1, descending=True, stable=True)
-            cumulative = ordered.cumsum(dim=-1)
-            # Nucleus: the fewest tokens whose probability reaches top_p; the first is always among them.
-            inside = cumulative - ordered < top_p
-            mass = (ordered * inside).sum(dim=-1, keepdim=True)
-            place = (cumulative <= uniforms[:, step : step + 1] * mass).sum(dim=-1, keepdim=True)
-            place = torch.minimum(place, inside.sum(dim=-1, keepdim=True) - 1)
-            place = torch.where(temperature > 0, place, torch.zeros_like(place))
-            chosen = indices.gather(1, place)
+            chosen = draw(scores, uniforms[:, step : step + 1], temperature, top_p)
             return torch.full_like(scores, float("-inf")).scatter(1, chosen, 0.0)
 
     return Sampler()

@@ -29,9 +29,10 @@ def check_head_scope(tags: ForkingTags, tied: bool) -> None:
     if tags.style != "special":
         raise InputError(
             "gfpo.train.scope is 'head' and tags.style 'text': the rows of a text tag are those of ordinary tokens, "
-            "expected tags.style 'special'"
+            "expected tags.style 'special', or gfpo.train.scope 'router'"
         )
     if tied:
         raise InputError(
-            "gfpo.train.scope is 'head' and the model ties its embeddings: expected an untied output matrix"
+            "gfpo.train.scope is 'head' and the model ties its embeddings: "
+            "expected an untied output matrix, or gfpo.train.scope 'router'"
         )

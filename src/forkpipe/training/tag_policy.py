@@ -17,15 +17,17 @@ from forkpipe.training.checkpoint import checkpoint_digest, load_checkpoint, loa
 from forkpipe.training.gfpo import GFPOConfig, GFPOTrainer
 from forkpipe.training.jobs import clear, unfinished
 from forkpipe.training.rewards import rewards_by_tag
+from forkpipe.training.router import ROUTER_FOLDER, router_adapter
 from forkpipe.training.scopes import check_head_scope, head_rows
 
 
-def check_parent(parent: Path) -> None:
-    """Raise InputError where a checkpoint cannot be trained in scope head, before a rollout is drawn."""
+def check_parent(parent: Path, scope: str) -> None:
+    """Raise InputError where a checkpoint cannot be trained in the scope, before a rollout is drawn."""
     from transformers import AutoConfig, AutoTokenizer
 
     tags = load_tags(parent, AutoTokenizer.from_pretrained(parent))
-    check_head_scope(tags, AutoConfig.from_pretrained(parent).tie_word_embeddings)
+    if scope == "head":
+        check_head_scope(tags, AutoConfig.from_pretrained(parent).tie_word_embeddings)
 
 
 def train_gfpo(
@@ -44,7 +46,7 @@ def train_gfpo(
     A training that was killed goes on from its last checkpoint in `work`, if it is called again with equal arguments.
 
     Args:
-        parent: SSFT checkpoint with special tags and an untied output matrix.
+        parent: SSFT checkpoint; scope head needs special tags and an untied output matrix.
         folder: where the new checkpoint goes.
         work: folder for the trainer's own checkpoints, which are deleted at the end.
         problems: the problems of the reward table, or more.
@@ -73,7 +75,7 @@ def train_gfpo(
         processing_class=tokenizer,
         tags=tags,
         train_dataset=rows,
-        peft_config=head_rows(model, tags),
+        peft_config=head_rows(model, tags) if settings.scope == "head" else router_adapter(settings.router),
     )
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
@@ -82,7 +84,12 @@ def train_gfpo(
         logger.info("gfpo: goes on from %s", going_on.name)
     trainer.train(resume_from_checkpoint=str(going_on) if going_on else None)
     origin = f"{parent.parent.name}/{parent.name}"
-    save_checkpoint(folder, merged(trainer.model), tokenizer, tags, base=origin, revision=f"seed {seed}")
+    if settings.scope == "head":
+        trained = merged(trainer.model)
+    else:
+        trainer.model.save_pretrained(folder / ROUTER_FOLDER)
+        trained = trainer.model.unload()  # the model as it was, without the adapter
+    save_checkpoint(folder, trained, tokenizer, tags, base=origin, revision=f"seed {seed}")
     clear(work)
     log = _log_rows(trainer.state.log_history, tags.n)
     log[0]["rollouts"] = len(rewards)  # all were drawn before the first step

@@ -106,13 +106,18 @@ def train_grpo_node(
 
 @implementations(verifiers_of)
 def gfpo_rollouts_node(
-    problems: Any, parent: Path, rollouts: RolloutSettings, model: ModelSettings, verification: VerificationSettings
+    problems: Any,
+    parent: Path,
+    scope: str,
+    rollouts: RolloutSettings,
+    model: ModelSettings,
+    verification: VerificationSettings,
 ) -> list[Row]:
     """Return the reward table of gfpo: verified rollouts of its parent under every tag."""
     from forkpipe.training.rewards import reward_table, verifying
     from forkpipe.training.tag_policy import check_parent
 
-    check_parent(parent)
+    check_parent(parent, scope)
     with verifying(verification) as verify:
         rows = reward_table(parent, rl_problems(problems), verify, rollouts, model.prompt, "gfpo")
     return _named(rows, "gfpo")

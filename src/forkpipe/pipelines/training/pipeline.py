@@ -74,7 +74,7 @@ def create_gfpo_pipeline() -> Pipeline:
     nodes = [
         Node(
             gfpo_rollouts_node,
-            ["problems", "parent", "params:rollouts", "params:model", "params:verification"],
+            ["problems", "parent", "params:train.scope", "params:rollouts", "params:model", "params:verification"],
             "rewards",
             name="rollouts",
         ),

@@ -1,0 +1,60 @@
+"""A router: a low-rank adapter of the SSFT model that picks the tag, while the model itself completes.
+
+Why this form: the choice may use all layers, so it can differ from problem to problem where the output rows alone
+cannot; the completions are those of the SSFT model to the bit, so rewards that were tabulated once stay valid; and it
+is one folder, the model with `router/` in it, that peft reads, and any server that takes adapters by request. It suits
+text tags and tied embeddings too.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from forkpipe.core.forking import ForkingTags
+from forkpipe.core.losses import tag_log_probs
+from forkpipe.parameters import LoraSettings
+
+ROUTER_FOLDER = "router"
+"""Within a checkpoint."""
+
+
+def router_adapter(settings: LoraSettings) -> Any:
+    """Return the peft configuration of a router."""
+    from peft import LoraConfig
+
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=settings.target_modules,
+    )
+
+
+def has_router(folder: Path) -> bool:
+    """Whether a checkpoint has a router."""
+    return (folder / ROUTER_FOLDER / "adapter_config.json").exists()
+
+
+def load_router(model: Any, folder: Path) -> Any:
+    """Return the model with its router as an adapter; `disable_adapter()` gives the model itself."""
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(model, folder / ROUTER_FOLDER)
+
+
+def router_log_probs(model: Any, prompts: Sequence[Sequence[int]], tags: ForkingTags, pad_id: int) -> Any:
+    """Return log p(g_i | x) by the router, (B, N), for prompts as token ids."""
+    import torch
+
+    (position,) = tags.deciding_positions
+    rows = [[*prompt, *tags.token_ids[0][:position]] for prompt in prompts]
+    width = max(map(len, rows))
+    ids = torch.tensor([[pad_id] * (width - len(row)) + row for row in rows], device=model.device)
+    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=model.device)
+    places = (mask.cumsum(dim=1) - 1).clamp(min=0)
+    with torch.inference_mode():
+        logits = model(
+            input_ids=ids, attention_mask=mask, position_ids=places, logits_to_keep=1, use_cache=False
+        ).logits
+    return tag_log_probs(logits[:, -1], torch.tensor([one[position] for one in tags.token_ids], device=logits.device))
