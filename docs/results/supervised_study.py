@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 import yaml
 
 from forkpipe.core.matching import margins, match_optimal
@@ -32,11 +31,6 @@ from forkpipe.pipelines.evaluation.metrics import compare, compute_metrics, head
 from forkpipe.pipelines.evaluation.nodes import score_generations
 from forkpipe.pipelines.evaluation.sampling import sample_checkpoint
 from forkpipe.pipelines.training.nodes import make_base_checkpoint, sets_of
-from forkpipe.training.checkpoint import load_checkpoint
-from forkpipe.training.config import SSFTConfig
-from forkpipe.training.costs import CostSettings, matching_costs
-from forkpipe.training.sequences import SetCollator, encode_sets
-from forkpipe.training.supervised import train_supervised
 
 CONF = Path("conf/base")
 CLEAR = 0.02
@@ -61,6 +55,9 @@ def settings_of(changes: dict[str, Any]) -> SupervisedSettings:
 
 def study(environment: str, seed: int, method: str, changes: dict[str, Any]) -> dict[str, Any]:
     """Train one method and return what came of it."""
+    # Here and below: processes that verify import this file, and need none of it.
+    from forkpipe.training.supervised import train_supervised
+
     parameters = yaml.safe_load((CONF / "parameters.yml").read_text())
     model = ModelSettings.model_validate(parameters["model"])
     tags = TagSettings(n=changes.get("tags", 6))
@@ -141,6 +138,13 @@ def agreement(
     checkpoint: Path, trace_sets: pa.Table, settings: SupervisedSettings, model: ModelSettings
 ) -> dict[str, Any]:
     """Return how often prefix and whole traces give one matching, where that of whole traces is clear."""
+    import torch
+
+    from forkpipe.training.checkpoint import load_checkpoint
+    from forkpipe.training.config import SSFTConfig
+    from forkpipe.training.costs import CostSettings, matching_costs
+    from forkpipe.training.sequences import SetCollator, encode_sets
+
     trained, tokenizer, tags = load_checkpoint(checkpoint)
     rows = trace_sets.to_pylist()
     tables = {}
@@ -217,6 +221,8 @@ def main() -> None:
     if arguments.print:
         show(done)
         return
+    import torch
+
     torch.set_num_threads(1)
     known = {(row["environment"], row["seed"], row["method"], json.dumps(row["changes"])) for row in done}
     for seed in arguments.seeds:
