@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 from forkpipe.verification import reading
 from forkpipe.verification.rules import GUARDS, NOTATION, RULES
-from forkpipe.verification.rules.base import Rule
+from forkpipe.verification.rules.base import Guard, Rule
 from forkpipe.verification.text import clean
 
 DEPTH = 4
@@ -34,16 +34,16 @@ def compare(gold: str, prediction: str | None, without: Collection[str] = ()) ->
     """
     if prediction is None:
         return Finding("equal" if _readable(gold) else "gold-unparsed")
-    kept = next((g.name for g in GUARDS if g.name not in without and _holds(g.conflict, gold, prediction)), None)
-    if kept is None and _holds(reading.equal, gold, prediction):
+    question = _Question(without)
+    plain = clean(gold), clean(prediction)
+    guard = question.guard(*plain)
+    if guard is None and _holds(reading.equal, gold, prediction):
         return Finding("equal")
-    names = _Question(without).ask(clean(gold), clean(prediction), DEPTH)
-    if names is not None:
-        changed = (clean(gold), clean(prediction)) != (gold, prediction)
-        if names or (changed and NOTATION not in without and kept is None):
-            return Finding("equal", "+".join(dict.fromkeys(names)) or NOTATION)
-    if kept is not None:
-        return Finding("different", kept)
+    names = question.ask(*plain, DEPTH)
+    if names or (names is not None and NOTATION not in without):
+        return Finding("equal", "+".join(dict.fromkeys(names)) or NOTATION)
+    if guard is not None:
+        return Finding("different", guard.name)
     if not _readable(gold):
         return Finding("gold-unparsed")
     if not _readable(prediction, reading.read_prediction):
@@ -75,6 +75,10 @@ class _Question:
         self._known: dict[tuple[str, str, int], tuple[str, ...] | None] = {}
         self._asked = 0
 
+    def guard(self, gold: str, prediction: str) -> Guard | None:
+        """Return the guard that keeps the two apart, if any."""
+        return next((guard for guard in self._guards if _holds(guard.conflict, gold, prediction)), None)
+
     def ask(self, gold: str, prediction: str, depth: int) -> tuple[str, ...] | None:
         """Return the rules by which the two are equal, none for math-verify alone, None where they are not."""
         key = (gold, prediction, depth)
@@ -88,13 +92,15 @@ class _Question:
             return None
         if gold == prediction:
             return ()
-        kept = any(_holds(guard.conflict, gold, prediction) for guard in self._guards)
+        guard = self.guard(gold, prediction)
         self._asked += 1
-        if not kept and _holds(reading.equal, gold, prediction):
+        if guard is None and _holds(reading.equal, gold, prediction):
             return ()
         if depth == 0:
             return None
         for rule in self._rules:
+            if guard is not None and rule.name not in guard.settled_by:
+                continue
             used: list[str] = []
 
             def again(one: str, other: str, used: list[str] = used) -> bool:

@@ -26,6 +26,7 @@ GUARDS: tuple[Guard, ...] = (
     *words.GUARDS,
     *quantities.GUARDS,
     *lists.GUARDS,
+    *shapes.GUARDS,
 )
 
 NAMES: tuple[str, ...] = (NOTATION, *(rule.name for rule in RULES), *(guard.name for guard in GUARDS))

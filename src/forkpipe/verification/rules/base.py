@@ -18,7 +18,12 @@ class Rule(NamedTuple):
 
 
 class Guard(NamedTuple):
-    """A named way in which two answers differ in what math-verify throws away unread: a unit, a base."""
+    """A named way in which two answers differ in what math-verify throws away unread: a unit, a base.
+
+    Where it holds, math-verify's "equal" does not count, and of the rules only those of `settled_by` may say equal.
+    """
 
     name: str
     conflict: Callable[[str, str], bool]
+    """Given both answers as `text.clean` writes them."""
+    settled_by: tuple[str, ...] = ()

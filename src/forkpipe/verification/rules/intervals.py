@@ -9,6 +9,7 @@ from forkpipe.verification.text import inside, split_top
 _RELATION = re.compile(r"\s*(\\le|\\ge|\\ne|<|>)(?![A-Za-z])\s*")
 _VARIABLE = re.compile(r"(?:[A-Za-z]|\\(?:alpha|beta|theta|lambda|mu|phi))(?:_\{?\w+\}?)?|[A-Za-z]\s*\(\s*[A-Za-z]\s*\)")
 _MEMBER = re.compile(r"^([A-Za-z]|\\[a-z]+)\s*\\in\s*")
+_BUILDER = re.compile(r"[A-Za-z](?:\s*\\in\s*\\mathbb\{R\})?\s*(?:\\mid\b|\||:)\s*(.+)")
 _REALS = {r"\mathbb{R}", "all real numbers", "all reals"}
 _EXCEPT = re.compile(r"^(?:\\mathbb\{R\}|all real numbers|all reals)\s*(?:\\setminus|-|except)\s*(.+)$")
 _UNION = re.compile(r"\s*(?:\\cup|\bor\b)\s*")
@@ -35,6 +36,8 @@ def as_pieces(text: str) -> tuple[list[Piece], str, bool] | None:
     True
     """
     variable = ""
+    if (within := inside(text, r"\{", r"\}")) is not None and (builder := _BUILDER.match(within)):
+        text = builder[1]
     if member := _MEMBER.match(text):
         variable, text = member[1], text[member.end() :]
     if text in _REALS:

@@ -4,7 +4,7 @@ import re
 from typing import Literal, NamedTuple
 
 from forkpipe.verification.rules.base import Ask, Guard, Rule
-from forkpipe.verification.text import clean, inside, split_top
+from forkpipe.verification.text import inside, is_decimal, split_top
 
 MOST_ELEMENTS = 24
 """Longer lists are left to math-verify: every prediction may be asked about with every gold element."""
@@ -76,6 +76,8 @@ def named_parts(text: str) -> list[Part]:
             left, right = split_top(names, re.compile(",")), split_top(values, re.compile("[,;]"))
             if len(left) == len(right) > 1 and all(map(is_name, left)):
                 return [Part(*pair) for pair in zip(left, right, strict=True)]
+    if len(sides) > 2 and all(map(is_name, sides[:-1])) and elements(sides[-1]) is None:
+        return [Part(name, sides[-1]) for name in sides[:-1]]  # a = b = c = 1
     found: list[Part] = []
     for part in _split(text):
         match = split_top(part, re.compile(r"\s*(?<![<>:!\\])=\s*|:\s+|\s+is\s+"))
@@ -125,8 +127,12 @@ def names(gold: str, prediction: str, ask: Ask) -> bool:
     values = [part.value for part in named]
     if len(named) == 1:
         return flipped(values[0], bare)
-    if len(set(our_names if named is ours else their_names)) == 1:
+    letters = _solved_for(named)
+    if len(letters) == 1:
         return flipped(", ".join(values), bare)
+    if len(letters) < len(named):
+        grouped = _solutions(named, len(letters))
+        return grouped is not None and flipped(grouped, bare)
     others = elements(bare)
     return (
         others is not None
@@ -134,6 +140,20 @@ def names(gold: str, prediction: str, ask: Ask) -> bool:
         and len(others[1]) == len(values)
         and all(flipped(value, other) for value, other in zip(values, others[1], strict=True))
     )
+
+
+def _solved_for(parts: list[Part]) -> set[str]:
+    """Return the different names; `x_1` and `x_2` are two solutions for x."""
+    return {re.sub(r"_\s*(?:\{\d+\}|\d+)$", "", part.name) for part in parts}
+
+
+def _solutions(parts: list[Part], size: int) -> str | None:
+    """Write `x = 1, y = 2, x = 3, y = 4` as two tuples; None where the names do not come in such turns."""
+    order = [part.name for part in parts[:size]]
+    groups = [parts[start : start + size] for start in range(0, len(parts), size)]
+    if any([part.name for part in group] != order for group in groups):
+        return None
+    return ", ".join(f"({', '.join(part.value for part in group)})" for group in groups)
 
 
 def _by_name(ours: list[Part], theirs: list[Part], ask: Ask) -> bool:
@@ -258,13 +278,48 @@ def _lettered(text: str) -> list[str] | None:
     return values if all(values) else None
 
 
+def other_order(gold: str, prediction: str) -> bool:
+    """Say whether one names several different values and the other lists them without names.
+
+    >>> other_order("x = 1, y = 2", "2, 1"), other_order("x_1 = 1, x_2 = 2", "2, 1")
+    (True, False)
+    """
+    ours, theirs = named_parts(gold), named_parts(prediction)
+    if len(ours) != len(theirs) or len(ours) < 2 or bool(ours[0].name) == bool(theirs[0].name):
+        return False
+    named = ours if ours[0].name else theirs
+    return all(part.name for part in named) and len(_solved_for(named)) == len(named)
+
+
+def other_value(gold: str, prediction: str) -> bool:
+    """Say whether both give the same name two numbers that are not the same.
+
+    >>> other_value("f(2) = 7", "f(2) = 8"), other_value("x = 5", "x = 5.0")
+    (True, False)
+    """
+    ours, theirs = named_parts(gold), named_parts(prediction)
+    if len(ours) != 1 or len(theirs) != 1 or not ours[0].name or ours[0].name != theirs[0].name:
+        return False
+    values = ours[0].value, theirs[0].value
+    return all(map(is_decimal, values)) and float(values[0]) != float(values[1])
+
+
+def other_part(gold: str, prediction: str) -> bool:
+    """Say whether both have lettered parts: these are compared one by one.
+
+    >>> other_part("(a) 5 (b) 6", "(a) 6 (b) 5")
+    True
+    """
+    return _lettered(gold) is not None and _lettered(prediction) is not None
+
+
 def other_count(gold: str, prediction: str) -> bool:
     """Say whether two bare lists of the same length hold the same values, but not as often.
 
     >>> other_count("1, 1, 2", "1, 2, 2"), other_count("1, 2", "2, 1")
     (True, False)
     """
-    ours, theirs = elements(clean(gold)), elements(clean(prediction))
+    ours, theirs = elements(gold), elements(prediction)
     if ours is None or theirs is None or ours[0] != theirs[0] or len(ours[1]) != len(theirs[1]):
         return False
     return sorted(ours[1]) != sorted(theirs[1]) and set(ours[1]) == set(theirs[1])
@@ -276,4 +331,9 @@ RULES = (
     Rule("names", names),
     Rule("collections", collections),
 )
-GUARDS = (Guard("other-count", other_count),)
+GUARDS = (
+    Guard("other-count", other_count),
+    Guard("other-order", other_order, ("names",)),
+    Guard("other-value", other_value),
+    Guard("other-part", other_part, ("lettered-parts",)),
+)

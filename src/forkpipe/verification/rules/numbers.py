@@ -3,7 +3,7 @@ r"""Ways to write one number."""
 import re
 
 from forkpipe.verification.rules.base import Ask, Guard, Rule
-from forkpipe.verification.text import clean, is_decimal
+from forkpipe.verification.text import is_decimal
 
 _GROUPED = re.compile(r"(?<![\d.,])\d{1,3}(?:,\s?\d{3})+(?![\d,])|(?<![\d.,])\d{1,3}(?: \d{3})+(?![\d ])")
 _E_NOTATION = re.compile(r"(?<![\dA-Za-z.])(\d+(?:\.\d+)?)\s*[eE]\s*\{?([-+]?\d+)\}?(?![\dA-Za-z.])")
@@ -14,6 +14,7 @@ _BARE_POWER = re.compile(r"\^\s*(-?\d{2,})(?!\d)")
 _MIXED = re.compile(
     r"(?<![\d.}A-Za-z^_/*+])(-?)\s*(\d+)\s*(?:\\frac\s*\{?(\d+?)\}?\s*\{?(\d+)\}?|\s(\d+)\s*/\s*(\d+))(?!\s*[\d/^A-Za-z])"
 )
+_REPEATING = re.compile(r"(\d+)\.(\d*)\\(?:overline|bar|dot)\s*\{?(\d+)\}?")
 _DECIMAL_COMMA = re.compile(r"-?(\d+),(\d{1,2}|\d{4,})|-?0,(\d+)")
 _BASE = re.compile(r"(?:\(\s*)?([0-9A-Fa-f]+)(?:\s*\))?\s*_\s*(?:\{\s*([a-z]+|\d{1,2})\s*\}|(\d{1,2}|[a-z]+))")
 _BASES = {
@@ -111,7 +112,7 @@ def other_base(gold: str, prediction: str) -> bool:
     >>> other_base("52_8", "52_{10}"), other_base("52_8", "52_{8}"), other_base("52_8", "52")
     (True, False, False)
     """
-    ours, theirs = _digits_and_base(clean(gold)), _digits_and_base(clean(prediction))
+    ours, theirs = _digits_and_base(gold), _digits_and_base(prediction)
     return ours is not None and theirs is not None and ours[1] != theirs[1]
 
 
@@ -125,6 +126,21 @@ def _digits_and_base(text: str) -> tuple[str, int] | None:
     if not 2 <= number <= 16 or any(int(digit, 16) >= number for digit in digits) or not re.search(r"\d", digits):
         return None
     return digits, number
+
+
+def repeating(gold: str, prediction: str, ask: Ask) -> bool:
+    r"""Write a repeating decimal as a fraction.
+
+    >>> repeating(r"0.\overline{3}", r"\frac{3}{9}", str.__eq__), repeating(r"0.1\overline{6}", r"\frac{15}{90}", str.__eq__)
+    (True, True)
+    """
+
+    def write(match: re.Match[str]) -> str:
+        once, again = match[2], match[3]
+        all_digits, first = int(match[1] + once + again), int(match[1] + once)
+        return rf"\frac{{{all_digits - first}}}{{{'9' * len(again)}{'0' * len(once)}}}"
+
+    return _rewritten(gold, prediction, ask, [_REPEATING.sub(write, side) for side in (gold, prediction)])
 
 
 def number_words(gold: str, prediction: str, ask: Ask) -> bool:
@@ -161,7 +177,6 @@ def other_time(gold: str, prediction: str) -> bool:
     >>> other_time("3:30 am", "3:30 pm"), other_time("3:30", "3:30 pm"), other_time("3:4", "4:3")
     (True, False, False)
     """
-    gold, prediction = clean(gold), clean(prediction)
     ours, theirs = _minutes(gold), _minutes(prediction)
     marked = re.search(r"[A-Za-z]", gold + prediction)
     return bool(marked and ours and theirs and not ours & theirs)
@@ -224,9 +239,10 @@ RULES = (
     Rule("decimal-comma", decimal_comma),
     Rule("scientific", scientific),
     Rule("mixed-number", mixed_number),
+    Rule("repeating-decimal", repeating),
     Rule("base", base),
     Rule("number-words", number_words),
     Rule("time-of-day", time_of_day),
     Rule("decimal", decimal),
 )
-GUARDS = (Guard("other-base", other_base), Guard("other-time", other_time))
+GUARDS = (Guard("other-base", other_base, ("base",)), Guard("other-time", other_time, ("time-of-day",)))

@@ -7,8 +7,8 @@ apart where they do not.
 from fractions import Fraction
 
 from forkpipe.verification.rules.base import Ask, Guard, Rule
-from forkpipe.verification.rules.units import parse_unit, split_quantity
-from forkpipe.verification.text import clean, is_decimal
+from forkpipe.verification.rules.units import is_compound, parse_unit, split_quantity
+from forkpipe.verification.text import is_decimal
 
 _DEGREE, _RADIAN = parse_unit("degree"), parse_unit("radian")
 
@@ -62,18 +62,20 @@ def percent(gold: str, prediction: str, ask: Ask) -> bool:
     if value is not None and other is not None:
         return ask(value, other)
     if value is not None:
-        return ask(value, prediction) or ask(f"{_grouped(value)}/100", prediction)
-    return other is not None and (ask(gold, other) or ask(gold, f"{_grouped(other)}/100"))
+        return (not _below_one(value) and ask(value, prediction)) or ask(f"{_grouped(value)}/100", prediction)
+    if other is None:
+        return False
+    return (not _below_one(other) and ask(gold, other)) or ask(gold, f"{_grouped(other)}/100")
 
 
 def other_unit(gold: str, prediction: str) -> bool:
-    r"""Say whether both have a unit and these do not measure the same, or do so at another scale.
+    r"""Say whether both have a unit, not the same, or one is a sum of units, of which math-verify reads one.
 
-    >>> other_unit(r"5\text{ cm}", r"5\text{ m}"), other_unit(r"5\text{ cm}", "5"), other_unit("3 feet", r"3\text{ ft}")
+    >>> other_unit("5 cm", r"5 \text{m}"), other_unit("5 cm", "5"), other_unit("3 feet", "3 ft")
     (True, False, False)
     """
-    ours, theirs = (split_quantity(clean(answer))[1] for answer in (gold, prediction))
-    return ours is not None and theirs is not None and ours != theirs
+    ours, theirs = (split_quantity(answer)[1] for answer in (gold, prediction))
+    return is_compound(gold) or is_compound(prediction) or bool(ours and theirs and ours != theirs)
 
 
 def _without_percent(text: str) -> str | None:
@@ -81,6 +83,11 @@ def _without_percent(text: str) -> str | None:
         if text.endswith(sign):
             return text.removesuffix(sign).strip() or None
     return None
+
+
+def _below_one(value: str) -> bool:
+    """Say whether a number could be meant as a share: 0.5 % is not 0.5, though 50 % is written 50."""
+    return is_decimal(value) and abs(float(value)) < 1
 
 
 def _grouped(value: str) -> str:
@@ -94,4 +101,4 @@ def _written(factor: Fraction) -> str:
 
 
 RULES = (Rule("units", units), Rule("degrees", degrees), Rule("percent", percent))
-GUARDS = (Guard("other-unit", other_unit),)
+GUARDS = (Guard("other-unit", other_unit, ("units", "degrees", "collections")),)

@@ -2,7 +2,7 @@ r"""Vectors, matrices, functions, ratios, general solutions: one object in two n
 
 import re
 
-from forkpipe.verification.rules.base import Ask, Rule
+from forkpipe.verification.rules.base import Ask, Guard, Rule
 from forkpipe.verification.text import inside, split_top
 
 _MATRIX = re.compile(r"\\begin\{([pbB]?matrix|array)\}(?:\{[lcr|]+\})?(.*?)\\end\{\1\}", re.DOTALL)
@@ -159,6 +159,15 @@ def congruence(gold: str, prediction: str, ask: Ask) -> bool:
     return (int(ours["rest"]) - int(theirs["rest"])) % modulus == 0
 
 
+def other_modulus(gold: str, prediction: str) -> bool:
+    """Say whether both are residues, of which math-verify does not read the modulus.
+
+    >>> other_modulus(r"3 \\pmod{7}", r"3 \\pmod{5}")
+    True
+    """
+    return bool(_CONGRUENCE.fullmatch(gold) and _CONGRUENCE.fullmatch(prediction))
+
+
 def ratio(gold: str, prediction: str, ask: Ask) -> bool:
     r"""Compare ratios in their order, a ratio of two also with the fraction.
 
@@ -187,3 +196,4 @@ RULES = (
     Rule("congruence", congruence),
     Rule("ratio", ratio),
 )
+GUARDS = (Guard("other-modulus", other_modulus, ("congruence",)),)

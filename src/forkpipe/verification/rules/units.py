@@ -54,6 +54,7 @@ inr 1 rupee Rs
 yuan 1 yuan RMB CNY
 unit 1 unit
 degree 1 degree deg
+degree 1/60 arcminute
 radian 1 radian rad
 celsius 1 celsius
 kelvin 1 K kelvin
@@ -130,7 +131,7 @@ _UNIT_AT_END = re.compile(
     r"(?:\\text\{[a-zA-Z]\}|[A-Za-z]+)\.?(?:\s*\^\s*\{?-?\d\}?|\s+(?:squared|cubed))?"
     r"(?:(?:\s*/\s*|\s+per\s+|\s*\\cdot\s*|\s+)(?:\\text\{[a-zA-Z]\}|[A-Za-z]+)\.?(?:\s*\^\s*\{?-?\d\}?)?){0,2})$"
 )
-_MONEY = (("\\$", "dollar"), ("€", "euro"), ("£", "GBP"), ("₹", "rupee"), ("¥", "yuan"))
+_MONEY = (("¢", "cent"), ("\\$", "dollar"), ("€", "euro"), ("£", "GBP"), ("₹", "rupee"), ("¥", "yuan"))
 
 
 def split_quantity(text: str) -> tuple[str, Unit | None]:
@@ -139,6 +140,8 @@ def split_quantity(text: str) -> tuple[str, Unit | None]:
     >>> split_quantity("15 cm^2")[0], split_quantity(r"\$18.90")[0], split_quantity(r"90^\circ")[0], split_quantity("2t")
     ('15', '18.90', '90', ('2t', None))
     """
+    if (total := _total(text)) is not None:
+        return total
     for sign, name in _MONEY:
         for lead in (sign, "-" + sign):
             if text.startswith(lead) and text[len(lead) :].strip():
@@ -148,6 +151,8 @@ def split_quantity(text: str) -> tuple[str, Unit | None]:
     for degree in (r"^\circ C", r"^\circ F"):
         if text.endswith(degree):
             return text[: -len(degree)].strip(), Unit(((degree[-1] + "-degree", 1),), Fraction(1))
+    if re.fullmatch(r"[\d.]+'", text):
+        return text[:-1], parse_unit("arcminute")
     if text.endswith(r"^\circ"):
         return text.removesuffix(r"^\circ").strip(), parse_unit("degree")
     for start in range(len(text)):
@@ -162,3 +167,31 @@ def split_quantity(text: str) -> tuple[str, Unit | None]:
         if unit is not None and _MEASURED.search(text, 0, start):
             return text[:start].strip(), unit
     return text, None
+
+
+_SUMMAND = re.compile(r"\s*(?:,|and\b)?\s*(\d+(?:\.\d+)?)\s*([A-Za-z]{1,10}\.?)(?![A-Za-z])")
+
+
+def is_compound(text: str) -> bool:
+    """Say whether a text is a sum of quantities, such as 5 feet 3 inches."""
+    return _total(text) is not None
+
+
+def _total(text: str) -> tuple[str, Unit] | None:
+    """Return the sum of quantities of one dimension in the last of their units; None for anything else.
+
+    >>> _total("1 hour and 30 minutes")[0], _total("5 feet") is None, _total("5 apples and 3 pears") is None
+    ('90', True, True)
+    """
+    at, total, units = 0, Fraction(0), []
+    while at < len(text):
+        match = _SUMMAND.match(text, at)
+        unit = parse_unit(match[2]) if match else None
+        if match is None or unit is None or match.end() == at:
+            return None
+        units.append(unit)
+        total += Fraction(match[1]) * unit.factor
+        at = match.end()
+    if len(units) < 2 or len({unit.dimensions for unit in units}) > 1 or len({unit.factor for unit in units}) == 1:
+        return None
+    return str(total / units[-1].factor), units[-1]

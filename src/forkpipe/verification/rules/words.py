@@ -4,7 +4,6 @@ import re
 
 from forkpipe.verification.rules.base import Ask, Guard, Rule
 from forkpipe.verification.rules.units import split_quantity
-from forkpipe.verification.text import clean
 
 _SAME = (
     {
@@ -25,8 +24,9 @@ _SAME = (
 _PROSE = re.compile(r"[A-Za-z][A-Za-z' -]*[A-Za-z]")
 _ARTICLE = re.compile(r"^(?:the|an?)\s+|\s+(?:is|are)$")
 _CHOICE = re.compile(
-    r"(?:\(\s*(?P<bracketed>[A-J])\s*\)|(?P<dotted>[A-J])\s*[).:])\s*(?P<content>.*)|(?P<bare>[A-J])(?:\s+[A-Za-z]{2}.*)?"
+    r"(?:\(\s*(?P<bracketed>[A-J])\s*\)|(?P<dotted>[A-J])\s*[).:])(?!\s*(?:and\b|or\b|[,;&(]))\s*(?P<content>.*)|(?P<bare>[A-J])(?:\s+[A-Za-z]{2}.*)?"
 )
+_CHOICES = re.compile(r"\(?(?:[A-H]|[①-⑳])\)?(?:\s*(?:,|;|&|and)?\s*\(?(?:[A-H]|[①-⑳])\)?)+")
 _MATH_WORDS = (
     "sin cos tan cot sec csc log ln exp lim max min mod gcd lcm det and or infinity pi sqrt arcsin arccos arctan if for "
     "where when otherwise even odd of to in base except am pm noon midnight more less mod"
@@ -79,6 +79,21 @@ def _letter(choice: re.Match[str]) -> str:
     return str(choice["bracketed"] or choice["dotted"] or choice["bare"])
 
 
+def choices(gold: str, prediction: str, ask: Ask) -> bool:
+    """Compare several choices or numbered statements, in any order and however they are joined.
+
+    >>> choices("A, C, D", "ACD", str.__eq__), choices("①③", "③ and ①", str.__eq__), choices("BC", "B", str.__eq__)
+    (True, True, False)
+    """
+    ours, theirs = _chosen(gold), _chosen(prediction)
+    return ours is not None and ours == theirs
+
+
+def _chosen(text: str) -> set[str] | None:
+    letters = re.findall(r"[A-H]|[①-⑳]", text) if _CHOICES.fullmatch(text) else []
+    return set(letters) if len(letters) > 1 and len(set(letters)) == len(letters) else None
+
+
 def words_around(gold: str, prediction: str, ask: Ask) -> bool:
     r"""Take away words around a number: what is counted, "about", "the answer is".
 
@@ -114,9 +129,9 @@ def other_choice(gold: str, prediction: str) -> bool:
     >>> other_choice("(D) 45", "(E) 45"), other_choice("(D) 45", "45")
     (True, False)
     """
-    letters = [re.match(r"\(([A-J])\)", clean(side)) for side in (gold, prediction)]
-    return letters[0] is not None and letters[1] is not None and letters[0][1] != letters[1][1]
+    ours, theirs = (re.match(r"\(([A-J])\)", side) for side in (gold, prediction))
+    return ours is not None and theirs is not None and ours[1] != theirs[1]
 
 
-RULES = (Rule("same-words", same_words), Rule("choice", choice), Rule("words-around", words_around))
-GUARDS = (Guard("other-choice", other_choice),)
+RULES = (Rule("same-words", same_words), Rule("choice", choice), Rule("choices", choices), Rule("words-around", words_around))
+GUARDS = (Guard("other-choice", other_choice, ("choices",)),)
