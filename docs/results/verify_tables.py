@@ -56,6 +56,12 @@ def _own_math(text: str) -> bool:
     return any(mark in bare for mark in ("$", "\\boxed", "\\(", "\\["))
 
 
+def _response(pred: str) -> str:
+    """Return what both are given: an answer in a box, a text with mathematics or marks of its own as it comes."""
+    bare = len(pred) <= 300 and not _own_math(pred) and "answer" not in pred.lower() and "think" not in pred
+    return f"\\boxed{{{pred}}}" if bare else pred
+
+
 def ask_math_verify(pairs: list[Pair]) -> list[tuple[str, str, str]]:
     """Return (verdict, rule, extracted) by math-verify alone, in this process with its own time-outs."""
     import math_verify
@@ -63,10 +69,9 @@ def ask_math_verify(pairs: list[Pair]) -> list[tuple[str, str, str]]:
     logging.getLogger("math_verify").setLevel(logging.CRITICAL)
     found = []
     for pair in pairs:
-        prose = len(pair.pred) > 300 or _own_math(pair.pred)
         try:
             gold = math_verify.parse(pair.gold if _own_math(pair.gold) else f"${pair.gold}$")
-            pred = math_verify.parse(pair.pred if prose else f"\\boxed{{{pair.pred}}}")
+            pred = math_verify.parse(_response(pair.pred))
             verdict = "correct" if math_verify.verify(gold, pred) else "wrong"
         except Exception as error:
             verdict, pred = "failed", [repr(error)]
@@ -79,7 +84,7 @@ def ask_forkpipe(pairs: list[Pair], options: dict[str, object]) -> list[tuple[st
     from forkpipe.verification.math import MathVerifier
 
     verifier = MathVerifier(**options)  # type: ignore[arg-type]
-    verdicts = verifier.verify([p.gold for p in pairs], [p.pred for p in pairs], [False] * len(pairs))
+    verdicts = verifier.verify([p.gold for p in pairs], [_response(p.pred) for p in pairs], [False] * len(pairs))
     verifier.close()
     return [(verdict.verdict, verdict.rule, verdict.extracted) for verdict in verdicts]
 

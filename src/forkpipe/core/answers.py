@@ -8,11 +8,12 @@ import re
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
-FoundIn = Literal["box", "tag", "hash", "stated", "whole"]
+FoundIn = Literal["box", "tag", "hash", "stated", "whole", "formula"]
 
 
 class Answer(NamedTuple):
-    """An answer and where in the final part it was found; `whole` where the final part is the answer."""
+    """An answer and where in the final part it was found; `whole` where the final part is the answer, `formula` where it is the one
+    formula of a short final part."""
 
     text: str
     found_in: FoundIn
@@ -32,7 +33,7 @@ _CONTROL_TOKEN = re.compile(r"<[|｜][^<>|｜\s]{1,40}[|｜]>|</s>")
 
 _BOX_OR_BRACE = re.compile(r"\\(?:boxed|fbox)\s*\{|[{}]")
 _SPACE = r"(?:\s|\$|\\[()\[\],;:! ]|\\q?quad)*"
-_BETWEEN_LISTED = re.compile(rf"{_SPACE}(?:(?:,|;|&|and|or|\\text\{{\s*(?:and|or)\s*\}}){_SPACE})+")
+_BETWEEN_LISTED = re.compile(rf"{_SPACE}(?:(?:,|;|&|and|or|\\text\{{\s*(?:and|or)\s*\}}){_SPACE})+(?:[A-Za-z](?:_\{{?\w\}}?)?\s*={_SPACE})?")
 """What stands between boxes that are one answer together, e.g. ` \\quad \\text{and} \\quad `."""
 _LONGEST_BETWEEN = 80
 
@@ -55,14 +56,15 @@ _ANOTHER = re.compile(r"\s*(?:,|;|and\b|or\b|&)\s*(?:and\b|or\b)?\s*(?:\$|\\\(|\
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)|\n")
 
 _PROSE = re.compile(
-    r"[<>]/?[a-z]{3,}|\b(?:I|it|we|you|he|she|they|this|that|so|because|since|maybe|perhaps|let|cannot|not|my|is|are)\b"
+    r"[<>]/?[a-z]{3,}|[A-Za-z]{3,}:\s|\b(?:I|it|we|you|he|she|they|this|that|so|because|since|maybe|perhaps|let|cannot|not|my|is|are)\b"
     r"|[.!?。？！]\s+\S",
     re.IGNORECASE,
 )
 """What stands in a sentence and in no answer; `i` alone is a number."""
 _ANSWER_LIKE = re.compile(r"\d|\\[A-Za-z]|[=^_+*/<>{}()\[\]]|^.$")
-_FEW_WORDS = re.compile(r"\w[\w'-]*(?:[ ,]+\w[\w'-]*){0,3}")
-_MATH_AROUND = re.compile(r"\$[^$]*\$")
+_FEW_WORDS = re.compile(r"\w[\w'-]*(?:[\s,]+\w[\w'-]*){0,5}")
+_DENIAL = re.compile(r"\b(?:not|no|never|cannot|maybe|perhaps|might|guess|wrong|incorrect)\b|n't|\?", re.IGNORECASE)
+_MATH_AROUND = re.compile(r"\$[^$]+\$|\$\$[^$]+\$\$")
 _DIGITS_AT_MOST = 4000
 """Python refuses to read integers of more than 4300 digits."""
 _DELIMITERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"))
@@ -103,7 +105,7 @@ def extract_answer(response: str) -> str | None:
 
     In this order: the last `\boxed{...}` or `\fbox{...}` with balanced braces that is not empty; the last
     `<answer>...</answer>`; a last line `#### 42` or `A: 42` as in GSM8K; the last "the (final) answer is X" or
-    "Answer: X"; the whole final part where it is one short line and no sentence. A box
+    "Answer: X"; the whole final part where it is one short line and no sentence; the one formula of a short final part. A box
     that is never closed is no box, and a box within the reasoning is no answer. Boxes with nothing but "and", "or" or a
     comma between them are one answer.
 
@@ -131,15 +133,40 @@ def find_answer(response: str) -> Answer | None:
     if boxed is not None:
         return Answer(boxed, "box")
     final = _CONTROL_TOKEN.sub("", final).strip()
-    return _stated_answer(final) or _whole_answer(final)
+    if any(_STATED.finditer(final)) or "boxed" in final:
+        return _stated_answer(final)
+    return _stated_answer(final) or _whole_answer(final) or _sole_formula(final)
 
 
 def _whole_answer(final: str) -> Answer | None:
     """Take a final part that is nothing but an answer: one short line, without a box left open and without prose."""
     if not 0 < len(final) <= _LONGEST_STATED or "\n" in final or "boxed" in final or _PROSE.search(final):
         return None
-    plain = final if _MATH_AROUND.fullmatch(final) else _plain(final)
+    if _MATH_AROUND.fullmatch(final):
+        return Answer(final, "whole")
+    plain = _plain(final)
     return Answer(plain, "whole") if plain and (_ANSWER_LIKE.search(plain) or _FEW_WORDS.fullmatch(plain)) else None
+
+
+def _sole_formula(final: str) -> Answer | None:
+    """Take the one formula of a final part of one or two lines that denies nothing: `We find that $x < 3$.`"""
+    if len(final) > _LONGEST_STATED or _DENIAL.search(final):
+        return None
+    formulas = list(_MATH.finditer(final))
+    rest = _MATH.sub("", final)
+    if len(formulas) != 1 or "$" in rest or re.search(r"\d", rest):
+        return None
+    return _found(_plain(next(group for group in formulas[0].groups() if group is not None)), "formula")
+
+
+def gold_answer(gold: str) -> str:
+    r"""Return the answer of a gold answer that may be a whole solution: what its last box or `#### ` line gives.
+
+    >>> gold_answer(r"so $x = \boxed{4}$."), gold_answer("He has 3 + 4 = 7.\n#### 7"), gold_answer("7")
+    ('4', '7', '7')
+    """
+    found = find_answer(gold) if "boxed" in gold or "fbox" in gold or "####" in gold else None
+    return found.text if found else gold
 
 
 def parse_integer(text: str) -> int | None:

@@ -9,7 +9,7 @@ ask about again (`rules`).
 import threading
 from collections.abc import Iterable, Sequence
 
-from forkpipe.core.answers import Answer, find_answer, parse_decimal
+from forkpipe.core.answers import Answer, find_answer, gold_answer, parse_decimal
 from forkpipe.core.errors import InputError
 from forkpipe.core.records import Verdict
 from forkpipe.verification.compare import Finding
@@ -94,6 +94,7 @@ class MathVerifier:
             ValueError: the three differ in length.
             InputError: the worker processes do not start.
         """
+        gold = [gold_answer(one) for one in gold]
         decided = [_decide_here(*row) for row in zip(gold, responses, truncated, strict=True)]
         open_pairs = [(g, quick.text) for g, quick in zip(gold, decided, strict=True) if isinstance(quick, Answer)]
         findings = self._compare_all(open_pairs)
@@ -109,6 +110,7 @@ class MathVerifier:
         cannot read in time, e.g. `\frac{1`. Words pass, since math-verify reads them as symbols: questions of text
         belong to the exact verifier.
         """
+        golds = [gold_answer(gold) for gold in golds]
         needed = [gold for gold in golds if _may_parse(gold) and parse_decimal(gold) is None]
         findings = self._compare_all([(gold, None) for gold in needed])
         return [

@@ -26,7 +26,7 @@ _WRAPPED_TEXT = re.compile(
 _COMMANDS = (
     (re.compile(r"\\left\b|\\right\b|\\big[lr]?\b|\\Big[lr]?\b|\\displaystyle\b|\\limits\b"), ""),
     (re.compile(r"\\[dtc]frac\b"), r"\\frac"),
-    (re.compile(r"\\!"), ""),
+    (re.compile(r"\\!\s*"), ""),
     (re.compile(r"\\(?:[,;: ]|qquad\b|quad\b)|~"), " "),
     (re.compile(r"\{,\}"), ","),
     (re.compile(r"\^\s*\{\s*\\circ\s*\}|\^\s*\\circ\b|\\degree\b"), r"^\\circ "),

@@ -144,7 +144,7 @@ def interval(gold: str, prediction: str, ask: Ask) -> bool:
     (True, False)
     """
     ours, theirs = as_pieces(gold), as_pieces(prediction)
-    if ours is None or theirs is None or len(ours[0]) != len(theirs[0]) or not (ours[2] or theirs[2] or len(ours[0]) > 1):
+    if ours is None or theirs is None or len(ours[0]) != len(theirs[0]):
         return False
     if ours[1] and theirs[1] and ours[1] != theirs[1]:
         return False

@@ -5,7 +5,7 @@ import re
 from forkpipe.verification.rules.base import Ask, Guard, Rule
 from forkpipe.verification.text import is_decimal
 
-_GROUPED = re.compile(r"(?<![\d.,])\d{1,3}(?:,\s?\d{3})+(?![\d,])|(?<![\d.,])\d{1,3}(?: \d{3})+(?![\d ])")
+_GROUPED = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])|(?<![\d.,])\d{1,3}(?: \d{3})+(?![\d ])")
 _E_NOTATION = re.compile(r"(?<![\dA-Za-z.])(\d+(?:\.\d+)?)\s*[eE]\s*\{?([-+]?\d+)\}?(?![\dA-Za-z.])")
 _TIMES_TEN = re.compile(r"(\d)\s*(?:[xX*]|\\times|\\cdot)\s*10\s*(?:\^|\*\*)\s*(?:\{([-+]?\d+)\}|\(([-+]?\d+)\)|([-+]?\d+))")
 _LARGE = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}

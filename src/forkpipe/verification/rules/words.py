@@ -22,6 +22,7 @@ _SAME = (
     {r"\pi", "pi"},
 )  # fmt: skip
 _PROSE = re.compile(r"[A-Za-z][A-Za-z' -]*[A-Za-z]")
+_PUNCTUATION = re.compile(r"(?<=[A-Za-z])[,.!?;:]+")
 _ARTICLE = re.compile(r"^(?:the|an?)\s+|\s+(?:is|are)$")
 _CHOICE = re.compile(
     r"(?:\(\s*(?P<bracketed>[A-J])\s*\)|(?P<dotted>[A-J])\s*[).:])(?!\s*(?:and\b|or\b|[,;&(]))\s*(?P<content>.*)|(?P<bare>[A-J])(?:\s+[A-Za-z]{2}.*)?"
@@ -32,11 +33,15 @@ _MATH_WORDS = (
     "where when otherwise even odd of to in base except am pm noon midnight more less mod"
 ).split()
 _LEAD = re.compile(
-    r"(?:(?:\\approx|\\sim|:|\b(?:it|this|that|so|thus|hence|therefore|the|an?|answer|value|total|final|result|sum|is|are|was|be|about|"
+    r"(?:(?:\\approx|\\sim|:|\ban?\s+(?=[a-z]{3})|\b(?:it|this|that|so|thus|hence|therefore|the|answer|value|total|final|result|sum|is|are|was|be|about|"
     r"approximately|approx\.?|around|exactly|roughly|equals?|equal|only|all|just|there|we|get|have|both|number|either|"
     r"gives?|must)\b)[\s:,]*)+",
     re.IGNORECASE,
 )
+_SENTENCE = re.compile(
+    r"(?!.*\b(?:not|never|no|nor|if|than|less|more)\b)[A-Z][a-z]* .*\b(?:is|are|equals)\s+([-+\d.,\\(\[{/\s}frac\])pi]+)",
+)
+"""A sentence that ends in a number: `The largest n is 34`."""
 _TRAIL = re.compile(r"\s*((?:\s*[A-Za-z][A-Za-z'-]+\.?){1,6})$")
 _NUMERIC = re.compile(r"[-+]?(?:[\d.,\s/:]|\\frac|\\sqrt|\\pi|\\pm|\\times|\\cdot|[{}()^*+-])*")
 
@@ -51,7 +56,7 @@ def same_words(gold: str, prediction: str, ask: Ask) -> bool:
     >>> same_words("x", "X", str.__eq__), same_words("odd", "oddd", str.__eq__)
     (False, False)
     """
-    gold, prediction = (" ".join(side.lower().split()) for side in (gold, prediction))
+    gold, prediction = (" ".join(_PUNCTUATION.sub("", side).lower().split()) for side in (gold, prediction))
     if any(gold in group and prediction in group for group in _SAME):
         return True
     if not (_PROSE.fullmatch(gold) and _PROSE.fullmatch(prediction)):
@@ -111,7 +116,9 @@ def words_around(gold: str, prediction: str, ask: Ask) -> bool:
 def _without_words(text: str) -> tuple[str, str]:
     """Return the number in the middle and the words behind it; the text and "" where there is no such number."""
     rest = text
-    if lead := _LEAD.match(text):
+    if sentence := _SENTENCE.fullmatch(text):
+        rest = sentence[1]
+    elif lead := _LEAD.match(text):
         rest = text[lead.end() :].strip()
     counted = ""
     if (trail := _TRAIL.search(rest)) and _NUMERIC.fullmatch(rest[: trail.start()]) and re.search(
