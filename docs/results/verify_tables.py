@@ -58,7 +58,13 @@ def _own_math(text: str) -> bool:
 
 def _response(pred: str) -> str:
     """Return what both are given: an answer in a box, a text with mathematics or marks of its own as it comes."""
-    bare = len(pred) <= 300 and not _own_math(pred) and "answer" not in pred.lower() and "think" not in pred
+    bare = (
+        len(pred) <= 300
+        and "\n" not in pred.strip()
+        and not _own_math(pred)
+        and "answer" not in pred.lower()
+        and "think" not in pred
+    )
     return f"\\boxed{{{pred}}}" if bare else pred
 
 
@@ -117,7 +123,9 @@ def main() -> None:
                 f"{outcome}: {pair.table} {pair.kind}: gold {pair.gold[-80:]!r}, pred {pair.pred[-100:]!r}, "
                 f"{verdict} by {rule}, read {extracted[:80]!r}"
             )
-    print("| table | kind | pairs | agree | false positives | false negatives | verdicts |\n|---|---|---|---|---|---|---|")
+    print(
+        "| table | kind | pairs | agree | false positives | false negatives | verdicts |\n|---|---|---|---|---|---|---|"
+    )
     for (table, kind), count in sorted(counts.items()):
         outcomes = [count.pop(name, 0) for name in ("agree", "false positive", "false negative")]
         spread = ", ".join(f"{n} {name}" for name, n in count.most_common())

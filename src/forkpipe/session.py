@@ -27,7 +27,12 @@ DECLARED = Declared(
         "forkpipe.core.errors",
         "forkpipe.provenance.recipes",
     ),
-    ignored_parameters=("verification.options.*.workers", "supervised.matching_rows", "*.batch_rows"),
+    ignored_parameters=(
+        "verification.options.*.workers",
+        "verification.options.*.memory_mb",
+        "supervised.matching_rows",
+        "*.batch_rows",
+    ),
     versions_of=("forkpipe", "kedro", "torch", "transformers", "trl", "math-verify", "pyarrow", "numpy"),
 )
 

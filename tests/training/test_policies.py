@@ -11,7 +11,7 @@ from forkpipe.parameters import GFPOSettings, GRPOSettings, RolloutSettings, Sam
 from forkpipe.training.checkpoint import load_checkpoint, render_prompt
 from forkpipe.training.gfpo import check_head_scope, prompt_states, train_gfpo
 from forkpipe.training.grpo import train_grpo
-from forkpipe.training.rewards import check_scored, mean_rewards, reward_table
+from forkpipe.training.rewards import mean_rewards, reward_table
 
 ROLLOUTS = RolloutSettings(
     steps=4, problems_per_step=4, group_size=6, sampling=SamplingSettings(max_tokens=6), batch_rows=16
@@ -117,13 +117,6 @@ def test_mean_rewards_by_hand():
     assert mean_rewards(rows, 2)["p"].tolist() == [0.5, 0.0]
     with pytest.raises(ValueError, match="no rollout under some tag"):
         mean_rewards(rows, 3)
-
-
-def test_a_verifier_that_fails_stops_training_with_examples():
-    verdicts = [Verdict("timeout")] * 6 + [Verdict("correct")] * 4
-    with pytest.raises(InputError, match=r"6 of 10 rewards are timeout or failed.*timeout on 'answer 0'"):
-        check_scored(verdicts, [f"answer {i}" for i in range(10)], 0.5)
-    check_scored(verdicts, [""] * 10, 0.6)
 
 
 def test_scope_head_is_refused_where_it_is_not_safe():

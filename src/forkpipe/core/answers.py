@@ -33,7 +33,9 @@ _CONTROL_TOKEN = re.compile(r"<[|｜][^<>|｜\s]{1,40}[|｜]>|</s>")
 
 _BOX_OR_BRACE = re.compile(r"\\(?:boxed|fbox)\s*\{|[{}]")
 _SPACE = r"(?:\s|\$|\\[()\[\],;:! ]|\\q?quad)*"
-_BETWEEN_LISTED = re.compile(rf"{_SPACE}(?:(?:,|;|&|and|or|\\text\{{\s*(?:and|or)\s*\}}){_SPACE})+(?:[A-Za-z](?:_\{{?\w\}}?)?\s*={_SPACE})?")
+_BETWEEN_LISTED = re.compile(
+    rf"{_SPACE}(?:(?:,|;|&|and|or|\\text\{{\s*(?:and|or)\s*\}}){_SPACE})+(?:[A-Za-z](?:_\{{?\w\}}?)?\s*={_SPACE})?"
+)
 """What stands between boxes that are one answer together, e.g. ` \\quad \\text{and} \\quad `."""
 _LONGEST_BETWEEN = 80
 

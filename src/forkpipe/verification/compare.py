@@ -14,7 +14,9 @@ DEPTH = 4
 MOST_QUESTIONS = 200
 """Questions to math-verify in one comparison; lists of many elements end here rather than in a time-out."""
 
-FindingName = Literal["equal", "different", "gold-unparsed", "prediction-unparsed", "timeout", "worker-died", "memory"]
+FindingName = Literal[
+    "equal", "different", "gold-unparsed", "prediction-unparsed", "timeout", "worker-died", "memory", "score"
+]
 
 
 class Finding(NamedTuple):
@@ -108,6 +110,6 @@ class _Question:
                 used.extend(found or ())
                 return found is not None
 
-            if _holds(lambda one, other, rule=rule, again=again: rule.check(one, other, again), gold, prediction):  # type: ignore[misc]
+            if _holds(lambda one, other, rule=rule, again=again: rule.check(one, other, again), gold, prediction):
                 return rule.name, *used
         return None

@@ -39,13 +39,17 @@ class WorkerPool:
         workers: processes at most.
         memory_mb: address space of each.
         without: names of rules that are switched off.
+        task: what the workers do with a pair, see `worker.TASKS`.
     """
 
-    def __init__(self, timeout_seconds: float, workers: int, memory_mb: int, without: Sequence[str]) -> None:
+    def __init__(
+        self, timeout_seconds: float, workers: int, memory_mb: int, without: Sequence[str], task: str = "compare"
+    ) -> None:
         self._timeout_seconds = timeout_seconds
         self._workers = workers
         self._memory_mb = memory_mb
         self._without = list(without)
+        self._task = task
         self._lock = threading.Lock()
         self._reset()
 
@@ -80,7 +84,7 @@ class WorkerPool:
             worker = workers.get_nowait()
         except queue.Empty:
             worker = _Worker(self._memory_mb)
-        finding = worker.compare([*pair, self._without, self._timeout_seconds], self._timeout_seconds)
+        finding = worker.compare([self._task, *pair, self._without, self._timeout_seconds], self._timeout_seconds)
         if worker.alive:
             workers.put(worker)
         return finding

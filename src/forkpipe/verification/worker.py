@@ -8,33 +8,47 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Callable
 from typing import IO
 
 
 def main() -> None:
-    """Read requests [gold, prediction or null, names of rules switched off, seconds], write [finding, rule]."""
+    """Read requests [task, gold, prediction or null, names of rules switched off, seconds], write [finding, rule]."""
     answers = os.fdopen(os.dup(1), "w", encoding="ascii")
     errors = os.dup(2)
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)  # whatever prints must not look like an answer
     logging.getLogger("math_verify").setLevel(logging.CRITICAL)
     sys.setrecursionlimit(3000)
-    from forkpipe.verification.compare import compare
-
-    compare("1/3", "2", ())  # imports math-verify and builds its parser, so that this counts towards no comparison
+    _compare("1/3", "2", [])  # imports math-verify and builds its parser, so that this counts towards no comparison
     os.dup2(silence, 2)
     os.close(errors)
     limit_memory(int(sys.argv[1]))
     _say(answers, "ready")
     for line in sys.stdin:
-        gold, prediction, without, seconds = json.loads(line)
+        task, gold, prediction, without, seconds = json.loads(line)
         limit_processor_time(seconds)
         try:
-            finding = compare(gold, prediction, without)
+            finding = TASKS[task](gold, prediction, without)
         except MemoryError:
             _say(answers, ["memory", "memory"])
             os._exit(1)  # what is left of the heap is nobody's to trust
         _say(answers, list(finding))
+
+
+def _compare(gold: str, prediction: str | None, without: list[str]) -> tuple[str, str]:
+    from forkpipe.verification.compare import compare
+
+    return compare(gold, prediction, without)
+
+
+def _score(gold: str, prediction: str | None, _: list[str]) -> tuple[str, str]:
+    from forkpipe.verification.reasoning_gym import score
+
+    return score(gold, prediction)
+
+
+TASKS: dict[str, Callable[[str, str | None, list[str]], tuple[str, str]]] = {"compare": _compare, "score": _score}
 
 
 def _say(answers: IO[str], message: object) -> None:

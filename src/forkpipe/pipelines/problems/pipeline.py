@@ -11,7 +11,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 normalise_problems,
-                inputs=["raw_problems", "params:problems"],
+                inputs=["raw_problems", "params:problems", "params:verification"],
                 outputs=["problems", "rejected_problems"],
                 name="normalise_problems",
             )

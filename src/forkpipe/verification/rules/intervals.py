@@ -7,7 +7,9 @@ from forkpipe.verification.rules.base import Ask, Rule
 from forkpipe.verification.text import inside, split_top
 
 _RELATION = re.compile(r"\s*(\\le|\\ge|\\ne|<|>)(?![A-Za-z])\s*")
-_VARIABLE = re.compile(r"(?:[A-Za-z]|\\(?:alpha|beta|theta|lambda|mu|phi))(?:_\{?\w+\}?)?|[A-Za-z]\s*\(\s*[A-Za-z]\s*\)")
+_VARIABLE = re.compile(
+    r"(?:[A-Za-z]|\\(?:alpha|beta|theta|lambda|mu|phi))(?:_\{?\w+\}?)?|[A-Za-z]\s*\(\s*[A-Za-z]\s*\)"
+)
 _MEMBER = re.compile(r"^([A-Za-z]|\\[a-z]+)\s*\\in\s*")
 _BUILDER = re.compile(r"[A-Za-z](?:\s*\\in\s*\\mathbb\{R\})?\s*(?:\\mid\b|\||:)\s*(.+)")
 _REALS = {r"\mathbb{R}", "all real numbers", "all reals"}

@@ -161,7 +161,9 @@ def _by_name(ours: list[Part], theirs: list[Part], ask: Ask) -> bool:
     if len(ours) == 1 == len(theirs):
         function = any("(" in name for name in plain[0] + plain[1])
         # f(x) = ... and y = ...: two names of the same curve
-        return (plain[0] == plain[1] or (function and "y" in plain[0] + plain[1])) and ask(ours[0].value, theirs[0].value)
+        return (plain[0] == plain[1] or (function and "y" in plain[0] + plain[1])) and ask(
+            ours[0].value, theirs[0].value
+        )
     if sorted(plain[0]) != sorted(plain[1]):
         return False
     if len(set(plain[0])) == 1:

@@ -7,7 +7,9 @@ from forkpipe.verification.text import is_decimal
 
 _GROUPED = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])|(?<![\d.,])\d{1,3}(?: \d{3})+(?![\d ])")
 _E_NOTATION = re.compile(r"(?<![\dA-Za-z.])(\d+(?:\.\d+)?)\s*[eE]\s*\{?([-+]?\d+)\}?(?![\dA-Za-z.])")
-_TIMES_TEN = re.compile(r"(\d)\s*(?:[xX*]|\\times|\\cdot)\s*10\s*(?:\^|\*\*)\s*(?:\{([-+]?\d+)\}|\(([-+]?\d+)\)|([-+]?\d+))")
+_TIMES_TEN = re.compile(
+    r"(\d)\s*(?:[xX*]|\\times|\\cdot)\s*10\s*(?:\^|\*\*)\s*(?:\{([-+]?\d+)\}|\(([-+]?\d+)\)|([-+]?\d+))"
+)
 _LARGE = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 _COUNTED = re.compile(rf"(\d+(?:\.\d+)?)\s*({'|'.join(_LARGE)})\b")
 _BARE_POWER = re.compile(r"\^\s*(-?\d{2,})(?!\d)")
@@ -26,10 +28,34 @@ _BASES = {
 _WORDS = {
     name: number
     for number, name in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-        "seventeen eighteen nineteen twenty".split()
+        [
+            "zero",
+            "one",
+            "two",
+            "three",
+            "four",
+            "five",
+            "six",
+            "seven",
+            "eight",
+            "nine",
+            "ten",
+            "eleven",
+            "twelve",
+            "thirteen",
+            "fourteen",
+            "fifteen",
+            "sixteen",
+            "seventeen",
+            "eighteen",
+            "nineteen",
+            "twenty",
+        ]
     )
-} | {name: 10 * tens for tens, name in enumerate("thirty forty fifty sixty seventy eighty ninety".split(), start=3)}
+} | {
+    name: 10 * tens
+    for tens, name in enumerate(["thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], start=3)
+}
 _TIME = re.compile(
     r"(\d{1,2})(?:\s*:\s*(\d{2}))?\s*(?:(?P<half>[aApP])\.?\s*[mM]\.?|(?P<noon>(?:12\s*)?noon)|(?P<midnight>midnight))?"
 )
@@ -194,7 +220,9 @@ def _minutes(text: str) -> set[int]:
         return {hour % 12 * 60 + minute + (720 if match["half"].lower() == "p" else 0)} if hour <= 12 else set()
     if match["noon"] or match["midnight"]:
         return {720 if match["noon"] else 0}
-    return {hour % 24 * 60 + minute} | ({(hour % 12 + 12) * 60 + minute, hour % 12 * 60 + minute} if hour <= 12 else set())
+    return {hour % 24 * 60 + minute} | (
+        {(hour % 12 + 12) * 60 + minute, hour % 12 * 60 + minute} if hour <= 12 else set()
+    )
 
 
 def decimal(gold: str, prediction: str, ask: Ask) -> bool:

@@ -98,7 +98,5 @@ def _written(factor: Fraction) -> str:
     return str(factor) if factor.denominator > 1 else str(factor.numerator)
 
 
-
-
 RULES = (Rule("units", units), Rule("degrees", degrees), Rule("percent", percent))
 GUARDS = (Guard("other-unit", other_unit, ("units", "degrees", "collections")),)

@@ -18,6 +18,8 @@ _INTEGERS = re.compile(
 _CONGRUENCE = re.compile(
     r"(?:(?P<name>[A-Za-z])\s*\\equiv\s*)?(?P<rest>-?\d+)\s*(?:\(\s*)?\\?(?:pmod|bmod|mod)\s*\{?\s*(?P<modulus>\d+)\s*\}?\s*\)?"
 )
+_TERM_OF_RATIO = re.compile(r"(?:[\d.\s{}()^+*/-]|\\[a-z]+|(?<![A-Za-z])[A-Za-z](?![A-Za-z])){1,40}")
+"""Numbers and single letters: what stands around a colon in prose is no ratio."""
 _RATIO = re.compile(r"\s*(?::|\bto\b|\\colon)\s*")
 
 
@@ -154,7 +156,11 @@ def congruence(gold: str, prediction: str, ask: Ask) -> bool:
     if not (ours and theirs):
         return False
     modulus = int(ours["modulus"])
-    if modulus != int(theirs["modulus"]) or modulus == 0 or (ours["name"] or "") not in ("", theirs["name"] or ours["name"]):
+    if (
+        modulus != int(theirs["modulus"])
+        or modulus == 0
+        or (ours["name"] or "") not in ("", theirs["name"] or ours["name"])
+    ):
         return False
     return (int(ours["rest"]) - int(theirs["rest"])) % modulus == 0
 
@@ -175,9 +181,13 @@ def ratio(gold: str, prediction: str, ask: Ask) -> bool:
     (True, False, True)
     """
     ours, theirs = (split_top(side, _RATIO) for side in (gold, prediction))
-    if (len(ours), len(theirs)) == (1, 1) or not all(ours + theirs) or max(len(ours), len(theirs)) > 6:
+    if (len(ours), len(theirs)) == (1, 1) or max(len(ours), len(theirs)) > 6:
         return False
-    if len(ours) == len(theirs) and all(one == other or ask(one, other) for one, other in zip(ours, theirs, strict=True)):
+    if not all(map(_TERM_OF_RATIO.fullmatch, [*(ours if len(ours) > 1 else []), *(theirs if len(theirs) > 1 else [])])):
+        return False
+    if len(ours) == len(theirs) and all(
+        one == other or ask(one, other) for one, other in zip(ours, theirs, strict=True)
+    ):
         return True
     if len(ours) > 2 or len(theirs) > 2:
         return False

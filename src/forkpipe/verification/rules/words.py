@@ -28,10 +28,51 @@ _CHOICE = re.compile(
     r"(?:\(\s*(?P<bracketed>[A-J])\s*\)|(?P<dotted>[A-J])\s*[).:])(?!\s*(?:and\b|or\b|[,;&(]))\s*(?P<content>.*)|(?P<bare>[A-J])(?:\s+[A-Za-z]{2}.*)?"
 )
 _CHOICES = re.compile(r"\(?(?:[A-H]|[①-⑳])\)?(?:\s*(?:,|;|&|and)?\s*\(?(?:[A-H]|[①-⑳])\)?)+")
-_MATH_WORDS = (
-    "sin cos tan cot sec csc log ln exp lim max min mod gcd lcm det and or infinity pi sqrt arcsin arccos arctan if for "
-    "where when otherwise even odd of to in base except am pm noon midnight more less mod"
-).split()
+_MATH_WORDS = [
+    "sin",
+    "cos",
+    "tan",
+    "cot",
+    "sec",
+    "csc",
+    "log",
+    "ln",
+    "exp",
+    "lim",
+    "max",
+    "min",
+    "mod",
+    "gcd",
+    "lcm",
+    "det",
+    "and",
+    "or",
+    "infinity",
+    "pi",
+    "sqrt",
+    "arcsin",
+    "arccos",
+    "arctan",
+    "if",
+    "for",
+    "where",
+    "when",
+    "otherwise",
+    "even",
+    "odd",
+    "of",
+    "to",
+    "in",
+    "base",
+    "except",
+    "am",
+    "pm",
+    "noon",
+    "midnight",
+    "more",
+    "less",
+    "mod",
+]
 _LEAD = re.compile(
     r"(?:(?:\\approx|\\sim|:|\ban?\s+(?=[a-z]{3})|\b(?:it|this|that|so|thus|hence|therefore|the|answer|value|total|final|result|sum|is|are|was|be|about|"
     r"approximately|approx\.?|around|exactly|roughly|equals?|equal|only|all|just|there|we|get|have|both|number|either|"
@@ -39,13 +80,12 @@ _LEAD = re.compile(
     re.IGNORECASE,
 )
 _SENTENCE = re.compile(
-    r"(?!.*\b(?:not|never|no|nor|if|than|less|more)\b)[A-Z][a-z]* .*\b(?:is|are|equals)\s+([-+\d.,\\(\[{/\s}frac\])pi]+)",
+    r"(?!.*\b(?:not|never|no|nor|if|than|less|more)\b)[A-Z][a-z]* .*\b(?:is|are|equals)\s+"
+    r"(-?(?:[\d.,{}/^]|\\(?:frac|pi|sqrt))+)"
 )
 """A sentence that ends in a number: `The largest n is 34`."""
 _TRAIL = re.compile(r"\s*((?:\s*[A-Za-z][A-Za-z'-]+\.?){1,6})$")
 _NUMERIC = re.compile(r"[-+]?(?:[\d.,\s/:]|\\frac|\\sqrt|\\pi|\\pm|\\times|\\cdot|[{}()^*+-])*")
-
-
 
 
 def same_words(gold: str, prediction: str, ask: Ask) -> bool:
@@ -121,8 +161,10 @@ def _without_words(text: str) -> tuple[str, str]:
     elif lead := _LEAD.match(text):
         rest = text[lead.end() :].strip()
     counted = ""
-    if (trail := _TRAIL.search(rest)) and _NUMERIC.fullmatch(rest[: trail.start()]) and re.search(
-        r"\d", rest[: trail.start()]
+    if (
+        (trail := _TRAIL.search(rest))
+        and _NUMERIC.fullmatch(rest[: trail.start()])
+        and re.search(r"\d", rest[: trail.start()])
     ):
         words = trail[1].lower().split()
         if split_quantity(rest)[1] is None and not set(words) & set(_MATH_WORDS):
@@ -140,5 +182,10 @@ def other_choice(gold: str, prediction: str) -> bool:
     return ours is not None and theirs is not None and ours[1] != theirs[1]
 
 
-RULES = (Rule("same-words", same_words), Rule("choice", choice), Rule("choices", choices), Rule("words-around", words_around))
+RULES = (
+    Rule("same-words", same_words),
+    Rule("choice", choice),
+    Rule("choices", choices),
+    Rule("words-around", words_around),
+)
 GUARDS = (Guard("other-choice", other_choice, ("choices",)),)
