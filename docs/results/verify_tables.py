@@ -2,9 +2,9 @@
 
 python docs/results/verify_tables.py VERIFY_FOLDER TRACES_FOLDER [--baseline] [--show] [--pairs FILE ...]
 
-`--baseline` asks math-verify alone: gold in `$...$`, prediction in `\\boxed{}`, texts with mathematics of their own as they
-come. `--show` prints every disagreement. `--pairs` adds files of pairs with kind, gold, pred and equal; `--off` switches
-all rewrite rules off. A table or folder that is "-" is left out.
+`--baseline` asks math-verify alone: gold in `$...$`, prediction in `\\boxed{}`, texts with mathematics of their own
+as they come. `--show` prints every disagreement. `--pairs` adds files of pairs with kind, gold, pred and equal; `--off`
+switches all rewrite rules off. A table or folder that is "-" is left out.
 """
 
 import argparse

@@ -43,15 +43,15 @@ def verify_batch(
     this at the same time, async code by `asyncio.to_thread`, and processes of any kind.
 
     Args:
-        pairs: gold answer, response, and whether the response was cut by a token limit (false where left out). A response
-            of None is `failed`: there is none.
+        pairs: gold answer, response, and whether the response was cut by a token limit (false where left out). A
+            response of None is `failed`: there is none.
         answer_type: math, integer, text, choice, number, reasoning_gym: the verifier is that of the type.
         on_progress: called with (pairs done, pairs in all) every few hundred pairs.
         **options: of the verifier, e.g. `timeout_seconds=2`, `without=["units"]` (math) or `relative=0.01` (number).
 
     Raises:
-        InputError: a pair holds something else than text, an option or the answer type is wrong, or the worker processes
-            do not start.
+        InputError: a pair holds something else than text, an option or the answer type is wrong, or the worker
+            processes do not start.
 
     >>> [v.verdict for v in verify_batch([("1/2", r"\boxed{0.5}"), ("1/2", "I do not know."), ("1/2", None)])]
     ['correct', 'unparsed', 'failed']

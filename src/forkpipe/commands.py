@@ -46,8 +46,8 @@ def verify(
 ) -> None:
     """Compare the answers of responses with gold answers.
 
-    Writes the rows of FILE (JSONL, JSONL.gz, Parquet, CSV) in order with the columns verdict, extracted, extracted_from,
-    rule and verifier_version, and prints how many rows have which verdict.
+    Writes the rows of FILE (JSONL, JSONL.gz, Parquet, CSV) in order with the columns verdict, extracted,
+    extracted_from, rule and verifier_version, and prints how many rows have which verdict.
     """
     from forkpipe.api import verifier_for
     from forkpipe.verification.files import verify_file

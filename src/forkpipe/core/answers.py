@@ -12,8 +12,8 @@ FoundIn = Literal["box", "tag", "hash", "stated", "whole", "formula"]
 
 
 class Answer(NamedTuple):
-    """An answer and where in the final part it was found; `whole` where the final part is the answer, `formula` where it is the one
-    formula of a short final part."""
+    """An answer and where in the final part it was found; `whole` where the final part is the answer, `formula` where
+    it is the one formula of a short final part."""
 
     text: str
     found_in: FoundIn
@@ -107,7 +107,8 @@ def extract_answer(response: str) -> str | None:
 
     In this order: the last `\boxed{...}` or `\fbox{...}` with balanced braces that is not empty; the last
     `<answer>...</answer>`; a last line `#### 42` or `A: 42` as in GSM8K; the last "the (final) answer is X" or
-    "Answer: X"; the whole final part where it is one short line and no sentence; the one formula of a short final part. A box
+    "Answer: X"; the whole final part where it is one short line and no sentence; the one formula of a short final
+    part. A box
     that is never closed is no box, and a box within the reasoning is no answer. Boxes with nothing but "and", "or" or a
     comma between them are one answer.
 

@@ -21,11 +21,13 @@ _ALONE = re.compile(r"[\s*_(\[]*([A-J])[\s*_)\].]*(?:$|[.:)]\s)")
 class ChoiceVerifier:
     r"""Compares the letter that a response chooses with the gold letter.
 
-    The letter is looked for in the answer (box, tag, stated answer), then in the last "answer is X", "option X" or "it is
+    The letter is looked for in the answer (box, tag, stated answer), then in the last "answer is X", "option X" or
+    "it is
     X", then in a final part that is or begins with the letter alone. The gold answer may be `C`, `(C)` or `C. Paris`.
 
     >>> verifier = ChoiceVerifier()
-    >>> [v.verdict for v in verifier.verify(["C", "(C) Paris"], [r"\boxed{\text{(C)}}", "**Answer: D**"], [False, False])]
+    >>> found = verifier.verify(["C", "(C) Paris"], [r"\boxed{\text{(C)}}", "**Answer: D**"], [False, False])
+    >>> [verdict.verdict for verdict in found]
     ['correct', 'wrong']
     """
 

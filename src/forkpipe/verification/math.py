@@ -43,14 +43,14 @@ class MathVerifier:
     | number | both are plain integers or decimals |
     | identical | both are the same text, up to whitespace and surrounding `$` |
     | math-verify | math-verify compared them, found nothing to compare (unparsed), or took too long (timeout) |
-    | a name of `rules.NAMES`, or several joined by "+" | math-verify called them different, the rule equal; or, of a guard, the reverse |
+    | names of `rules.NAMES`, joined by "+" | rules called equal what math-verify does not; a guard, the reverse |
     | too-long | the answer has more than 2,000 characters and is not identical to the gold answer: unparsed |
     | gold-unparsed | no mathematics is read in the gold answer: unparsed; see `check_gold` |
     | memory, worker-died | the comparison took its worker process down: timeout |
 
     Findings are kept by (gold, extracted) for as long as the object lives; version and rules are the object's. Worker
-    processes start with the first pair that needs them and end with `close` (or with the interpreter). Threads may share
-    one object; a forked process starts workers of its own; async code calls it by `asyncio.to_thread`.
+    processes start with the first pair that needs them and end with `close` (or with the interpreter). Threads may
+    share one object; a forked process starts workers of its own; async code calls it by `asyncio.to_thread`.
 
     >>> MathVerifier().verify(["1000"], [r"So it is \boxed{1,000}."], [False])[0]
     Verdict(verdict='correct', extracted='1,000', rule='number', extracted_from='box')

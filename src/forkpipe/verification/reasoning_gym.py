@@ -19,8 +19,8 @@ class ReasoningGymVerifier:
     """Scores a response by the scorer of its data set; a score of at least `threshold` is correct.
 
     The gold answer is the problem's entry as JSON text: question, answer, and metadata with `source_dataset`; tables of
-    problems give it for the answer type "reasoning_gym" (see `rows.gold_of`). The answer is what `find_answer` finds, or
-    the whole final part, since these data sets ask for tables and grids too.
+    problems give it for the answer type "reasoning_gym" (see `rows.gold_of`). The answer is what `find_answer` finds,
+    or the whole final part, since these data sets ask for tables and grids too.
     """
 
     name = "reasoning_gym"

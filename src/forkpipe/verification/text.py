@@ -63,7 +63,8 @@ def clean(answer: str) -> str:
 
     A single letter keeps its `\text`, which tells a unit from a variable; an escaped dollar stays as `\$`.
 
-    >>> clean(r"$5.4\ \text{square units}.$"), clean(r"\left(-\infty,\, 4\right]"), clean("3\\text{m}"), clean("x² ≤ √2")
+    >>> (clean(r"$5.4\ \text{square units}.$"), clean(r"\left(-\infty,\, 4\right]"), clean("3\\text{m}"),
+    ...  clean("x² ≤ √2"))
     ('5.4 square units', '(-\\infty, 4]', '3 \\text{m}', 'x^{2} \\le \\sqrt{2}')
     """
     if r"\begin" not in answer:

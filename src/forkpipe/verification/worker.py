@@ -1,7 +1,7 @@
 """A worker process: compares the pairs it is sent, one JSON line each, until its input ends.
 
-Started as `python -m forkpipe.verification.worker MEMORY_MB` by `pool.WorkerPool`. It limits its own memory and, for each
-comparison, its own processor time, so that it ends even if the process that started it is gone.
+Started as `python -m forkpipe.verification.worker MEMORY_MB` by `pool.WorkerPool`. It limits its own memory and, for
+each comparison, its own processor time, so that it ends even if the process that started it is gone.
 """
 
 import json

@@ -5,7 +5,7 @@ away unread (units, bases, a.m. and p.m.), and keeps answers apart that differ i
 the modules here, all of them run in the worker processes, and each can be switched off by its name.
 """
 
-from forkpipe.verification.rules import intervals, lists, numbers, quantities, shapes, words
+from forkpipe.verification.rules import intervals, lists, names, numbers, quantities, shapes, words
 from forkpipe.verification.rules.base import Guard, Rule
 
 NOTATION = "notation"
@@ -15,6 +15,7 @@ RULES: tuple[Rule, ...] = (
     *numbers.RULES,
     *words.RULES,
     *quantities.RULES,
+    *names.RULES,
     *lists.RULES,
     *intervals.RULES,
     *shapes.RULES,
@@ -26,6 +27,7 @@ GUARDS: tuple[Guard, ...] = (
     *words.GUARDS,
     *quantities.GUARDS,
     *lists.GUARDS,
+    *names.GUARDS,
     *shapes.GUARDS,
 )
 

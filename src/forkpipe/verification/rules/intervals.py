@@ -1,6 +1,7 @@
 r"""Sets of real numbers: inequalities, intervals and their unions."""
 
 import re
+from itertools import pairwise
 from typing import NamedTuple
 
 from forkpipe.verification.rules.base import Ask, Rule
@@ -66,7 +67,7 @@ def as_pieces(text: str) -> tuple[list[Piece], str, bool] | None:
 
 def _around(holes: list[str]) -> list[Piece]:
     ends = [_LOWEST, *holes, _HIGHEST]
-    return [Piece(low, False, high, False) for low, high in zip(ends, ends[1:], strict=False)]
+    return [Piece(low, False, high, False) for low, high in pairwise(ends)]
 
 
 def _interval(text: str) -> Piece | None:

@@ -157,7 +157,8 @@ def _digits_and_base(text: str) -> tuple[str, int] | None:
 def repeating(gold: str, prediction: str, ask: Ask) -> bool:
     r"""Write a repeating decimal as a fraction.
 
-    >>> repeating(r"0.\overline{3}", r"\frac{3}{9}", str.__eq__), repeating(r"0.1\overline{6}", r"\frac{15}{90}", str.__eq__)
+    >>> (repeating(r"0.\overline{3}", r"\frac{3}{9}", str.__eq__),
+    ...  repeating(r"0.1\overline{6}", r"\frac{15}{90}", str.__eq__))
     (True, True)
     """
 
@@ -231,7 +232,8 @@ def decimal(gold: str, prediction: str, ask: Ask) -> bool:
     A gold decimal states its precision, at least 3 digits. A predicted one must have 3 digits behind the point or 4 in
     all, since `0.33` is no third. Values that end within six digits have to be written to their end.
 
-    >>> decimal("1.73", r"\sqrt{3}", str.__eq__), decimal(r"\sqrt{3}", "1.73", str.__eq__), decimal("1/3", "0.333", str.__eq__)
+    >>> (decimal("1.73", r"\sqrt{3}", str.__eq__), decimal(r"\sqrt{3}", "1.73", str.__eq__),
+    ...  decimal("1/3", "0.333", str.__eq__))
     (True, False, True)
     >>> decimal(r"\frac{1}{16}", "0.063", str.__eq__), decimal("2/3", "0.666", str.__eq__)
     (False, False)

@@ -1,7 +1,7 @@
 r"""Quantities: units, money, angles, percent.
 
-A unit on one side only is taken off; units on both sides are converted where they measure the same, and keep two answers
-apart where they do not.
+A unit on one side only is taken off; units on both sides are converted where they measure the same, and keep two
+answers apart where they do not.
 """
 
 from fractions import Fraction
@@ -16,7 +16,8 @@ _DEGREE, _RADIAN = parse_unit("degree"), parse_unit("radian")
 def units(gold: str, prediction: str, ask: Ask) -> bool:
     r"""Take off a unit, or convert one into the other.
 
-    >>> units("5.4 square units", "5.4", str.__eq__), units("2 hours", "120 minutes", lambda g, p: (g, p) == ("2*(60)", "120"))
+    >>> (units("5.4 square units", "5.4", str.__eq__),
+    ...  units("2 hours", "120 minutes", lambda g, p: (g, p) == ("2*(60)", "120")))
     (True, True)
     >>> units("5 cm", "5 m", lambda g, p: g == p)
     False

@@ -44,9 +44,9 @@ def rows_of(text: str) -> list[list[str]] | None:
 
 
 def matrix(gold: str, prediction: str, ask: Ask) -> bool:
-    """Compare matrices of the same shape cell by cell.
+    r"""Compare matrices of the same shape cell by cell.
 
-    >>> matrix("[[1, 2], [3, 4]]", r"\\\\begin{bmatrix} 1 & 2 \\\\\\\\ 3 & 4 \\\\end{bmatrix}".replace("\\\\\\\\", "\\\\"), str.__eq__)
+    >>> matrix("[[1, 2], [3, 4]]", r"\begin{bmatrix} 1 & 2 \\ 3 & 4 \end{bmatrix}", str.__eq__)
     True
     """
     ours, theirs = rows_of(gold), rows_of(prediction)
@@ -62,7 +62,8 @@ def matrix(gold: str, prediction: str, ask: Ask) -> bool:
 def vector(gold: str, prediction: str, ask: Ask) -> bool:
     r"""Compare a column, a row, angle brackets, unit vectors and a tuple, entry by entry in their order.
 
-    >>> vector(r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", "(1, 2)", str.__eq__), vector(r"\langle 1, 2 \rangle", "(2, 1)", str.__eq__)
+    >>> (vector(r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", "(1, 2)", str.__eq__),
+    ...  vector(r"\langle 1, 2 \rangle", "(2, 1)", str.__eq__))
     (True, False)
     >>> vector("3i - 4j", "(3, -4)", str.__eq__)
     True
@@ -129,7 +130,8 @@ def _renamed(text: str, old: str, new: str) -> str:
 def integer_parameter(gold: str, prediction: str, ask: Ask) -> bool:
     r"""Leave out "k an integer" and give both sides' parameter one name.
 
-    >>> integer_parameter(r"2k\pi, k \in \mathbb{Z}", r"2n\pi", str.__eq__), integer_parameter(r"2k\pi", r"k\pi", str.__eq__)
+    >>> (integer_parameter(r"2k\pi, k \in \mathbb{Z}", r"2n\pi", str.__eq__),
+    ...  integer_parameter(r"2k\pi", r"k\pi", str.__eq__))
     (True, False)
     """
     ours, theirs = _INTEGERS.search(gold), _INTEGERS.search(prediction)
@@ -149,7 +151,8 @@ def integer_parameter(gold: str, prediction: str, ask: Ask) -> bool:
 def congruence(gold: str, prediction: str, ask: Ask) -> bool:
     r"""Compare residues of the same modulus, with or without the name of what has them.
 
-    >>> congruence(r"x \equiv 3 \pmod{7}", r"3 \pmod 7", str.__eq__), congruence(r"3 \pmod{7}", r"3 \pmod{5}", str.__eq__)
+    >>> (congruence(r"x \equiv 3 \pmod{7}", r"3 \pmod 7", str.__eq__),
+    ...  congruence(r"3 \pmod{7}", r"3 \pmod{5}", str.__eq__))
     (True, False)
     """
     ours, theirs = _CONGRUENCE.fullmatch(gold), _CONGRUENCE.fullmatch(prediction)

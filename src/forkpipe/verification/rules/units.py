@@ -1,7 +1,7 @@
 r"""Units: what stands behind (or, of money, before) a number, and how one unit is written in another.
 
-A unit is a product of base dimensions with a factor. Units written in words are known by the table below; any other word
-is no unit.
+A unit is a product of base dimensions with a factor. Units written in words are known by the table below; any other
+word is no unit.
 """
 
 import re
@@ -137,7 +137,8 @@ _MONEY = (("¢", "cent"), ("\\$", "dollar"), ("€", "euro"), ("£", "GBP"), ("�
 def split_quantity(text: str) -> tuple[str, Unit | None]:
     r"""Split a quantity into what is measured and its unit; the whole text and None where there is no known unit.
 
-    >>> split_quantity("15 cm^2")[0], split_quantity(r"\$18.90")[0], split_quantity(r"90^\circ")[0], split_quantity("2t")
+    >>> (split_quantity("15 cm^2")[0], split_quantity(r"\$18.90")[0], split_quantity(r"90^\circ")[0],
+    ...  split_quantity("2t"))
     ('15', '18.90', '90', ('2t', None))
     """
     if (total := _total(text)) is not None:

@@ -28,51 +28,12 @@ _CHOICE = re.compile(
     r"(?:\(\s*(?P<bracketed>[A-J])\s*\)|(?P<dotted>[A-J])\s*[).:])(?!\s*(?:and\b|or\b|[,;&(]))\s*(?P<content>.*)|(?P<bare>[A-J])(?:\s+[A-Za-z]{2}.*)?"
 )
 _CHOICES = re.compile(r"\(?(?:[A-H]|[①-⑳])\)?(?:\s*(?:,|;|&|and)?\s*\(?(?:[A-H]|[①-⑳])\)?)+")
-_MATH_WORDS = [
-    "sin",
-    "cos",
-    "tan",
-    "cot",
-    "sec",
-    "csc",
-    "log",
-    "ln",
-    "exp",
-    "lim",
-    "max",
-    "min",
-    "mod",
-    "gcd",
-    "lcm",
-    "det",
-    "and",
-    "or",
-    "infinity",
-    "pi",
-    "sqrt",
-    "arcsin",
-    "arccos",
-    "arctan",
-    "if",
-    "for",
-    "where",
-    "when",
-    "otherwise",
-    "even",
-    "odd",
-    "of",
-    "to",
-    "in",
-    "base",
-    "except",
-    "am",
-    "pm",
-    "noon",
-    "midnight",
-    "more",
+_MATH_WORDS = {
+    "sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "lim", "max", "min", "mod", "gcd", "lcm",
+    "det", "and", "or", "infinity", "pi", "sqrt", "arcsin", "arccos", "arctan", "if", "for", "where", "when",
+    "otherwise", "even", "odd", "of", "to", "in", "base", "except", "am", "pm", "noon", "midnight", "more",
     "less",
-    "mod",
-]
+}  # fmt: skip
 _LEAD = re.compile(
     r"(?:(?:\\approx|\\sim|:|\ban?\s+(?=[a-z]{3})|\b(?:it|this|that|so|thus|hence|therefore|the|answer|value|total|final|result|sum|is|are|was|be|about|"
     r"approximately|approx\.?|around|exactly|roughly|equals?|equal|only|all|just|there|we|get|have|both|number|either|"
@@ -84,7 +45,7 @@ _SENTENCE = re.compile(
     r"(-?(?:[\d.,{}/^]|\\(?:frac|pi|sqrt))+)"
 )
 """A sentence that ends in a number: `The largest n is 34`."""
-_TRAIL = re.compile(r"\s*((?:\s*[A-Za-z][A-Za-z'-]+\.?){1,6})$")
+_TRAIL = re.compile(r"\s+((?:\s*\b(?![abcxyzmnpq]+\b)[A-Za-z][A-Za-z'-]{2,}\.?|\s*\b(?:of|in|per)\b){1,6})$")
 _NUMERIC = re.compile(r"[-+]?(?:[\d.,\s/:]|\\frac|\\sqrt|\\pi|\\pm|\\times|\\cdot|[{}()^*+-])*")
 
 
@@ -167,7 +128,7 @@ def _without_words(text: str) -> tuple[str, str]:
         and re.search(r"\d", rest[: trail.start()])
     ):
         words = trail[1].lower().split()
-        if split_quantity(rest)[1] is None and not set(words) & set(_MATH_WORDS):
+        if split_quantity(rest)[1] is None and not set(words) & _MATH_WORDS:
             counted, rest = " ".join(words), rest[: trail.start()].strip()
     return (rest, counted) if rest and re.search(r"\d|\\", rest) else (text, "")
 
