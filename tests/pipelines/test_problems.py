@@ -36,7 +36,7 @@ def test_an_answer_that_cannot_be_read_is_a_fault_of_the_problem():
     assert [row["problem"] for row in kept] == ["a"]
     assert [(row["reason"], row["detail"][:33]) for row in rejected] == [
         ("unreadable answer", "source id 2: math answer '\\\\frac{"),
-        ("unreadable answer", "source id 3: math answer 'xxxxxxxx"),
+        ("unreadable answer", "source id 3: math answer 'xxxxxxx"),
     ]
 
 

@@ -30,7 +30,6 @@ _NAMES: dict[str, Verdict] = {
     "timeout": Verdict("timeout"),
     # A worker dies when the comparison takes all memory or crashes the interpreter. The response is there, so the
     # verdict is not `failed`; it was read, so it is not `unparsed`; like a time-out, the comparison did not end.
-    "memory": Verdict("timeout"),
     "worker-died": Verdict("timeout"),
 }
 
@@ -46,7 +45,7 @@ class MathVerifier:
     | names of `rules.NAMES`, joined by "+" | rules called equal what math-verify does not; a guard, the reverse |
     | too-long | the answer has more than 2,000 characters and is not identical to the gold answer: unparsed |
     | gold-unparsed | no mathematics is read in the gold answer: unparsed; see `check_gold` |
-    | memory, worker-died | the comparison took its worker process down: timeout |
+    | worker-died | the comparison took its worker process down, by memory or a crash: timeout |
 
     Findings are kept by (gold, extracted) for as long as the object lives; version and rules are the object's. Worker
     processes start with the first pair that needs them and end with `close` (or with the interpreter). Threads may

@@ -11,6 +11,7 @@ import json
 import os
 import queue
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -121,6 +122,7 @@ class _Worker:
         }
         self.alive = True
         self._read = b""
+        self._child = 0
         self._process = subprocess.Popen(
             [sys.executable, "-m", "forkpipe.verification.worker", str(memory_mb)],
             stdin=subprocess.PIPE,
@@ -129,11 +131,7 @@ class _Worker:
             env=environment,
             start_new_session=True,  # an interrupt from the keyboard is for the caller to handle
         )
-        try:
-            ready = self._line(START_SECONDS) == "ready"
-        except (TimeoutError, ValueError):
-            ready = False
-        if not ready:
+        if not self._is_ready():
             self._process.kill()
             said = self._process.communicate()[1].decode(errors="replace").strip().splitlines()
             raise InputError(
@@ -141,30 +139,59 @@ class _Worker:
                 f"They say: {said[-1] if said else 'nothing'}"
             )
 
+    def _is_ready(self) -> bool:
+        """Wait for a fork to say that it is there."""
+        try:
+            return self._is_new_fork(self._line(START_SECONDS))
+        except (OSError, ValueError):
+            return False
+
+    def _is_new_fork(self, message: Any) -> bool:
+        if not isinstance(message, list) or message[0] != "ready":
+            return False
+        self._child = int(message[1])
+        return True
+
     def compare(self, request: list[Any], seconds: float) -> Finding:
-        """Return the finding on one request; the process is gone if that is "timeout", "memory" or "worker-died"."""
+        """Return the finding on one request; where that is "timeout" or "worker-died", another fork is at work."""
         try:
             assert self._process.stdin is not None
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
             answer = self._line(seconds)
         except TimeoutError:
-            self.kill()
-            return Finding("timeout")
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._child, signal.SIGKILL)
+            answer = self._after_kill()
+            return Finding("timeout") if answer is None else answer
         except OSError:  # the pipe broke: it died before it was asked
             answer = None
         if answer is None:
             self.kill()
+        if answer is None or self._is_new_fork(answer):  # the fork died and was replaced
             return Finding("worker-died", "worker-died")
-        finding = Finding(*answer)
-        if finding.name == "memory":
-            self.kill()
+        return Finding(*answer)
+
+    def _after_kill(self) -> Finding | None:
+        """Wait for the next fork; return the finding if it came after all, just before the kill."""
+        finding = None
+        try:
+            while not self._is_new_fork(message := self._line(START_SECONDS)):
+                if message is None:
+                    break
+                finding = Finding(*message)
+            else:
+                return finding
+        except (OSError, ValueError):
+            pass
+        self.kill()
         return finding
 
     def kill(self) -> None:
-        """End the process, whatever it does, and give its pipes back."""
+        """End the process and its fork, whatever they do, and give the pipes back."""
         self.alive = False
-        self._process.kill()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             if pipe is not None:
