@@ -14,9 +14,7 @@ DEPTH = 4
 MOST_QUESTIONS = 200
 """Questions to math-verify in one comparison; lists of many elements end here rather than in a time-out."""
 
-FindingName = Literal[
-    "equal", "different", "gold-unparsed", "prediction-unparsed", "timeout", "worker-died", "score"
-]
+FindingName = Literal["equal", "different", "gold-unparsed", "prediction-unparsed", "timeout", "worker-died", "score"]
 
 
 class Finding(NamedTuple):
