@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from forkpipe.verification.rules.base import Ask, Rule
-from forkpipe.verification.text import inside, split_top
+from forkpipe.verification.text import inside, is_decimal, split_top
 
 _RELATION = re.compile(r"\s*(\\le|\\ge|\\ne|<|>)(?![A-Za-z])\s*")
 _VARIABLE = re.compile(
@@ -122,12 +122,24 @@ def _intersection(both: list[str]) -> tuple[list[Piece], str] | None:
         return None
     if len(first[0]) == len(second[0]) == 2 and first[0][0].high == first[0][1].low:
         return _around([first[0][0].high, second[0][0].high]), first[1]
+    if len(first[0]) == 2 and len(second[0]) == 1:
+        first, second = second, first
+    if len(first[0]) == 1 and len(second[0]) == 2 and second[0][0].high == second[0][1].low:
+        return _with_hole(first[0][0], second[0][0].high), first[1]
     if len(first[0]) != 1 or len(second[0]) != 1:
         return None
     lower, upper = (first[0][0], second[0][0]) if second[0][0].low == _LOWEST else (second[0][0], first[0][0])
     if lower.high != _HIGHEST or upper.low != _LOWEST or lower.low == _LOWEST:
         return None
     return [Piece(lower.low, lower.low_in, upper.high, upper.high_in)], first[1]
+
+
+def _with_hole(piece: Piece, hole: str) -> list[Piece]:
+    """Take a number out of an interval, where both are written in digits; elsewhere it is taken to lie inside."""
+    ends = [end for end in (piece.low, hole, piece.high) if is_decimal(end)]
+    if ends != sorted(ends, key=float):
+        return [piece]
+    return [Piece(piece.low, piece.low_in, hole, False), Piece(hole, False, piece.high, piece.high_in)]
 
 
 def _is_variable(text: str) -> bool:

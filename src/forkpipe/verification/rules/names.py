@@ -17,6 +17,8 @@ _NAME = re.compile(
     r"|\|?\\frac\s*\{[A-Z]{2}\}\s*\{[A-Z]{2}\}\|?"
     rf"|[A-Z]_\{{[A-Z]+\}}"
 )
+_COMPUTED = re.compile(r"(?:[\d.\s+*/^(){}!-]|\\(?:frac|sqrt|cdot|times|pi|binom)\b){3,}")
+"""What was computed, as in `1 + 2 = 3`."""
 _FUNCTION_WORDS = {"sin", "cos", "tan", "log", "ln", "mod", "max of", "if", "for"}
 
 
@@ -58,12 +60,14 @@ def named_parts(text: str) -> list[Part]:
 
 
 def is_name(text: str) -> bool:
-    r"""Say whether the text names a value: a variable, `f(n)`, `AB`, `\angle ABC` or a few words.
+    r"""Say whether the text names a value: a variable, `f(n)`, `AB`, `\angle ABC`, a few words, or what was computed.
 
     >>> is_name("x_{1}"), is_name("f(n)"), is_name("2x"), is_name("x + y")
     (True, True, False, False)
     """
     text = text.strip()
+    if _COMPUTED.fullmatch(text):
+        return True
     return _NAME.fullmatch(text) is not None and text.lower() not in _FUNCTION_WORDS
 
 
@@ -147,10 +151,10 @@ def other_order(gold: str, prediction: str) -> bool:
     (True, False)
     """
     ours, theirs = named_parts(gold), named_parts(prediction)
-    if len(ours) != len(theirs) or len(ours) < 2 or bool(ours[0].name) == bool(theirs[0].name):
-        return False
-    named = ours if ours[0].name else theirs
-    return all(part.name for part in named) and len(_solved_for(named)) == len(named)
+    for named, others, bare in ((ours, theirs, prediction), (theirs, ours, gold)):
+        if len(named) > 1 and all(part.name for part in named) and not any(part.name for part in others):
+            return len(_solved_for(named)) == len(named) and elements(bare) is not None
+    return False
 
 
 def other_value(gold: str, prediction: str) -> bool:

@@ -8,7 +8,7 @@ from forkpipe.verification.text import inside, split_top
 _MATRIX = re.compile(r"\\begin\{([pbB]?matrix|array)\}(?:\{[lcr|]+\})?(.*?)\\end\{\1\}", re.DOTALL)
 _BRACKETED = re.compile(r"[(\[]\s*(\\begin\{(?:matrix|array)\}.*\\end\{(?:matrix|array)\})\s*[)\]]", re.DOTALL)
 _TERM = re.compile(
-    r"\s*(?P<sign>[+-]?)\s*(?P<size>[^+\-]*?)\s*(?:\\(?:vec|hat|bm|boldsymbol|mathbf)\s*\{?\s*)?(?P<axis>\\imath|\\jmath|[ijk])\}?\s*"
+    r"\s*(?P<sign>[+-]?)\s*(?P<size>[^+\-]*?)\s*(?:\\(?:vec|hat|bm|boldsymbol|mathbf|text)\s*\{?\s*)?(?P<axis>\\imath|\\jmath|[ijk])\}?\s*"
 )
 _FUNCTION = re.compile(r"([A-Za-z](?:_\{?\w\}?)?)\s*\(\s*([A-Za-z])\s*\)\s*=\s*(.+)")
 _INTEGERS = re.compile(
