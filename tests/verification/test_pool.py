@@ -44,11 +44,11 @@ def workers(pool: WorkerPool) -> list[Any]:
     found = []
     while True:
         try:
-            found.append(pool._idle.get_nowait())
+            found.append(pool._team.idle.get_nowait())
         except Empty:
             break
     for worker in found:
-        pool._idle.put(worker)
+        pool._team.idle.put(worker)
     return found
 
 
@@ -56,7 +56,7 @@ def test_a_worker_that_dies_takes_one_verdict_with_it() -> None:
     made = MathVerifier(workers=1, timeout_seconds=20)
     try:
         assert verdicts(made) == EXPECTED
-        killer = threading.Timer(0.3, os.kill, (workers(made._pool)[0]._child, signal.SIGKILL))
+        killer = threading.Timer(0.3, os.kill, (workers(made._pool)[0].child, signal.SIGKILL))
         killer.start()
         found = made.verify(["3", "1/3"], [r"\boxed{9^{9^{9^{9}}}}", r"\boxed{\frac{2}{6}}"], [False, False])
         assert found[0] == Verdict("timeout", "9^{9^{9^{9}}}", "worker-died", "box")
@@ -69,7 +69,7 @@ def test_a_worker_that_died_idle_is_noticed_when_it_is_asked() -> None:
     made = MathVerifier(workers=1)
     try:
         assert verdicts(made) == EXPECTED
-        os.killpg(workers(made._pool)[0]._process.pid, signal.SIGKILL)
+        os.killpg(made._pool._team._processes[0].pid, signal.SIGKILL)
         asked = [made.verify(["1/5"], [r"\boxed{0.2}"], [False])[0] for _ in range(2)]
         assert [verdict.verdict for verdict in asked] == ["timeout", "correct"]  # a death is not remembered
     finally:
@@ -89,7 +89,7 @@ def test_memory_is_bounded_and_its_want_is_a_timeout() -> None:
 def test_closed_means_closed_until_needed(verifier: MathVerifier) -> None:
     made = MathVerifier(workers=1)
     assert verdicts(made) == EXPECTED
-    process = workers(made._pool)[0]._process
+    process = made._pool._team._processes[0]
     made.close()
     assert process.poll() is not None
     made.close()
@@ -136,7 +136,7 @@ def test_workers_end_with_their_owner(tmp_path: Path) -> None:
         "from forkpipe.verification.math import MathVerifier\n"
         "made = MathVerifier(workers=1)\n"
         "made.verify(['1/2'], [r'\\boxed{0.5}'], [False])\n"
-        "print(made._pool._idle.get_nowait()._process.pid, flush=True)\n"
+        "print(made._pool._team._processes[0].pid, flush=True)\n"
         "os.kill(os.getpid(), 9)\n"
     )
     source = str(Path(forkpipe.__file__).parents[1])

@@ -1,5 +1,6 @@
 """Whether a predicted answer equals the gold answer, and by which rule. Runs in the worker processes."""
 
+import re
 from collections.abc import Collection
 from typing import Literal, NamedTuple
 
@@ -39,8 +40,10 @@ def compare(gold: str, prediction: str | None, without: Collection[str] = ()) ->
     guard = question.guard(*plain)
     if guard is None and _holds(reading.equal, gold, prediction):
         return Finding("equal")
-    names = question.ask(*plain, DEPTH)
-    if names or (names is not None and NOTATION not in without):
+    rewritten = plain[0] == plain[1] or any(map(_is_rewritten, (gold, prediction), plain))
+    rewritten = rewritten and NOTATION not in without
+    names = question.first(*plain, rewritten)
+    if names is not None:
         return Finding("equal", "+".join(dict.fromkeys(names)) or NOTATION)
     if guard is not None:
         return Finding("different", guard.name)
@@ -49,6 +52,14 @@ def compare(gold: str, prediction: str | None, without: Collection[str] = ()) ->
     if not _readable(prediction, reading.read_prediction):
         return Finding("prediction-unparsed")
     return Finding("different")
+
+
+_NO_MATTER = re.compile(r"\\(?:left|right)\b|\\[,;:! ]|(?<=\\)[dt](?=frac)|[\s$.]")
+
+
+def _is_rewritten(answer: str, plain: str) -> bool:
+    """Say whether `clean` changed more of an answer than math-verify overlooks by itself: asking twice takes twice."""
+    return _NO_MATTER.sub("", answer) != _NO_MATTER.sub("", plain)
 
 
 def _readable(answer: str, read: object = reading.read_gold) -> bool:
@@ -79,6 +90,13 @@ class _Question:
         """Return the guard that keeps the two apart, if any."""
         return next((guard for guard in self._guards if _holds(guard.conflict, gold, prediction)), None)
 
+    def first(self, gold: str, prediction: str, ask: bool) -> tuple[str, ...] | None:
+        """Return what `ask` does, but with a question to math-verify itself only where `ask` says so."""
+        if ask:
+            return self.ask(gold, prediction, DEPTH)
+        self._known[gold, prediction, DEPTH] = None
+        return self._by_rules(gold, prediction, DEPTH, self.guard(gold, prediction)) if gold and prediction else None
+
     def ask(self, gold: str, prediction: str, depth: int) -> tuple[str, ...] | None:
         """Return the rules by which the two are equal, none for math-verify alone, None where they are not."""
         key = (gold, prediction, depth)
@@ -96,8 +114,9 @@ class _Question:
         self._asked += 1
         if guard is None and _holds(reading.equal, gold, prediction):
             return ()
-        if depth == 0:
-            return None
+        return self._by_rules(gold, prediction, depth, guard) if depth else None
+
+    def _by_rules(self, gold: str, prediction: str, depth: int, guard: Guard | None) -> tuple[str, ...] | None:
         for rule in self._rules:
             if guard is not None and rule.name not in guard.settled_by:
                 continue

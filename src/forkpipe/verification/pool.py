@@ -27,6 +27,9 @@ from forkpipe.verification.compare import Finding
 START_SECONDS = 120.0
 """A worker imports sympy before it is ready: seconds, or many of them on a busy machine with a cold disk."""
 
+END_SECONDS = 2.0
+"""What idle workers may take to see that their input has ended."""
+
 Pair = tuple[str, str | None]
 """Gold and predicted answer; None in place of the prediction asks only whether the gold answer can be read."""
 
@@ -58,7 +61,7 @@ class WorkerPool:
     def _reset(self) -> None:
         self._owner = os.getpid()
         self._threads: ThreadPoolExecutor | None = None
-        self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+        self._team = _Team(self._workers, self._memory_mb)
 
     def compare(self, pairs: Sequence[Pair]) -> list[Finding]:
         """Return a finding a pair, in order.
@@ -79,16 +82,13 @@ class WorkerPool:
                 self._reset()
             if self._threads is None:
                 self._threads = ThreadPoolExecutor(self._workers, thread_name_prefix="forkpipe-verify")
-            return [self._threads.submit(self._ask, self._idle, pair) for pair in pairs]
+            return [self._threads.submit(self._ask, self._team, pair) for pair in pairs]
 
-    def _ask(self, workers: "queue.SimpleQueue[_Worker]", pair: Pair) -> Finding:
-        try:
-            worker = workers.get_nowait()
-        except queue.Empty:
-            worker = _Worker(self._memory_mb)
+    def _ask(self, team: "_Team", pair: Pair) -> Finding:
+        worker = team.take()
         finding = worker.compare([self._task, *pair, self._without, self._timeout_seconds], self._timeout_seconds)
         if worker.alive:
-            workers.put(worker)
+            team.idle.put(worker)
         return finding
 
     def started(self) -> bool:
@@ -100,19 +100,50 @@ class WorkerPool:
         with self._lock:
             if self._owner != os.getpid():
                 return
-            threads, idle = self._threads, self._idle
+            threads, team = self._threads, self._team
             self._reset()
         if threads is not None:
             threads.shutdown()
-            with contextlib.suppress(queue.Empty):
-                while True:
-                    idle.get_nowait().kill()
+            team.end()
 
 
-class _Worker:
-    """One worker process and its pipes; used by one thread at a time."""
+class _Team:
+    """The workers that are idle, and the processes that keep them at work."""
 
-    def __init__(self, memory_mb: int) -> None:
+    def __init__(self, workers: int, memory_mb: int) -> None:
+        self.idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+        self._workers = workers
+        self._memory_mb = memory_mb
+        self._starting = threading.Lock()
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def take(self) -> "_Worker":
+        """Return an idle worker; there is one for every thread unless none was started yet, or all were lost."""
+        with self._starting:
+            try:
+                return self.idle.get_nowait()
+            except queue.Empty:
+                first, *others = self._start()
+                for worker in others:
+                    self.idle.put(worker)
+                return first
+
+    def end(self) -> None:
+        """Close the pipes, at which the processes end; those that do not are killed."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self.idle.get_nowait().close()
+        for process in self._processes:
+            try:
+                process.wait(END_SECONDS)
+            except subprocess.TimeoutExpired:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            if process.stderr is not None:
+                process.stderr.close()
+
+    def _start(self) -> "list[_Worker]":
         source = str(Path(__file__).parents[2])
         environment = {
             **os.environ,
@@ -120,26 +151,48 @@ class _Worker:
             "PYTHONHASHSEED": "0",  # sympy's order of terms, and with it what it can simplify, follows hashes
             "OMP_NUM_THREADS": "1",
         }
-        self.alive = True
-        self._read = b""
-        self._child = 0
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "forkpipe.verification.worker", str(memory_mb)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+        pipes = [(os.pipe(), os.pipe()) for _ in range(self._workers)]
+        theirs = [(requests[0], answers[1]) for requests, answers in pipes]
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "forkpipe.verification.worker", str(self._memory_mb)),
+                *(f"{incoming}:{outgoing}" for incoming, outgoing in theirs),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
+            pass_fds=[descriptor for pair in theirs for descriptor in pair],
             env=environment,
             start_new_session=True,  # an interrupt from the keyboard is for the caller to handle
         )
-        if not self._is_ready():
-            self._process.kill()
-            said = self._process.communicate()[1].decode(errors="replace").strip().splitlines()
+        self._processes.append(process)
+        for pair in theirs:
+            for descriptor in pair:
+                os.close(descriptor)
+        workers = [_Worker(requests[1], answers[0]) for requests, answers in pipes]
+        if not all(worker.is_ready() for worker in workers):
+            process.kill()
+            said = process.communicate()[1].decode(errors="replace").strip().splitlines()
+            for worker in workers:
+                worker.close()
             raise InputError(
                 "the verification workers do not start: is math-verify[antlr4-13-2] installed? "
                 f"They say: {said[-1] if said else 'nothing'}"
             )
+        return workers
 
-    def _is_ready(self) -> bool:
+
+class _Worker:
+    """The pipes of one worker; used by one thread at a time."""
+
+    def __init__(self, requests: int, answers: int) -> None:
+        self.alive = True
+        self.child = 0
+        self._requests = requests
+        self._answers = answers
+        self._read = b""
+
+    def is_ready(self) -> bool:
         """Wait for a fork to say that it is there."""
         try:
             return self._is_new_fork(self._line(START_SECONDS))
@@ -149,25 +202,25 @@ class _Worker:
     def _is_new_fork(self, message: Any) -> bool:
         if not isinstance(message, list) or message[0] != "ready":
             return False
-        self._child = int(message[1])
+        self.child = int(message[1])
         return True
 
     def compare(self, request: list[Any], seconds: float) -> Finding:
         """Return the finding on one request; where that is "timeout" or "worker-died", another fork is at work."""
         try:
-            assert self._process.stdin is not None
-            self._process.stdin.write(json.dumps(request).encode() + b"\n")
-            self._process.stdin.flush()
+            message = json.dumps(request).encode() + b"\n"
+            while message:
+                message = message[os.write(self._requests, message) :]
             answer = self._line(seconds)
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self._child, signal.SIGKILL)
+                os.kill(self.child, signal.SIGKILL)
             answer = self._after_kill()
             return Finding("timeout") if answer is None else answer
         except OSError:  # the pipe broke: it died before it was asked
             answer = None
         if answer is None:
-            self.kill()
+            self.close()
         if answer is None or self._is_new_fork(answer):  # the fork died and was replaced
             return Finding("worker-died", "worker-died")
         return Finding(*answer)
@@ -184,32 +237,26 @@ class _Worker:
                 return finding
         except (OSError, ValueError):
             pass
-        self.kill()
+        self.close()
         return finding
 
-    def kill(self) -> None:
-        """End the process and its fork, whatever they do, and give the pipes back."""
-        self.alive = False
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
-            if pipe is not None:
-                with contextlib.suppress(OSError):  # what was not flushed has no reader any more
-                    pipe.close()
+    def close(self) -> None:
+        """Give the pipes back; nothing can be asked any more."""
+        if self.alive:
+            self.alive = False
+            os.close(self._requests)
+            os.close(self._answers)
 
     def _line(self, seconds: float) -> Any:
         """Return the next message, None at the end of output; TimeoutError if it does not come in time."""
-        assert self._process.stdout is not None
-        descriptor = self._process.stdout.fileno()
         poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
+        poll.register(self._answers, select.POLLIN)
         end = time.monotonic() + seconds
         while b"\n" not in self._read:
             left = end - time.monotonic()
             if left <= 0 or not poll.poll(left * 1000):
                 raise TimeoutError
-            block = os.read(descriptor, 1 << 16)
+            block = os.read(self._answers, 1 << 16)
             if not block:
                 return None
             self._read += block

@@ -1,9 +1,11 @@
-"""A worker process: compares the pairs it is sent, one JSON line each, until its input ends.
+"""Worker processes: each compares the pairs it is sent, one JSON line each, until its input ends.
 
-Started as `python -m forkpipe.verification.worker MEMORY_MB` by `pool.WorkerPool`. It imports math-verify once, which
-takes
-seconds, and works in a fork of itself, so that after a kill the next one is there at once. The fork limits its own
-memory and, for each comparison, its own processor time: it ends even if the process that started it all is gone.
+Started as `python -m forkpipe.verification.worker MEMORY_MB IN:OUT ...` by `pool.WorkerPool`, with two pipes a
+worker. This
+process imports math-verify once, which takes seconds, and keeps a fork of itself at work on every pair of pipes, so
+that
+after a kill the next one is there at once. A fork limits its own memory and, for each comparison, its own processor
+time: it ends even if the process that started it all is gone.
 """
 
 import gc
@@ -16,27 +18,42 @@ from typing import IO
 
 
 def main() -> None:
-    """Keep one fork at work until it says that the input has ended."""
-    answers = os.dup(1)
+    """Keep a fork at work on each pair of pipes until all of them have ended."""
     errors = os.dup(2)
-    silence = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, 1)  # whatever prints must not look like an answer
+    silence = os.open(os.devnull, os.O_RDWR)
+    os.dup2(silence, 0)
+    os.dup2(silence, 1)
     logging.getLogger("math_verify").setLevel(logging.CRITICAL)
     sys.setrecursionlimit(3000)
-    _compare("1/3", "2", [])  # imports math-verify and builds its parser, so that this counts towards no comparison
+    for gold, prediction in WARM_UP:
+        _compare(gold, prediction, [])
     os.dup2(silence, 2)
     os.close(errors)
     gc.freeze()
-    while True:
-        child = os.fork()
-        if child == 0:
-            serve(answers, int(sys.argv[1]))
-            os._exit(0)
-        if os.waitpid(child, 0)[1] == 0:
-            return
+    memory_mb, *named = sys.argv[1:]
+    pipes = [(int(requests), int(answers)) for requests, answers in (name.split(":") for name in named)]
+    at_work = {_fork(pair, pipes, int(memory_mb)): pair for pair in pipes}
+    while at_work:
+        child, status = os.wait()
+        pair = at_work.pop(child)
+        if status != 0:
+            at_work[_fork(pair, pipes, int(memory_mb))] = pair
 
 
-def serve(descriptor: int, memory_mb: int) -> None:
+def _fork(own: tuple[int, int], pipes: list[tuple[int, int]], memory_mb: int) -> int:
+    """Return the process id of a fork that serves its own pipes and holds no end of the others'."""
+    child = os.fork()
+    if child != 0:
+        return child
+    for pair in pipes:
+        if pair != own:
+            os.close(pair[0])
+            os.close(pair[1])
+    serve(*own, memory_mb)
+    os._exit(0)
+
+
+def serve(incoming: int, outgoing: int, memory_mb: int) -> None:
     """Say ["ready", process id]; read [task, gold, prediction or null, rules switched off, seconds], write [finding,
     rule].
 
@@ -44,7 +61,7 @@ def serve(descriptor: int, memory_mb: int) -> None:
     trust.
     """
     limit_memory(memory_mb)
-    with os.fdopen(descriptor, "w", encoding="ascii") as answers, os.fdopen(os.dup(0), "rb") as requests:
+    with os.fdopen(outgoing, "w", encoding="ascii") as answers, os.fdopen(incoming, "rb") as requests:
         _say(answers, ["ready", os.getpid()])
         for line in requests:
             task, gold, prediction, without, seconds = json.loads(line)
@@ -55,6 +72,22 @@ def serve(descriptor: int, memory_mb: int) -> None:
                 os._exit(MEMORY)
             _say(answers, list(finding))
 
+
+WARM_UP = (
+    (r"\frac{1}{3}", "0.5"),
+    (r"\sqrt{51}", r"2\sqrt{13}"),
+    (r"\left( 3, \frac{\pi}{2} \right)", "(1, 2, 3)"),
+    (r"\text{east}", "west"),
+    (r"x^2 + 2x - 1", "(x-1)(x+1)"),
+    (r"y = 2x + 3", r"y = -\frac{1}{2}x"),
+    (r"(-\infty, 2] \cup [3, 5)", r"x \le 2"),
+    (r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", r"\begin{pmatrix} 1 & 0 \\ 0 & 1 \end{pmatrix}"),
+    (r"90^\circ", r"\sin 2t"),
+    (r"6 - 5i", r"\{1, \pm 2\}"),
+    (r"2^{10} \cdot 3", "1,000"),
+)
+"""Compared before the first fork: importing math-verify takes a second, and its parser learns a notation at first
+sight. What is learned here every fork knows, also one that replaces another."""
 
 MEMORY = 1
 """Exit status of a fork that ran out of memory."""
