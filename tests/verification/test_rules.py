@@ -71,6 +71,8 @@ _WRITTEN = st.one_of(
     _DIGITS.map(lambda text: f" {text}. "),
     st.integers(0, 10**6).map(lambda n: f"\\text{{{n}}}"),
     st.integers(0, 10**6).map(lambda n: f"{n:,}".replace(",", "{,}")),
+    st.integers(0, 10**6).map(lambda n: f"\\${n}"),
+    st.integers(0, 10**6).map(lambda n: f"\\({n}\\)"),
 )
 
 
