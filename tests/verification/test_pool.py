@@ -129,22 +129,30 @@ def test_a_script_needs_no_guard(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == ("correct\n", "")
 
 
-def test_workers_end_with_their_owner(tmp_path: Path) -> None:
+@pytest.mark.parametrize("busy", [False, True])
+def test_workers_end_with_their_owner(tmp_path: Path, busy: bool) -> None:
+    """Also when it is killed amid a comparison: the worker's own limit ends that, and nothing takes its place."""
     script = tmp_path / "script.py"
     script.write_text(
-        "import os, forkpipe\n"
-        "from forkpipe.verification.math import MathVerifier\n"
-        "made = MathVerifier(workers=1)\n"
-        "made.verify(['1/2'], [r'\\boxed{0.5}'], [False])\n"
-        "print(made._pool._team._processes[0].pid, flush=True)\n"
-        "os.kill(os.getpid(), 9)\n"
+        (
+            "import os, threading, time, forkpipe\n"
+            "from forkpipe.verification.math import MathVerifier\n"
+            "made = MathVerifier(workers=1, timeout_seconds=1.0)\n"
+            "made.verify(['1/2'], [r'\\boxed{0.5}'], [False])\n"
+            "print(made._pool._team._processes[0].pid, flush=True)\n"
+            "if BUSY:\n"
+            "    asked = (['3'], [r'\\boxed{9^{9^{9^{9}}}}'], [False])\n"
+            "    threading.Thread(target=made.verify, args=asked, daemon=True).start()\n"
+            "    time.sleep(0.5)\n"
+            "os.kill(os.getpid(), 9)\n"
+        ).replace("BUSY", str(busy))
     )
     source = str(Path(forkpipe.__file__).parents[1])
     done = subprocess.run(
         [sys.executable, str(script)], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": source}
     )
     worker = Path(f"/proc/{int(done.stdout)}")
-    for _ in range(100):
+    for _ in range(300):
         if not worker.exists() or " Z " in (worker / "stat").read_text():
             return
         time.sleep(0.1)

@@ -1,8 +1,7 @@
 """Worker processes for comparisons: a hard kill, a memory limit, and one lost verdict at most for a worker that dies.
 
 Each worker is a process of its own, spoken to through its pipes by one thread here, which knows which comparison it
-gave
-it. So nothing has to be found out when a worker dies, no other comparison is touched, the script that verifies needs no
+gave it. So nothing has to be found out when a worker dies, no other comparison is touched, the script that verifies needs no
 `__main__` guard, and processes that may not have children by multiprocessing can verify too.
 """
 

@@ -1,13 +1,12 @@
 """Worker processes: each compares the pairs it is sent, one JSON line each, until its input ends.
 
 Started as `python -m forkpipe.verification.worker MEMORY_MB IN:OUT ...` by `pool.WorkerPool`, with two pipes a
-worker. This
-process imports math-verify once, which takes seconds, and keeps a fork of itself at work on every pair of pipes, so
-that
-after a kill the next one is there at once. A fork limits its own memory and, for each comparison, its own processor
+worker. This process imports math-verify once, which takes seconds, and keeps a fork of itself at work on every pair of
+pipes, so that after a kill the next one is there at once. A fork limits its own memory and, for each comparison, its own processor
 time: it ends even if the process that started it all is gone.
 """
 
+import contextlib
 import gc
 import json
 import logging
@@ -30,13 +29,14 @@ def main() -> None:
     os.dup2(silence, 2)
     os.close(errors)
     gc.freeze()
+    owner = os.getppid()
     memory_mb, *named = sys.argv[1:]
     pipes = [(int(requests), int(answers)) for requests, answers in (name.split(":") for name in named)]
     at_work = {_fork(pair, pipes, int(memory_mb)): pair for pair in pipes}
     while at_work:
         child, status = os.wait()
         pair = at_work.pop(child)
-        if status != 0:
+        if status != 0 and os.getppid() == owner:  # with the owner gone there is nobody to work for
             at_work[_fork(pair, pipes, int(memory_mb))] = pair
 
 
@@ -49,7 +49,9 @@ def _fork(own: tuple[int, int], pipes: list[tuple[int, int]], memory_mb: int) ->
         if pair != own:
             os.close(pair[0])
             os.close(pair[1])
-    serve(*own, memory_mb)
+    # Where nobody listens any more: with another status the next fork would meet the same, for ever.
+    with contextlib.suppress(BrokenPipeError):
+        serve(*own, memory_mb)
     os._exit(0)
 
 
