@@ -35,7 +35,10 @@ def test_every_environment_is_valid(env):
         ({"rollouts": {"group_size": 8}}, "rollouts.group_size is 8, expected a multiple of tags.n, 6"),
         ({"supervised": {"warmup_steps": 500}}, "warmup_steps is 500, expected fewer than max_steps, 500"),
         ({"model": {"architecture": {"hiden_size": 3}}}, "parameter model.architecture.hiden_size does not exist"),
-        ({"verification": {"options": {"mth": {}}}}, "options names 'mth', expected one of: exact, math"),
+        (
+            {"verification": {"options": {"mth": {}}}},
+            "options names 'mth', expected one of: choice, exact, math",
+        ),
         ({"generation": {"use": ["nobody"]}}, "use names 'nobody', expected one of: square_multiply"),
         ({"evaluation": {"pass_at": []}}, "parameter evaluation.pass_at is []"),
         ({"problems": {"shares": {"train": 0.9}}}, "shares sum to 1.42, expected 1"),

@@ -1,34 +1,38 @@
 """forkpipe: from raw problems to reasoning models trained with global forking tokens.
 
 The method is SSFT and GFPO of Jia et al., "Training Large Language Models to Reason in Parallel with Global
-Forking Tokens" (ICLR 2026, arXiv 2510.05132). Nothing heavy is imported here: `import forkpipe`
-must stay cheap, because Kedro imports the package for every command.
+Forking Tokens" (ICLR 2026, arXiv 2510.05132). Nothing heavy is imported here: `import forkpipe` must stay cheap,
+because Kedro imports the package for every command. What is offered is imported by its first use, so that
+`forkpipe.verify(gold, response)` loads no torch.
 """
 
+from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
 
-_OFFERED = (
-    "ForkingTags",
-    "GFPOConfig",
-    "GFPOTrainer",
-    "SSFTConfig",
-    "SSFTTrainer",
-    "add_tags",
-    "head_rows",
-    "load_checkpoint",
-    "load_tags",
-    "load_trace_sets",
-)
+_OFFERED = {
+    "ForkingTags": "core.forking",
+    "GFPOConfig": "training.gfpo",
+    "GFPOTrainer": "training.gfpo",
+    "SSFTConfig": "training.config",
+    "SSFTTrainer": "training.ssft",
+    "Verdict": "core.records",
+    "add_tags": "training.tagging",
+    "head_rows": "training.scopes",
+    "load_checkpoint": "training.checkpoint",
+    "load_tags": "training.checkpoint",
+    "load_trace_sets": "api",
+    "verify": "api",
+    "verify_batch": "api",
+}
+"""Name -> module, without Kedro."""
 
 
 def __getattr__(name: str) -> Any:
-    """Import what `forkpipe.api` offers when it is first asked for."""
+    """Import what is offered when it is first asked for."""
     if name in _OFFERED:
-        from forkpipe import api
-
-        return getattr(api, name)
+        return getattr(import_module(f"forkpipe.{_OFFERED[name]}"), name)
     raise AttributeError(f"module 'forkpipe' has no attribute {name!r}")
 
 

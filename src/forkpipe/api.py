@@ -1,15 +1,65 @@
-"""What `import forkpipe` offers to those who do not use Kedro. Importing this module imports torch."""
+"""Functions that `import forkpipe` offers to code that uses no Kedro; imported by the first use of a name."""
 
+import atexit
+import json
+import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from forkpipe.core.forking import ForkingTags
-from forkpipe.training.checkpoint import load_checkpoint, load_tags
-from forkpipe.training.config import SSFTConfig
-from forkpipe.training.gfpo import GFPOConfig, GFPOTrainer
-from forkpipe.training.scopes import head_rows
-from forkpipe.training.ssft import SSFTTrainer
-from forkpipe.training.tagging import add_tags
+from forkpipe.core.errors import InputError
+from forkpipe.core.records import Verdict
+from forkpipe.parameters import VerificationSettings
+from forkpipe.plugins import VERIFIERS, create
+from forkpipe.verification.base import Verifier
+from forkpipe.verification.dispatch import verify_by_type
+
+__all__ = ["Verdict", "load_trace_sets", "verify", "verify_batch"]
+
+_verifiers: dict[str, Verifier] = {}
+_lock = threading.Lock()
+
+
+def verify(
+    gold: str | float, response: str, *, answer_type: str = "math", truncated: bool = False, **options: Any
+) -> Verdict:
+    r"""Compare the answer of one response with the gold answer; see `verify_batch`.
+
+    >>> verify("5", r"<think>2 + 3</think>So \boxed{5}.").verdict
+    'correct'
+    """
+    return verify_batch([(gold, response, truncated)], answer_type=answer_type, **options)[0]
+
+
+def verify_batch(
+    pairs: Iterable[tuple[str | float, str | None] | tuple[str | float, str | None, bool]],
+    *,
+    answer_type: str = "math",
+    on_progress: Callable[[int, int], None] | None = None,
+    **options: Any,
+) -> list[Verdict]:
+    r"""Compare the answers of responses with gold answers, several at a time; one verdict a pair, in order.
+
+    Worker processes start when first needed, are kept for the next call and end with the interpreter. Threads may call
+    this at the same time, async code by `asyncio.to_thread`, and processes of any kind.
+
+    Args:
+        pairs: gold answer, response, and whether the response was cut by a token limit (false where left out). A
+            response of None is `failed`: there is none.
+        answer_type: math, integer, text, choice, number, reasoning_gym: the verifier is that of the type.
+        on_progress: called with (pairs done, pairs in all) every few hundred pairs.
+        **options: of the verifier, e.g. `timeout_seconds=2`, `without=["units"]` (math) or `relative=0.01` (number).
+
+    Raises:
+        InputError: a pair holds something else than text, an option or the answer type is wrong, or the worker
+            processes do not start.
+
+    >>> [v.verdict for v in verify_batch([("1/2", r"\boxed{0.5}"), ("1/2", "I do not know."), ("1/2", None)])]
+    ['correct', 'unparsed', 'failed']
+    """
+    rows = [_row(number, answer_type, *pair) for number, pair in enumerate(pairs)]
+    found = verify_by_type({answer_type: verifier_for(answer_type, options)}, rows, on_progress=on_progress)
+    return [verdict for verdict, _, _ in found]
 
 
 def load_trace_sets(path: str | Path) -> Any:
@@ -20,15 +70,32 @@ def load_trace_sets(path: str | Path) -> Any:
     return read(str(path))
 
 
-__all__ = [
-    "ForkingTags",
-    "GFPOConfig",
-    "GFPOTrainer",
-    "SSFTConfig",
-    "SSFTTrainer",
-    "add_tags",
-    "head_rows",
-    "load_checkpoint",
-    "load_tags",
-    "load_trace_sets",
-]
+def _row(
+    number: int, answer_type: str, gold: str | float, response: str | None, truncated: bool = False
+) -> tuple[str, str, str, str, str]:
+    if isinstance(gold, bool) or not isinstance(gold, str | int | float):
+        raise InputError(f"pair {number}: the gold answer is {type(gold).__name__}, expected text or a number")
+    if not isinstance(response, str | None):
+        raise InputError(f"pair {number}: the response is {type(response).__name__}, expected text or None")
+    status = "failed" if response is None else "done"
+    return answer_type, str(gold), response or "", status, "length" if truncated else "stop"
+
+
+def verifier_for(answer_type: str, options: dict[str, Any]) -> Verifier:
+    """Return the verifier of a type with such options, the same object for the same arguments."""
+    names = {str(kind): name for kind, name in VerificationSettings().verifiers.items()}
+    names["reasoning_gym"] = "reasoning_gym"
+    if answer_type not in names:
+        raise InputError(f"answer type '{answer_type}' is unknown, expected one of: {', '.join(names)}")
+    key = json.dumps([names[answer_type], options], sort_keys=True, default=list)
+    with _lock:
+        if key not in _verifiers:
+            if not _verifiers:
+                atexit.register(_close)
+            _verifiers[key] = create("verifier", VERIFIERS, names[answer_type], options, "answer_type")
+        return _verifiers[key]
+
+
+def _close() -> None:
+    for verifier in _verifiers.values():
+        verifier.close()

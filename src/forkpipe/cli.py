@@ -2,6 +2,7 @@
 
 import click
 
+from forkpipe.commands import verify
 from forkpipe.provenance.commands import accept, plan, run
 
 
@@ -13,3 +14,4 @@ def cli() -> None:
 cli.add_command(run)
 cli.add_command(plan)
 cli.add_command(accept)
+cli.add_command(verify)

@@ -52,13 +52,17 @@ class FieldNames(Settings):
     """Column with the source's own id, which must be unique; the row number where there is none."""
 
 
+AnswerType = Literal["integer", "math", "text", "choice", "number", "reasoning_gym"]
+"""What an answer is, and so which verifier compares it."""
+
+
 class ProblemSettings(Settings):
     """From raw rows to problems."""
 
     source: str
     """Name of the source, kept in every row."""
     fields: FieldNames = FieldNames()
-    answer_type: Literal["auto", "integer", "math", "text"] = "auto"
+    answer_type: Literal["auto"] | AnswerType = "auto"
     """auto: integer where the answer is one, else math."""
     shares: dict[Split, Share]
     """Share of the problems in each split, summing to 1; a problem's split follows from its id alone."""
@@ -170,13 +174,38 @@ class GenerationSettings(Settings):
         return {name: self.teachers[name] for name in self.use or self.teachers}
 
 
+class JudgeSettings(Settings):
+    """A language model that is asked where the rules say wrong, or find nothing to compare in an answer."""
+
+    engine: str
+    """A registered name, or "package.module:Class"."""
+    options: dict[str, Any] = {}
+    """Arguments of the engine's class."""
+    revision: str = ""
+    """Version of the model behind the engine; part of every request's id."""
+    sampling: SamplingSettings = SamplingSettings(temperature=0.0, max_tokens=512)
+    in_rewards: bool = False
+    """Whether rewards are judged too: a policy learns to please its judge."""
+
+
 class VerificationSettings(Settings):
     """How responses are compared with gold answers."""
 
-    verifiers: dict[Literal["integer", "math", "text"], str] = {"integer": "math", "math": "math", "text": "exact"}
-    """Verifier by answer type: a registered name, or "package.module:Class"."""
+    verifiers: dict[AnswerType, str] = {
+        "integer": "math",
+        "math": "math",
+        "text": "exact",
+        "choice": "choice",
+        "number": "number",
+    }
+    """Verifier by answer type: a registered name, or "package.module:Class". `reasoning_gym: reasoning_gym` needs the
+    extra reasoning-gym."""
     options: dict[str, dict[str, Any]] = {}
     """Arguments by verifier."""
+    max_unscored: Share = 0.5
+    """A run stops when more than this share of its verdicts is unparsed, timeout or failed: something is broken."""
+    judge: JudgeSettings | None = None
+    """null: none."""
 
     @model_validator(mode="after")
     def _options_of_known(self) -> "VerificationSettings":
@@ -335,8 +364,6 @@ class RolloutSettings(Settings):
     sampling: SamplingSettings = SamplingSettings()
     batch_rows: Count = 192
     """Sequences generated at a time."""
-    max_unscored: Share = 0.5
-    """Training stops when more than this share of a step's verdicts is timeout or failed: the verifier is broken."""
 
     @property
     def total(self) -> int:

@@ -27,8 +27,13 @@ ENGINES = {
     "transformers": Plugin("forkpipe.engines.transformers:TransformersEngine", ("torch", "transformers")),
 }
 VERIFIERS = {
-    "math": Plugin("forkpipe.verification.math:MathVerifier", ("math_verify", "pebble")),
+    "math": Plugin("forkpipe.verification.math:MathVerifier", ("math_verify",)),
     "exact": Plugin("forkpipe.verification.exact:ExactVerifier"),
+    "choice": Plugin("forkpipe.verification.choice:ChoiceVerifier"),
+    "number": Plugin("forkpipe.verification.number:NumberVerifier"),
+    "reasoning_gym": Plugin(
+        "forkpipe.verification.reasoning_gym:ReasoningGymVerifier", ("reasoning_gym",), "reasoning-gym"
+    ),
 }
 CLUSTERERS = {
     "steps": Plugin("forkpipe.core.strategies:StepClusterer"),
@@ -102,10 +107,19 @@ def create_engines(teachers: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-def verifiers_of(given: Mapping[str, Any]) -> list[type]:
-    """Return the verifiers."""
-    names = sorted(set(given["params:verification"].verifiers.values()))
-    return [find_class("verifier", VERIFIERS, name, "verification.verifiers") for name in names]
+def verifiers_of(given: Mapping[str, Any]) -> list[Any]:
+    """Return the verifiers, and the judge's engine where there is one."""
+    settings = given["params:verification"]
+    made: list[Any] = [
+        find_class("verifier", VERIFIERS, name, "verification.verifiers")
+        for name in sorted(set(settings.verifiers.values()))
+    ]
+    return made + ([create_judge(settings.judge)] if settings.judge else [])
+
+
+def create_judge(judge: Any) -> Any:
+    """Return the engine of the judge."""
+    return create("engine", ENGINES, judge.engine, judge.options, "verification.judge")
 
 
 def clusterer_of(given: Mapping[str, Any]) -> list[type]:

@@ -5,7 +5,7 @@ from typing import Any
 from forkpipe.core.errors import InputError
 from forkpipe.core.records import Split
 from forkpipe.parameters import Parameters
-from forkpipe.plugins import CLUSTERERS, VERIFIERS, create, create_engines
+from forkpipe.plugins import CLUSTERERS, VERIFIERS, create, create_engines, create_judge
 
 SPLITS_NEEDED: dict[str, tuple[Split, ...]] = {
     "gfpo.rollouts": ("rl",),
@@ -36,6 +36,8 @@ def check_run(catalog: Any, nodes: set[str]) -> None:
         for name in set(verification.verifiers.values()):
             options = verification.options.get(name, {})
             create("verifier", VERIFIERS, name, options, "verification.verifiers").close()
+        if verification.judge is not None:
+            create_judge(verification.judge).close()
     if "gfpo.train" in nodes and parameters.tags.style != "special":
         raise InputError(
             "parameter tags.style is 'text' and gfpo.train.scope 'head', which trains output rows that ordinary tokens "

@@ -29,6 +29,7 @@ DECLARED = Declared(
     ),
     ignored_parameters=(
         "verification.options.*.workers",
+        "verification.options.*.memory_mb",
         "supervised.matching_tokens",
         "supervised.save_every",
         "supervised.report_to",

@@ -4,10 +4,15 @@ import pandas as pd
 import pytest
 
 from forkpipe.core.errors import InputError
-from forkpipe.parameters import ProblemSettings
-from forkpipe.pipelines.problems.nodes import normalise_problems, split_of
+from forkpipe.parameters import ProblemSettings, VerificationSettings
+from forkpipe.pipelines.problems import nodes
+from forkpipe.pipelines.problems.nodes import split_of
 
 SETTINGS = ProblemSettings(source="demo", shares={"train": 0.5, "test": 0.5})
+
+
+def normalise_problems(rows, settings):
+    return nodes.normalise_problems(rows, settings, VerificationSettings())
 
 
 def raw(*pairs):
@@ -24,6 +29,15 @@ def test_conflicting_answers_reject_all():
     kept, rejected = normalise_problems(raw(("1 + 1", "2"), ("1 + 1", "3"), ("1 + 1", "2"), ("x", "1")), SETTINGS)
     assert [row["problem"] for row in kept] == ["x"]
     assert [row["reason"] for row in rejected] == ["conflicting answers"] * 3
+
+
+def test_an_answer_that_cannot_be_read_is_a_fault_of_the_problem():
+    kept, rejected = normalise_problems(raw(("a", "12"), ("b", "\\frac{1}{"), ("c", "x" * 3_000)), SETTINGS)
+    assert [row["problem"] for row in kept] == ["a"]
+    assert [(row["reason"], row["detail"][:33]) for row in rejected] == [
+        ("unreadable answer", "source id 2: math answer '\\\\frac{"),
+        ("unreadable answer", "source id 3: math answer 'xxxxxxx"),
+    ]
 
 
 def test_answer_types_are_seen():

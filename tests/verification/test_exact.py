@@ -8,10 +8,10 @@ from forkpipe.verification.exact import ExactVerifier
 @pytest.mark.parametrize(
     ("gold", "response", "expected"),
     [
-        ("New York", "\\boxed{New \n York}", Verdict("correct", "New \n York", "exact")),
-        ("New York", "\\boxed{new york}", Verdict("wrong", "new york", "exact")),
-        ("1/2", "\\boxed{0.5}", Verdict("wrong", "0.5", "exact")),
-        (" B ", "Answer: B", Verdict("correct", "B", "exact")),
+        ("New York", "\\boxed{New \n York}", Verdict("correct", "New \n York", "exact", "box")),
+        ("New York", "\\boxed{new york}", Verdict("wrong", "new york", "exact", "box")),
+        ("1/2", "\\boxed{0.5}", Verdict("wrong", "0.5", "exact", "box")),
+        (" B ", "Answer: B", Verdict("correct", "B", "exact", "stated")),
         ("B", "It may be B", Verdict("unparsed")),
         ("B", "", Verdict("unparsed")),
     ],

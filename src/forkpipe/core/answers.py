@@ -5,6 +5,19 @@ a response can hold anything. What an answer *means* is the verifiers' business 
 """
 
 import re
+from decimal import Decimal
+from typing import Literal, NamedTuple
+
+FoundIn = Literal["box", "tag", "hash", "stated", "whole", "formula"]
+
+
+class Answer(NamedTuple):
+    """An answer and where in the final part it was found; `whole` where the final part is the answer, `formula` where
+    it is the one formula of a short final part."""
+
+    text: str
+    found_in: FoundIn
+
 
 _OPENING = re.compile(r"<think>|<thinking>|<thought>|<reasoning>|<\|begin_of_thought\|>", re.IGNORECASE)
 # Everything behind the last of these is the final part. s1's format closes its thinking by opening the answer. The
@@ -20,12 +33,14 @@ _CONTROL_TOKEN = re.compile(r"<[|｜][^<>|｜\s]{1,40}[|｜]>|</s>")
 
 _BOX_OR_BRACE = re.compile(r"\\(?:boxed|fbox)\s*\{|[{}]")
 _SPACE = r"(?:\s|\$|\\[()\[\],;:! ]|\\q?quad)*"
-_BETWEEN_LISTED = re.compile(rf"{_SPACE}(?:(?:,|;|&|and|or|\\text\{{\s*(?:and|or)\s*\}}){_SPACE})+")
+_BETWEEN_LISTED = re.compile(
+    rf"{_SPACE}(?:(?:,|;|&|and|or|\\text\{{\s*(?:and|or)\s*\}}){_SPACE})+(?:[A-Za-z](?:_\{{?\w\}}?)?\s*={_SPACE})?"
+)
 """What stands between boxes that are one answer together, e.g. ` \\quad \\text{and} \\quad `."""
 _LONGEST_BETWEEN = 80
 
 _ANSWER_TAG = re.compile(r"<answer>(?P<answer>[^<]*)</answer>", re.IGNORECASE)
-_GSM8K = re.compile(r"####\s*(?P<answer>[-+]?\s*(?:\\?\$)?\s*[-+]?\.?\d.*)")
+_GSM8K = re.compile(r"(?:####|A:)\s*(?P<answer>[-+]?\s*(?:\\?\$)?\s*[-+]?\.?\d.*)")
 _STATED = re.compile(
     r"(?:\bfinal\s+answer|\bthe\s+(?:correct\s+)?answer|^[ \t*_#>-]{0,20}answer)"
     r"[*_]{0,3}\s*(?:is\b\s*[:：]?|[:：])(?:[*_]{1,3}(?=\s))?\s*",
@@ -42,10 +57,21 @@ _CURRENCY = re.compile(r"\\?\$\s?\d[\d,]*(?:\.\d+)?(?=[.,;!*]*(?:\s+[A-Za-z]{2}|
 _ANOTHER = re.compile(r"\s*(?:,|;|and\b|or\b|&)\s*(?:and\b|or\b)?\s*(?:\$|\\\(|\\\[)", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)|\n")
 
+_PROSE = re.compile(
+    r"[<>]/?[a-z]{3,}|[A-Za-z]{3,}:\s|\b(?:I|it|we|you|he|she|they|this|that|so|because|since|maybe|perhaps|let|cannot|not|my|is|are)\b"
+    r"|[.!?。？！]\s+\S",
+    re.IGNORECASE,
+)
+"""What stands in a sentence and in no answer; `i` alone is a number."""
+_ANSWER_LIKE = re.compile(r"\d|\\[A-Za-z]|[=^_+*/<>{}()\[\]]|^.$")
+_FEW_WORDS = re.compile(r"\w[\w'-]*(?:[\s,]+\w[\w'-]*){0,5}")
+_DENIAL = re.compile(r"\b(?:not|no|never|cannot|maybe|perhaps|might|guess|wrong|incorrect)\b|n't|\?", re.IGNORECASE)
+_MATH_AROUND = re.compile(r"\$[^$]+\$|\$\$[^$]+\$\$")
 _DIGITS_AT_MOST = 4000
 """Python refuses to read integers of more than 4300 digits."""
 _DELIMITERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"))
 _TEXT_COMMAND = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mbox)\s*\{([^{}]*)\}")
+_DECIMAL = re.compile(r"[+\-−]?[0-9]*\.[0-9]{1,6}")
 _INTEGER = re.compile(
     r"(?P<sign>[+\-−]?)\s*"
     r"(?P<digits>[1-9][0-9]{0,2}(?:(?:,\\!|,|\{,\}|\\,)[0-9]{3})+|[0-9]+)"
@@ -80,7 +106,9 @@ def extract_answer(response: str) -> str | None:
     r"""Return the answer that the final part of a response gives, stripped, or None where it gives none for certain.
 
     In this order: the last `\boxed{...}` or `\fbox{...}` with balanced braces that is not empty; the last
-    `<answer>...</answer>`; a last line `#### 42` as in GSM8K; the last "the (final) answer is X" or "Answer: X". A box
+    `<answer>...</answer>`; a last line `#### 42` or `A: 42` as in GSM8K; the last "the (final) answer is X" or
+    "Answer: X"; the whole final part where it is one short line and no sentence; the one formula of a short final
+    part. A box
     that is never closed is no box, and a box within the reasoning is no answer. Boxes with nothing but "and", "or" or a
     comma between them are one answer.
 
@@ -93,11 +121,55 @@ def extract_answer(response: str) -> str | None:
     >>> extract_answer("I do not know.") is None
     True
     """
+    answer = find_answer(response)
+    return answer.text if answer else None
+
+
+def find_answer(response: str) -> Answer | None:
+    r"""Return the answer of a response and where it was found; see `extract_answer`.
+
+    >>> find_answer("Answer: 42"), find_answer(r"\frac{1}{2}"), find_answer("Perhaps it is 42.")
+    (Answer(text='42', found_in='stated'), Answer(text='\\frac{1}{2}', found_in='whole'), None)
+    """
     final = split_reasoning(response)[1]
     boxed = _last_box(final)
     if boxed is not None:
-        return boxed
-    return _stated_answer(_CONTROL_TOKEN.sub("", final).strip())
+        return Answer(boxed, "box")
+    final = _CONTROL_TOKEN.sub("", final).strip()
+    if any(_STATED.finditer(final)) or "boxed" in final:
+        return _stated_answer(final)
+    return _stated_answer(final) or _whole_answer(final) or _sole_formula(final)
+
+
+def _whole_answer(final: str) -> Answer | None:
+    """Take a final part that is nothing but an answer: one short line, without a box left open and without prose."""
+    if not 0 < len(final) <= _LONGEST_STATED or "\n" in final or "boxed" in final or _PROSE.search(final):
+        return None
+    if _MATH_AROUND.fullmatch(final):
+        return Answer(final, "whole")
+    plain = _plain(final)
+    return Answer(plain, "whole") if plain and (_ANSWER_LIKE.search(plain) or _FEW_WORDS.fullmatch(plain)) else None
+
+
+def _sole_formula(final: str) -> Answer | None:
+    """Take the one formula of a final part of one or two lines that denies nothing: `We find that $x < 3$.`"""
+    if len(final) > _LONGEST_STATED or _DENIAL.search(final):
+        return None
+    formulas = list(_MATH.finditer(final))
+    rest = _MATH.sub("", final)
+    if len(formulas) != 1 or "$" in rest or re.search(r"\d", rest):
+        return None
+    return _found(_plain(next(group for group in formulas[0].groups() if group is not None)), "formula")
+
+
+def gold_answer(gold: str) -> str:
+    r"""Return the answer of a gold answer that may be a whole solution: what its last box or `#### ` line gives.
+
+    >>> gold_answer(r"so $x = \boxed{4}$."), gold_answer("He has 3 + 4 = 7.\n#### 7"), gold_answer("7")
+    ('4', '7', '7')
+    """
+    found = find_answer(gold) if "boxed" in gold or "fbox" in gold or "####" in gold else None
+    return found.text if found else gold
 
 
 def parse_integer(text: str) -> int | None:
@@ -119,6 +191,22 @@ def parse_integer(text: str) -> int | None:
         return None
     value = int(re.sub(r"[^0-9]", "", match["digits"]))
     return -value if match["sign"] in ("-", "−") else value
+
+
+def parse_decimal(text: str) -> Decimal | None:
+    r"""Return the number that `text` writes as an integer (see `parse_integer`) or as digits with a point, else None.
+
+    At most six digits behind the point and fifteen in all, so that no two of them are equal up to rounding. Numbers set
+    as text are left out: they may be words, and are to math-verify.
+
+    >>> parse_decimal("1,000") == parse_decimal("1000.0"), parse_decimal("-.50"), parse_decimal("0.3333333")
+    (True, Decimal('-0.50'), None)
+    """
+    integer = None if _TEXT_COMMAND.search(text[:_DIGITS_AT_MOST]) else parse_integer(text)
+    if integer is not None:
+        return Decimal(integer)
+    match = _DECIMAL.fullmatch(text[:40].strip()) if len(text) <= 40 else None
+    return None if match is None or len(re.sub(r"\D", "", match[0])) > 15 else Decimal(match[0].replace("−", "-"))
 
 
 def _without_wrapping(text: str) -> str:
@@ -196,19 +284,23 @@ def _unboxed(answer: str) -> str:
     return answer
 
 
-def _stated_answer(final: str) -> str | None:
+def _stated_answer(final: str) -> Answer | None:
     """Return the answer that a final part without a box states, or None."""
     answer: str | None = None
     for tag in _ANSWER_TAG.finditer(final):
         answer = tag["answer"].strip() or answer
     if answer is not None:
-        return answer if len(answer) <= _LONGEST_STATED else None
+        return Answer(answer, "tag") if len(answer) <= _LONGEST_STATED else None
     if gsm8k := _GSM8K.fullmatch(final[final.rfind("\n") + 1 :].strip()):
-        return _plain(gsm8k["answer"])
+        return _found(_plain(gsm8k["answer"]), "hash")
     end: int | None = None
     for statement in _STATED.finditer(final):
         end = statement.end()
-    return None if end is None else _read_statement(final[end : end + 2 * _LONGEST_STATED])
+    return None if end is None else _found(_read_statement(final[end : end + 2 * _LONGEST_STATED]), "stated")
+
+
+def _found(text: str | None, found_in: FoundIn) -> Answer | None:
+    return None if text is None else Answer(text, found_in)
 
 
 def _read_statement(rest: str) -> str | None:

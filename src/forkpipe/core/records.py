@@ -175,7 +175,9 @@ class Verdict:
     verdict: VerdictName
     extracted: str = ""
     rule: str = ""
-    """Which rule decided, e.g. "integer", "math-verify", "identical"."""
+    """Which rule decided, e.g. "number", "math-verify", "identical", "units+decimal"."""
+    extracted_from: str = ""
+    """Where the answer was found: box, tag, hash (`#### 42`), stated, whole; empty where none was."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ _TRACE_IN_SET = pa.struct(
 
 _VERDICT = {
     "extracted": _TEXT,
+    "extracted_from": _TEXT,  # box, tag, hash, stated, whole, formula; empty where nothing was found
     "verdict": _TEXT,
     "rule": _TEXT,
     "verifier": _TEXT,
@@ -103,7 +104,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         },
         {},
     ),
-    "verdicts": _schema("verdicts", 1, {"trace_id": _TEXT, **_VERDICT}, {}),
+    "verdicts": _schema("verdicts", 2, {"trace_id": _TEXT, **_VERDICT}, {}),
     "strategies": _schema(
         "strategies",
         1,
@@ -194,7 +195,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         },
         {},
     ),
-    "scores": _schema("scores", 1, {**_SAMPLE, "tokens": _INT, **_VERDICT}, {}),
+    "scores": _schema("scores", 2, {**_SAMPLE, "tokens": _INT, **_VERDICT}, {}),
     "metrics": _schema(
         "metrics",
         1,

@@ -10,7 +10,7 @@ from forkpipe.core.records import Completion, Problem
 from forkpipe.parameters import GRPOSettings, RolloutSettings
 from forkpipe.progress import Progress
 from forkpipe.training.checkpoint import end_tokens, load_checkpoint, render_prompt, save_checkpoint
-from forkpipe.training.rewards import Verify, check_scored
+from forkpipe.training.rewards import Verify
 
 
 def train_grpo(
@@ -72,7 +72,6 @@ def train_grpo(
             for text, ids in zip(completions, completion_ids, strict=True)
         ]
         verdicts = verify(asked, done)
-        check_scored(verdicts, completions, rollouts.max_unscored)
         for problem, completion, verdict in zip(asked, done, verdicts, strict=True):
             sample = drawn.get(problem.problem_id, 0)
             drawn[problem.problem_id] = sample + 1

@@ -5,14 +5,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from forkpipe.core.errors import InputError
 from forkpipe.core.prompts import render
 from forkpipe.core.records import Completion, Problem, Request, Verdict
 from forkpipe.engines.transformers import TransformersEngine
 from forkpipe.parameters import RolloutSettings, VerificationSettings
 from forkpipe.progress import Progress
 from forkpipe.training.checkpoint import checkpoint_digest, load_tags, render_prompt
-from forkpipe.verification.rows import RowVerifier, VerdictRow
+from forkpipe.verification.rows import RowVerifier, VerdictRow, gold_of
 
 Verify = Callable[[Sequence[Problem], Sequence[Completion]], list[Verdict]]
 """Verdicts of completions of the given problems, in order."""
@@ -26,17 +25,6 @@ def samples_per_problem(n_problems: int, rollouts: int, group: int) -> list[int]
     """
     groups = rollouts // group
     return [groups // n_problems + (i < groups % n_problems) for i in range(n_problems)]
-
-
-def check_scored(verdicts: Sequence[Verdict], responses: Sequence[str], limit: float) -> None:
-    """Raise InputError where more than `limit` of the verdicts say nothing about the answer: the verifier is broken."""
-    bad = [i for i, verdict in enumerate(verdicts) if verdict.verdict in ("timeout", "failed")]
-    if len(bad) > limit * len(verdicts):
-        examples = "; ".join(f"{verdicts[i].verdict} on {responses[i][-60:]!r}" for i in bad[:3])
-        raise InputError(
-            f"{len(bad)} of {len(verdicts)} rewards are timeout or failed, expected at most a share of {limit:g} "
-            f"(rollouts.max_unscored): {examples}"
-        )
 
 
 def reward_table(
@@ -83,7 +71,6 @@ def reward_table(
     engine.close()
     completions = [by_id[request.request_id] for request in requests]
     verdicts = verify([asked[request.request_id][0] for request in requests], completions)
-    check_scored(verdicts, [completion.text for completion in completions], settings.max_unscored)
     return [
         {
             "problem_id": request.problem_id,
@@ -116,13 +103,13 @@ def rewards_by_tag(rows: Sequence[dict[str, Any]], n_tags: int) -> dict[str, lis
 @contextmanager
 def verifying(settings: VerificationSettings) -> Iterator[Verify]:
     """Give a function that verifies completions; its worker processes live as long as the block."""
-    with RowVerifier(settings) as verifier:
+    with RowVerifier(settings, reward=True) as verifier:
 
         def verify(problems: Sequence[Problem], completions: Sequence[Completion]) -> list[Verdict]:
             rows = [
                 VerdictRow(
                     problem.answer_type,
-                    problem.answer,
+                    gold_of(problem.answer_type, problem.problem, problem.answer, problem.metadata),
                     completion.text,
                     "failed" if completion.finish_reason == "error" else "done",
                     completion.finish_reason,

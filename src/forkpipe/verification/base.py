@@ -20,6 +20,10 @@ class Verifier(Protocol):
         """Return one verdict a response, in order; never raises for anything a response holds."""
         ...
 
+    def check_gold(self, golds: Sequence[str]) -> list[bool]:
+        """Say of each gold answer whether responses can be compared with it, in order."""
+        ...
+
     def close(self) -> None:
         """End worker processes."""
         ...

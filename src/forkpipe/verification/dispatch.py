@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from forkpipe.core.errors import InputError
 from forkpipe.core.records import Verdict
 from forkpipe.verification.base import Verifier
+from forkpipe.verification.limits import check_scored
 
 CHUNK = 512
 """Rows between two reports of progress: enough to keep all workers busy, few enough to report every few seconds."""
@@ -22,6 +23,7 @@ def verify_by_type(
     rows: Sequence[ResponseRow],
     *,
     chunk: int = CHUNK,
+    max_unscored: float = 1.0,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> list[VerifiedRow]:
     """Return one verdict a row, in order.
@@ -33,10 +35,12 @@ def verify_by_type(
         verifiers: verifier by answer type.
         rows: what to verify.
         chunk: rows at a time, at least 1.
+        max_unscored: share of verdicts that may be unparsed, timeout or failed.
         on_progress: called with (rows done, rows in all) after each chunk.
 
     Raises:
-        InputError: a row has an answer type without a verifier; raised before any verifier is called.
+        InputError: a row has an answer type without a verifier, raised before any verifier is called; or more than
+            `max_unscored` of all rows are sure to say nothing about their answers.
     """
     unknown = sorted({answer_type for answer_type, *_ in rows} - verifiers.keys())
     if unknown:
@@ -47,6 +51,7 @@ def verify_by_type(
     verified: list[VerifiedRow] = []
     for start in range(0, len(rows), chunk):
         verified += _verify_chunk(verifiers, rows[start : start + chunk])
+        check_scored([verdict for verdict, _, _ in verified], [row[2] for row in rows], max_unscored, total=len(rows))
         if on_progress is not None:
             on_progress(len(verified), len(rows))
     return verified

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from forkpipe.core.answers import extract_answer
+from forkpipe.core.answers import find_answer
 from forkpipe.core.records import Verdict
 
 
@@ -14,11 +14,15 @@ class ExactVerifier:
     """
 
     name = "exact"
-    version = "1"
+    version = "2"
 
     def verify(self, gold: Sequence[str], responses: Sequence[str], truncated: Sequence[bool]) -> list[Verdict]:
         """Return one verdict a response, in order; ValueError if the three differ in length."""
         return [_verdict(*row) for row in zip(gold, responses, truncated, strict=True)]
+
+    def check_gold(self, golds: Sequence[str]) -> list[bool]:
+        """Say of each gold answer whether it is more than white space."""
+        return [bool(gold.strip()) for gold in golds]
 
     def close(self) -> None:
         """Do nothing: there are no workers."""
@@ -27,7 +31,8 @@ class ExactVerifier:
 def _verdict(gold: str, response: str, truncated: bool) -> Verdict:
     if truncated:
         return Verdict("truncated")
-    extracted = extract_answer(response)
-    if extracted is None:
+    answer = find_answer(response)
+    if answer is None:
         return Verdict("unparsed")
-    return Verdict("correct" if extracted.split() == gold.split() else "wrong", extracted, "exact")
+    same = answer.text.split() == gold.split()
+    return Verdict("correct" if same else "wrong", answer.text, "exact", answer.found_in)

@@ -1,14 +1,18 @@
 """Verdicts for rows of any table: traces, rollouts and samples all go through here."""
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from forkpipe.engines.base import Engine
 from forkpipe.parameters import VerificationSettings
-from forkpipe.plugins import VERIFIERS, create
+from forkpipe.plugins import VERIFIERS, create, create_judge
 from forkpipe.progress import Progress
 from forkpipe.verification.base import Verifier
-from forkpipe.verification.dispatch import verify_by_type
+from forkpipe.verification.dispatch import VerifiedRow, verify_by_type
+from forkpipe.verification.judge import OpenVerdict, is_open, judge
 
 
 class VerdictRow(NamedTuple):
@@ -29,7 +33,13 @@ class RowVerifier:
     'correct'
     """
 
-    def __init__(self, settings: VerificationSettings) -> None:
+    def __init__(self, settings: VerificationSettings, *, reward: bool = False) -> None:
+        """Make the verifiers; those with worker processes start none yet.
+
+        Args:
+            settings: see `parameters.VerificationSettings`.
+            reward: whether the verdicts are rewards, which no judge gives unless it is told to.
+        """
         made: dict[str, Verifier] = {}
         for name in settings.verifiers.values():
             if name not in made:
@@ -39,6 +49,11 @@ class RowVerifier:
             answer_type: made[name] for answer_type, name in settings.verifiers.items()
         }
         self._made = made
+        self._max_unscored = settings.max_unscored
+        self._judge = (
+            settings.judge if settings.judge is not None and (settings.judge.in_rewards or not reward) else None
+        )
+        self._engine: Engine | None = None
 
     def __enter__(self) -> "RowVerifier":
         return self
@@ -48,14 +63,31 @@ class RowVerifier:
     ) -> None:
         for verifier in self._made.values():
             verifier.close()
+        if self._engine is not None:
+            self._engine.close()
+
+    def check_gold(self, golds: Sequence[tuple[str, str]]) -> list[bool]:
+        """Say of each (answer type, gold answer) whether responses can be compared with it, in order.
+
+        An answer type without a verifier is not checked.
+        """
+        readable = [True] * len(golds)
+        for answer_type, verifier in self._by_type.items():
+            indices = [index for index, (given, _) in enumerate(golds) if given == answer_type]
+            for index, known in zip(indices, verifier.check_gold([golds[i][1] for i in indices]), strict=True):
+                readable[index] = known
+        return readable
 
     def verify(self, rows: Sequence[VerdictRow], progress: Progress | None = None) -> list[dict[str, Any]]:
         """Return the verdict columns of each row, in order."""
         report = (lambda done, total: progress.update(done)) if progress else None
-        verdicts = verify_by_type(self._by_type, rows, on_progress=report)
+        verdicts = self._judged(
+            rows, verify_by_type(self._by_type, rows, max_unscored=self._max_unscored, on_progress=report)
+        )
         return [
             {
                 "extracted": verdict.extracted,
+                "extracted_from": verdict.extracted_from,
                 "verdict": verdict.verdict,
                 "rule": verdict.rule,
                 "verifier": name,
@@ -63,6 +95,35 @@ class RowVerifier:
             }
             for verdict, name, version in verdicts
         ]
+
+    def _judged(self, rows: Sequence[VerdictRow], verdicts: list[VerifiedRow]) -> list[VerifiedRow]:
+        """Ask the judge, if there is one, about what the rules leave open."""
+        if self._judge is None:
+            return verdicts
+        questions = [
+            OpenVerdict(index, row.gold, verdict.extracted)
+            for index, (row, (verdict, _, _)) in enumerate(zip(rows, verdicts, strict=True))
+            if is_open(verdict)
+        ]
+        if not questions:
+            return verdicts
+        if self._engine is None:
+            self._engine = create_judge(self._judge)
+        changed = judge(self._engine, self._judge, questions)
+        return [
+            (replace(changed[index], extracted_from=verdict.extracted_from), name, version)
+            if index in changed
+            else (verdict, name, version)
+            for index, (verdict, name, version) in enumerate(verdicts)
+        ]
+
+
+def gold_of(answer_type: str, problem: str, answer: str, metadata: str) -> str:
+    """Return what responses are compared with: the answer, or for reasoning-gym the whole entry as JSON text."""
+    if answer_type != "reasoning_gym":
+        return answer
+    kept = json.loads(metadata or "{}")
+    return json.dumps({"question": problem, "answer": answer, "metadata": kept.get("metadata", kept)})
 
 
 def verify_responses(
@@ -80,10 +141,13 @@ def verify_responses(
         progress: told how far it is.
     """
     by_id = {row["problem_id"]: row for row in problems}
+    golds = {
+        key: gold_of(row["answer_type"], row["problem"], row["answer"], row["metadata"]) for key, row in by_id.items()
+    }
     asked = [
         VerdictRow(
             by_id[row["problem_id"]]["answer_type"],
-            by_id[row["problem_id"]]["answer"],
+            golds[row["problem_id"]],
             row["text"],
             row.get("status", "done"),
             row["finish_reason"],

@@ -1,4 +1,4 @@
-"""Raw rows become problems: fields mapped, types checked, duplicates rejected, splits drawn."""
+"""Raw rows become problems: fields mapped, types checked, duplicates and unreadable answers rejected."""
 
 import re
 from collections import Counter, defaultdict
@@ -9,22 +9,30 @@ from typing import Any
 from forkpipe.core.errors import InputError
 from forkpipe.core.ids import unit_interval
 from forkpipe.core.records import SPLITS, Problem, Split
-from forkpipe.parameters import ProblemSettings
+from forkpipe.parameters import ProblemSettings, VerificationSettings
+from forkpipe.plugins import verifiers_of
 from forkpipe.progress import logger
+from forkpipe.provenance.recipes import implementations
+from forkpipe.verification.rows import RowVerifier, gold_of
 
 Row = dict[str, Any]
 
 
-def normalise_problems(raw: Any, settings: ProblemSettings) -> tuple[list[Row], list[Row]]:
+@implementations(verifiers_of)
+def normalise_problems(
+    raw: Any, settings: ProblemSettings, verification: VerificationSettings
+) -> tuple[list[Row], list[Row]]:
     """Return (rows of `problems`, rows of `rejected`).
 
     Identical problem and answer twice: the first is kept. The same problem with different answers: all are rejected,
-    since nobody knows which is right. A missing column, a value that is not text, a source id twice or no row at all
+    since nobody knows which is right. So is a problem whose answer the verifier cannot read: every response to it would
+    be unparsed. A missing column, a value that is not text, a source id twice or no row at all
     stops the run (InputError): these are faults of the file, not of a problem.
 
     Args:
         raw: what the catalog entry `raw_problems` loads: records, a pandas or Hugging Face table.
         settings: see `parameters.ProblemSettings`.
+        verification: says which verifier reads which answers.
     """
     source = str(getattr(raw, "source", "raw_problems"))
     problems = [_problem(row, number, source, settings) for number, row in enumerate(_records(raw), start=1)]
@@ -32,6 +40,8 @@ def normalise_problems(raw: Any, settings: ProblemSettings) -> tuple[list[Row], 
         raise InputError(f"{source} has no rows, expected at least one problem")
     _check_source_ids(problems, source)
     kept, rejected = _without_duplicates(problems)
+    kept, unreadable = _with_readable_answers(kept, verification)
+    rejected += unreadable
     splits = Counter(row["split"] for row in kept)
     logger.info(
         "%d problems from %s: %s; %d rejected",
@@ -130,6 +140,22 @@ def _without_duplicates(problems: list[Problem]) -> tuple[list[Row], list[Row]]:
         else:
             kept.append(asdict(problem))
     return kept, rejected
+
+
+def _with_readable_answers(problems: list[Row], settings: VerificationSettings) -> tuple[list[Row], list[Row]]:
+    """Return (problems whose answer the verifier reads, rows of `rejected` for the others)."""
+    golds = [
+        (row["answer_type"], gold_of(row["answer_type"], row["problem"], row["answer"], row["metadata"]))
+        for row in problems
+    ]
+    with RowVerifier(settings) as verifier:
+        readable = verifier.check_gold(golds)
+    kept = [row for row, known in zip(problems, readable, strict=True) if known]
+    return kept, [
+        _rejected(Problem.from_row(row), "unreadable answer", f"{row['answer_type']} answer {row['answer'][:200]!r}")
+        for row, known in zip(problems, readable, strict=True)
+        if not known
+    ]
 
 
 def _rejected(problem: Problem, reason: str, detail: str) -> Row:

@@ -12,7 +12,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 normalise_problems,
-                inputs=["raw_problems", "params:problems"],
+                inputs=["raw_problems", "params:problems", "params:verification"],
                 outputs=["normalised_problems", "rejected_problems"],
                 name="normalise_problems",
             ),

@@ -1,0 +1,71 @@
+"""The command line without Kedro: `forkpipe verify`."""
+
+import time
+
+import click
+
+from forkpipe.core.errors import InputError
+
+
+@click.group(name="forkpipe", context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="forkpipe")
+def main() -> None:
+    """Tools of forkpipe that need no project."""
+
+
+@main.command()
+@click.argument("file")
+@click.option("--gold", required=True, metavar="COLUMN", help="Column with the gold answers.")
+@click.option("--response", required=True, metavar="COLUMN", help="Column with the responses.")
+@click.option("--output", required=True, metavar="FILE", help="JSONL or Parquet, by its ending.")
+@click.option("--type", "answer_type", default="math", show_default=True, help="math, text, choice, number, ...")
+@click.option("--finish-reason", metavar="COLUMN", help='Column that says "length" where a response was cut.')
+@click.option("--without", multiple=True, metavar="RULE", help="Switch a rewrite rule off, 'all' for all (math).")
+@click.option("--timeout", type=float, metavar="SECONDS", help="For one comparison (math).")
+@click.option("--workers", type=int, metavar="N", help="Worker processes (math).")
+@click.option("--tolerance", type=float, metavar="SHARE", help="Relative tolerance (number).")
+@click.option(
+    "--max-unscored",
+    type=click.FloatRange(0, 1),
+    default=1.0,
+    metavar="SHARE",
+    help="Fail when more verdicts than this are unparsed, timeout or failed.",
+)
+def verify(
+    file: str,
+    gold: str,
+    response: str,
+    output: str,
+    answer_type: str,
+    finish_reason: str | None,
+    without: tuple[str, ...],
+    timeout: float | None,
+    workers: int | None,
+    tolerance: float | None,
+    max_unscored: float,
+) -> None:
+    """Compare the answers of responses with gold answers.
+
+    Writes the rows of FILE (JSONL, JSONL.gz, Parquet, CSV) in order with the columns verdict, extracted,
+    extracted_from, rule and verifier_version, and prints how many rows have which verdict.
+    """
+    from forkpipe.api import verifier_for
+    from forkpipe.verification.files import verify_file
+
+    given = {"timeout_seconds": timeout, "workers": workers, "relative": tolerance, "without": list(without) or None}
+    options = {name: value for name, value in given.items() if value is not None}
+    started = time.monotonic()
+    try:
+        summary = verify_file(
+            file,
+            output,
+            gold=gold,
+            response=response,
+            verifier=verifier_for(answer_type, options),
+            finish_reason=finish_reason,
+            max_unscored=max_unscored,
+            on_progress=lambda done: click.echo(f"{done} rows, {time.monotonic() - started:.0f} s", err=True),
+        )
+    except InputError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(str(summary))

@@ -1,0 +1,73 @@
+"""Multiple choice: the letter of the option, as GPQA and MMLU ask for it."""
+
+import re
+from collections.abc import Sequence
+
+from forkpipe.core.answers import find_answer, split_reasoning
+from forkpipe.core.records import Verdict
+
+_LETTER = re.compile(
+    r"[\s*_`$(\[{]*(?:\\(?:text|mathrm|textbf|mathbf)\s*\{\s*)?(?:option|choice|answer)?[\s:(]*([A-J])(?:[\s*_`$)\]}.:,;]|$)",
+    re.IGNORECASE,
+)
+_GOLD = re.compile(r"\(?([A-Ja-j])(?:[).:\s]|$)")
+_SAID = re.compile(
+    r"(?:\b(?:answer|option|choice)\b(?:\s+(?:is|must\s+be|would\s+be|should\s+be))?(?:\s+(?:for\s+sure|clearly|option|choice))*"
+    r"|\b(?:it'?s|it\s+is|choose|pick|select))[\s:*_(`$\[{]*([A-J])(?=[\s*_`$)\]}.:,;]|$)"
+)
+_ALONE = re.compile(r"[\s*_(\[]*([A-J])[\s*_)\].]*(?:$|[.:)]\s)")
+
+
+class ChoiceVerifier:
+    r"""Compares the letter that a response chooses with the gold letter.
+
+    The letter is looked for in the answer (box, tag, stated answer), then in the last "answer is X", "option X" or
+    "it is
+    X", then in a final part that is or begins with the letter alone. The gold answer may be `C`, `(C)` or `C. Paris`.
+
+    >>> verifier = ChoiceVerifier()
+    >>> found = verifier.verify(["C", "(C) Paris"], [r"\boxed{\text{(C)}}", "**Answer: D**"], [False, False])
+    >>> [verdict.verdict for verdict in found]
+    ['correct', 'wrong']
+    """
+
+    name = "choice"
+    version = "1"
+
+    def verify(self, gold: Sequence[str], responses: Sequence[str], truncated: Sequence[bool]) -> list[Verdict]:
+        """Return one verdict a response, in order; ValueError if the three differ in length."""
+        return [_verdict(*row) for row in zip(gold, responses, truncated, strict=True)]
+
+    def check_gold(self, golds: Sequence[str]) -> list[bool]:
+        """Say of each gold answer whether it names a letter from A to J."""
+        return [_GOLD.match(gold.strip()) is not None for gold in golds]
+
+    def close(self) -> None:
+        """Do nothing: there are no workers."""
+
+
+def _verdict(gold: str, response: str, truncated: bool) -> Verdict:
+    if truncated:
+        return Verdict("truncated")
+    expected = _GOLD.match(gold.strip())
+    if expected is None:
+        return Verdict("unparsed", rule="gold-unparsed")
+    found = _chosen(response)
+    if found is None:
+        return Verdict("unparsed")
+    letter, source = found
+    return Verdict("correct" if letter == expected[1].upper() else "wrong", letter, "choice", source)
+
+
+def _chosen(response: str) -> tuple[str, str] | None:
+    """Return the letter and where it was found."""
+    answer = find_answer(response)
+    if answer is not None and answer.found_in != "whole" and (letter := _LETTER.match(answer.text)):
+        return letter[1].upper(), answer.found_in
+    final = split_reasoning(response)[1]
+    said = list(_SAID.finditer(final))
+    if said:
+        return said[-1][1], "stated"
+    if alone := _ALONE.match(final):
+        return alone[1], "whole"
+    return None

@@ -1,0 +1,132 @@
+"""Whether a predicted answer equals the gold answer, and by which rule. Runs in the worker processes."""
+
+import re
+from collections.abc import Collection
+from typing import Literal, NamedTuple
+
+from forkpipe.verification import reading
+from forkpipe.verification.rules import GUARDS, NOTATION, RULES
+from forkpipe.verification.rules.base import Guard, Rule
+from forkpipe.verification.text import clean
+
+DEPTH = 4
+"""How many rules may stand behind one another, e.g. names, then units, then decimal."""
+
+MOST_QUESTIONS = 200
+"""Questions to math-verify in one comparison; lists of many elements end here rather than in a time-out."""
+
+FindingName = Literal["equal", "different", "gold-unparsed", "prediction-unparsed", "timeout", "worker-died", "score"]
+
+
+class Finding(NamedTuple):
+    """What came of a comparison, and the names of the rules that decided, joined by "+"."""
+
+    name: FindingName
+    rule: str = "math-verify"
+
+
+def compare(gold: str, prediction: str | None, without: Collection[str] = ()) -> Finding:
+    """Compare two answers.
+
+    Args:
+        gold: the gold answer.
+        prediction: the predicted answer; None asks only whether the gold answer can be read.
+        without: names of rules and guards that are switched off.
+    """
+    if prediction is None:
+        return Finding("equal" if _readable(gold) else "gold-unparsed")
+    question = _Question(without)
+    plain = clean(gold), clean(prediction)
+    guard = question.guard(*plain)
+    if guard is None and _holds(reading.equal, gold, prediction):
+        return Finding("equal")
+    rewritten = plain[0] == plain[1] or any(map(_is_rewritten, (gold, prediction), plain))
+    rewritten = rewritten and NOTATION not in without
+    names = question.first(*plain, rewritten)
+    if names is not None:
+        return Finding("equal", "+".join(dict.fromkeys(names)) or NOTATION)
+    if guard is not None:
+        return Finding("different", guard.name)
+    if not _readable(gold):
+        return Finding("gold-unparsed")
+    if not _readable(prediction, reading.read_prediction):
+        return Finding("prediction-unparsed")
+    return Finding("different")
+
+
+_NO_MATTER = re.compile(r"\\(?:left|right)\b|\\[,;:! ]|(?<=\\)[dt](?=frac)|[\s$.]")
+
+
+def _is_rewritten(answer: str, plain: str) -> bool:
+    """Say whether `clean` changed more of an answer than math-verify overlooks by itself: asking twice takes twice."""
+    return _NO_MATTER.sub("", answer) != _NO_MATTER.sub("", plain)
+
+
+def _readable(answer: str, read: object = reading.read_gold) -> bool:
+    """Say whether mathematics is found in an answer, as it stands or as the rules would write it."""
+    return any(_holds(lambda one, _: bool(read(one)), side, "") for side in dict.fromkeys((answer, clean(answer))))  # type: ignore[operator]
+
+
+def _holds(check: object, gold: str, prediction: str) -> bool:
+    try:
+        return bool(check(gold, prediction))  # type: ignore[operator]
+    except MemoryError:
+        raise
+    except Exception:
+        # math-verify catches what it expects; RecursionError and sympy's own errors pass it. None of them is an answer.
+        return False
+
+
+class _Question:
+    """One comparison's questions to math-verify, counted and asked once each."""
+
+    def __init__(self, without: Collection[str]) -> None:
+        self._rules: list[Rule] = [rule for rule in RULES if rule.name not in without]
+        self._guards = [guard for guard in GUARDS if guard.name not in without]
+        self._known: dict[tuple[str, str, int], tuple[str, ...] | None] = {}
+        self._asked = 0
+
+    def guard(self, gold: str, prediction: str) -> Guard | None:
+        """Return the guard that keeps the two apart, if any."""
+        return next((guard for guard in self._guards if _holds(guard.conflict, gold, prediction)), None)
+
+    def first(self, gold: str, prediction: str, ask: bool) -> tuple[str, ...] | None:
+        """Return what `ask` does, but with a question to math-verify itself only where `ask` says so."""
+        if ask:
+            return self.ask(gold, prediction, DEPTH)
+        self._known[gold, prediction, DEPTH] = None
+        return self._by_rules(gold, prediction, DEPTH, self.guard(gold, prediction)) if gold and prediction else None
+
+    def ask(self, gold: str, prediction: str, depth: int) -> tuple[str, ...] | None:
+        """Return the rules by which the two are equal, none for math-verify alone, None where they are not."""
+        key = (gold, prediction, depth)
+        if key not in self._known:
+            self._known[key] = None  # a rule that leads back here has proved nothing
+            self._known[key] = self._settle(gold, prediction, depth)
+        return self._known[key]
+
+    def _settle(self, gold: str, prediction: str, depth: int) -> tuple[str, ...] | None:
+        if not gold or not prediction or self._asked >= MOST_QUESTIONS:
+            return None
+        if gold == prediction:
+            return ()
+        guard = self.guard(gold, prediction)
+        self._asked += 1
+        if guard is None and _holds(reading.equal, gold, prediction):
+            return ()
+        return self._by_rules(gold, prediction, depth, guard) if depth else None
+
+    def _by_rules(self, gold: str, prediction: str, depth: int, guard: Guard | None) -> tuple[str, ...] | None:
+        for rule in self._rules:
+            if guard is not None and rule.name not in guard.settled_by:
+                continue
+            used: list[str] = []
+
+            def again(one: str, other: str, used: list[str] = used) -> bool:
+                found = self.ask(one, other, depth - 1)
+                used.extend(found or ())
+                return found is not None
+
+            if _holds(lambda one, other, rule=rule, again=again: rule.check(one, other, again), gold, prediction):
+                return rule.name, *used
+        return None

@@ -1,0 +1,74 @@
+r"""What math-verify reads in an answer. Runs in the worker processes, where nothing it does can hang the caller.
+
+It has to be told what is mathematics: gold goes in as `$gold$`, the prediction as `\boxed{prediction}`. Passed as they
+come, it rejects most true pairs. And it strips units, for which it takes the last letters of `2t` and `a + b + 2c` too,
+so that `2` would equal `2t`: `as_latex` keeps it from that, which costs plain one-letter units (`5m` is not `5`,
+`5\text{ m}` is).
+"""
+
+import re
+from functools import lru_cache
+from typing import Any
+
+_LAST_STOP = re.compile(r"(?:\\[,;:! ]|[.,;\s])+$")
+_THOUSANDS = re.compile(r"(?<=[0-9])(?:,\\!|\{,\})(?=[0-9]{3}(?![0-9]))")
+_LETTER_UNIT = re.compile(r"(?<=[0-9}\s])(t|h|c|l|s|g|m|d|ab|bc)$")
+"""What math-verify strips from the end as a unit and what is as likely to be a variable."""
+_PI = re.compile(r"(?<![\\A-Za-z])pi(?![A-Za-z])")
+
+
+def as_latex(answer: str) -> str:
+    r"""Write an answer so that math-verify reads all of it.
+
+    >>> as_latex("2t."), as_latex(r"\frac{1}{20,\!000}"), as_latex("288pi")
+    ('2{t}', '\\frac{1}{20000}', '288\\pi ')
+    """
+    if _has_own_math(answer):
+        return answer
+    answer = _LAST_STOP.sub("", answer.strip().strip("$").strip())
+    return _PI.sub(r"\\pi ", _LETTER_UNIT.sub(r"{\1}", _THOUSANDS.sub("", answer)))
+
+
+def _has_own_math(answer: str) -> bool:
+    r"""Say whether math stands within words, as in `$3$ and $4$`, which math-verify reads best as it is."""
+    return "$" in answer.strip().strip("$").replace(r"\$", "")
+
+
+@lru_cache(maxsize=8192)
+def read_gold(answer: str) -> list[Any]:
+    """Return math-verify's readings of a gold answer; none where it finds no mathematics."""
+    readings = _parse(as_latex(answer) if _has_own_math(answer) else f"${as_latex(answer)}$")
+    return [] if all(isinstance(reading, str) for reading in readings) else readings
+
+
+@lru_cache(maxsize=8192)
+def read_prediction(answer: str) -> list[Any]:
+    """Return math-verify's readings of a predicted answer; none where it finds no mathematics."""
+    return _parse(f"\\boxed{{{as_latex(answer)}}}")
+
+
+@lru_cache(maxsize=8192)
+def equal(gold: str, prediction: str) -> bool:
+    """Say whether math-verify takes the two for equal; False too where it cannot read one or fails."""
+    import math_verify
+
+    expected, found = read_gold(gold), read_prediction(prediction)
+    if not expected or not found:
+        return False
+    return bool(math_verify.verify(expected, found, timeout_seconds=None))
+
+
+def read_number(answer: str) -> Any:
+    """Return the real number that an answer writes, as sympy reads it, None where it is none."""
+    for reading in read_gold(answer):
+        if getattr(reading, "is_number", False) and reading.is_real and reading.is_finite:
+            return reading.doit()
+    return None
+
+
+def _parse(text: str) -> list[Any]:
+    """Parse without a time-out: math-verify's own works in the main thread only, and cannot interrupt arithmetic."""
+    import math_verify
+
+    readings: list[Any] = math_verify.parse(text, parsing_timeout=None)
+    return readings

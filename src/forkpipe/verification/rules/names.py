@@ -1,0 +1,174 @@
+r"""Names of values: `x = 1`, `f(n) = n^2`, `AB = 5`, `min = 2`."""
+
+import re
+from typing import NamedTuple
+
+from forkpipe.verification.rules.base import Ask, Guard, Rule
+from forkpipe.verification.rules.lists import MOST_ELEMENTS, elements, split_list
+from forkpipe.verification.text import inside, is_decimal, split_top
+
+_GREEK = r"\\(?:alpha|beta|gamma|delta|epsilon|theta|lambda|mu|rho|sigma|tau|phi|varphi|omega|Delta|ell)"
+_SYMBOL = rf"(?:[A-Za-z]|{_GREEK})(?:_\s*(?:\{{[^{{}}]*\}}|\w))?'*"
+_NAME = re.compile(
+    rf"{_SYMBOL}"
+    rf"|{_SYMBOL}\s*\(\s*[^()=]{{1,12}}\s*\)"  # f(n)
+    r"|\|?\s*(?:m\s*)?(?:\\(?:angle|triangle|overline|overrightarrow)\s*)?\{?[A-Z]{1,4}\}?\s*\|?"  # AB, \angle ABC
+    r"|(?:[A-Za-z]{2,}(?:\s+[A-Za-z]{2,}){0,3})"  # min, area
+    r"|\|?\\frac\s*\{[A-Z]{2}\}\s*\{[A-Z]{2}\}\|?"
+    rf"|[A-Z]_\{{[A-Z]+\}}"
+)
+_COMPUTED = re.compile(r"(?:[\d.\s+*/^(){}!-]|\\(?:frac|sqrt|cdot|times|pi|binom)\b){3,}")
+"""What was computed, as in `1 + 2 = 3`."""
+_FUNCTION_WORDS = {"sin", "cos", "tan", "log", "ln", "mod", "max of", "if", "for"}
+
+
+class Part(NamedTuple):
+    """One part of an answer, with the name it is given, if any."""
+
+    name: str
+    value: str
+
+
+def named_parts(text: str) -> list[Part]:
+    r"""Return the parts of an answer with their names; `(x, y) = (1, 2)` are two.
+
+    >>> named_parts("x = 1000, y = 10")
+    [Part(name='x', value='1000'), Part(name='y', value='10')]
+    >>> named_parts("(x, y) = (1, 2)")[1], named_parts("x + y = 10")
+    (Part(name='y', value='2'), [Part(name='', value='x + y = 10')])
+    """
+    sides = split_top(text, re.compile(r"\s*(?<![<>:!\\])=\s*"))
+    if len(sides) == 2 and all(sides):
+        names, values = (inside(side, "(", ")") for side in sides)
+        if names is not None and values is not None:
+            left, right = split_top(names, re.compile(",")), split_top(values, re.compile("[,;]"))
+            if len(left) == len(right) > 1 and all(map(is_name, left)):
+                return [Part(*pair) for pair in zip(left, right, strict=True)]
+    if len(sides) > 2 and all(map(is_name, sides[:-1])) and elements(sides[-1]) is None:
+        return [Part(name, sides[-1]) for name in sides[:-1]]  # a = b = c = 1
+    found: list[Part] = []
+    for part in split_list(text):
+        match = split_top(part, re.compile(r"\s*(?<![<>:!\\])=\s*|:\s+|\s+is\s+"))
+        if len(match) == 2 and is_name(match[0]) and match[1]:
+            found.append(Part(" ".join(match[0].split()), match[1]))
+        elif found and found[-1].name and len(match) == 1:
+            # `x = 1, -2` gives x two values, `a = 4, -8, -10` three
+            found.append(Part(found[-1].name, part))
+        else:
+            found.append(Part("", part))
+    return found
+
+
+def is_name(text: str) -> bool:
+    r"""Say whether the text names a value: a variable, `f(n)`, `AB`, `\angle ABC`, a few words, or what was computed.
+
+    >>> is_name("x_{1}"), is_name("f(n)"), is_name("2x"), is_name("x + y")
+    (True, True, False, False)
+    """
+    text = text.strip()
+    if _COMPUTED.fullmatch(text):
+        return True
+    return _NAME.fullmatch(text) is not None and text.lower() not in _FUNCTION_WORDS
+
+
+def names(gold: str, prediction: str, ask: Ask) -> bool:
+    r"""Leave out the names of values, or match values by their names.
+
+    Values of different names have an order, which is theirs; values of one name (`x = 1, x = 2`) have none. The same
+    holds of counted things, as in `5 apples and 3 pears`.
+
+    >>> names("x = 1000, y = 10", "10^3, 10", lambda g, p: (g, p) in (("1000", "10^3"), ("10", "10")))
+    True
+    >>> names("x = 3, y = -2", "-2, 3", str.__eq__), names("x = 3, y = -2", "y = -2, x = 3", str.__eq__)
+    (False, True)
+    """
+    ours, theirs = named_parts(gold), named_parts(prediction)
+    if max(len(ours), len(theirs)) > MOST_ELEMENTS:
+        return False
+    our_names, their_names = [part.name for part in ours], [part.name for part in theirs]
+    if not any(our_names) and not any(their_names):
+        return False
+    if all(our_names) and all(their_names):
+        return _by_name(ours, theirs, ask)
+    named, bare = (ours, prediction) if all(our_names) else (theirs, gold) if all(their_names) else ([], "")
+    if not named:
+        return False
+    flipped: Ask = ask if named is ours else lambda value, other: ask(other, value)
+    values = [part.value for part in named]
+    if len(named) == 1:
+        return flipped(values[0], bare)
+    letters = _solved_for(named)
+    if len(letters) == 1:
+        return flipped(", ".join(values), bare)
+    if len(letters) < len(named):
+        grouped = _solutions(named, len(letters))
+        return grouped is not None and flipped(grouped, bare)
+    others = elements(bare)
+    return (
+        others is not None
+        and others[0] != "set"
+        and len(others[1]) == len(values)
+        and all(flipped(value, other) for value, other in zip(values, others[1], strict=True))
+    )
+
+
+def _solved_for(parts: list[Part]) -> set[str]:
+    """Return the different names; `x_1` and `x_2` are two solutions for x."""
+    return {re.sub(r"_\s*(?:\{\d+\}|\d+)$", "", part.name) for part in parts}
+
+
+def _solutions(parts: list[Part], size: int) -> str | None:
+    """Write `x = 1, y = 2, x = 3, y = 4` as two tuples; None where the names do not come in such turns."""
+    order = [part.name for part in parts[:size]]
+    groups = [parts[start : start + size] for start in range(0, len(parts), size)]
+    if any([part.name for part in group] != order for group in groups):
+        return None
+    return ", ".join(f"({', '.join(part.value for part in group)})" for group in groups)
+
+
+def _by_name(ours: list[Part], theirs: list[Part], ask: Ask) -> bool:
+    plain = [re.sub(r"[\s{}]", "", part.name) for part in ours], [re.sub(r"[\s{}]", "", part.name) for part in theirs]
+    if len(ours) == 1 == len(theirs):
+        function = any("(" in name for name in plain[0] + plain[1])
+        # f(x) = ... and y = ...: two names of the same curve
+        return (plain[0] == plain[1] or (function and "y" in plain[0] + plain[1])) and ask(
+            ours[0].value, theirs[0].value
+        )
+    if sorted(plain[0]) != sorted(plain[1]):
+        return False
+    if len(set(plain[0])) == 1:
+        return ask(", ".join(part.value for part in ours), ", ".join(part.value for part in theirs))
+    if len(set(plain[0])) < len(plain[0]):
+        return False
+    found = dict(zip(plain[1], theirs, strict=True))
+    return all(ask(part.value, found[name].value) for name, part in zip(plain[0], ours, strict=True))
+
+
+def other_order(gold: str, prediction: str) -> bool:
+    """Say whether one names several different values and the other lists them without names.
+
+    >>> other_order("x = 1, y = 2", "2, 1"), other_order("x_1 = 1, x_2 = 2", "2, 1")
+    (True, False)
+    """
+    ours, theirs = named_parts(gold), named_parts(prediction)
+    for named, others, bare in ((ours, theirs, prediction), (theirs, ours, gold)):
+        if len(named) > 1 and all(part.name for part in named) and not any(part.name for part in others):
+            return len(_solved_for(named)) == len(named) and elements(bare) is not None
+    return False
+
+
+def other_value(gold: str, prediction: str) -> bool:
+    """Say whether both give the same name two numbers that are not the same.
+
+    >>> other_value("f(2) = 7", "f(2) = 8"), other_value("x = 5", "x = 5.0")
+    (True, False)
+    """
+    ours, theirs = named_parts(gold), named_parts(prediction)
+    if len(ours) != 1 or len(theirs) != 1 or not ours[0].name or ours[0].name != theirs[0].name:
+        return False
+    values = ours[0].value, theirs[0].value
+    return all(map(is_decimal, values)) and float(values[0]) != float(values[1])
+
+
+RULES = (Rule("names", names),)
+GUARDS = (Guard("other-order", other_order, ("names",)), Guard("other-value", other_value))

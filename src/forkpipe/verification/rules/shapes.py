@@ -1,0 +1,212 @@
+r"""Vectors, matrices, functions, ratios, general solutions: one object in two notations."""
+
+import re
+
+from forkpipe.verification.rules.base import Ask, Guard, Rule
+from forkpipe.verification.text import inside, split_top
+
+_MATRIX = re.compile(r"\\begin\{([pbB]?matrix|array)\}(?:\{[lcr|]+\})?(.*?)\\end\{\1\}", re.DOTALL)
+_BRACKETED = re.compile(r"[(\[]\s*(\\begin\{(?:matrix|array)\}.*\\end\{(?:matrix|array)\})\s*[)\]]", re.DOTALL)
+_TERM = re.compile(
+    r"\s*(?P<sign>[+-]?)\s*(?P<size>[^+\-]*?)\s*(?:\\(?:vec|hat|bm|boldsymbol|mathbf|text)\s*\{?\s*)?(?P<axis>\\imath|\\jmath|[ijk])\}?\s*"
+)
+_FUNCTION = re.compile(r"([A-Za-z](?:_\{?\w\}?)?)\s*\(\s*([A-Za-z])\s*\)\s*=\s*(.+)")
+_INTEGERS = re.compile(
+    r"\s*(?:,|;|\\\(|\\text\{?|\bwhere\b|\bfor\b|\(|\s)*\s*(?:any\s+|all\s+|some\s+)?(?:integers?\s+)?(?P<k>[a-zA-Z])\s*"
+    r"(?:\\in\s*\\mathbb\{Z\}|is an(?:y)? integer|an integer|integer)\s*\)?$"
+)
+_CONGRUENCE = re.compile(
+    r"(?:(?P<name>[A-Za-z])\s*\\equiv\s*)?(?P<rest>-?\d+)\s*(?:\(\s*)?\\?(?:pmod|bmod|mod)\s*\{?\s*(?P<modulus>\d+)\s*\}?\s*\)?"
+)
+_TERM_OF_RATIO = re.compile(r"(?:[\d.\s{}()^+*/-]|\\[a-z]+|(?<![A-Za-z])[A-Za-z](?![A-Za-z])){1,40}")
+"""Numbers and single letters: what stands around a colon in prose is no ratio."""
+_RATIO = re.compile(r"\s*(?::|\bto\b|\\colon)\s*")
+
+
+def rows_of(text: str) -> list[list[str]] | None:
+    r"""Return the rows of a matrix, however it is written, None where it is none.
+
+    >>> rows_of(r"\begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix}"), rows_of("[[1, 2], [3, 4]]")
+    ([['1', '2'], ['3', '4']], [['1', '2'], ['3', '4']])
+    """
+    if bracketed := _BRACKETED.fullmatch(text):
+        text = bracketed[1]
+    if match := _MATRIX.fullmatch(text):
+        lines = [line for line in split_top(match[2], re.compile(r"\\\\(?:\[[^\]]*\])?")) if line]
+        rows = [split_top(line, re.compile("&")) for line in lines]
+    else:
+        within = inside(text, "[", "]")
+        inner = [inside(part, "[", "]") for part in split_top(within, re.compile(","))] if within else []
+        if not inner or any(part is None for part in inner):
+            return None
+        rows = [split_top(part or "", re.compile(",")) for part in inner]
+    return rows if rows and len({len(row) for row in rows}) == 1 and all(cell for row in rows for cell in row) else None
+
+
+def matrix(gold: str, prediction: str, ask: Ask) -> bool:
+    r"""Compare matrices of the same shape cell by cell.
+
+    >>> matrix("[[1, 2], [3, 4]]", r"\begin{bmatrix} 1 & 2 \\ 3 & 4 \end{bmatrix}", str.__eq__)
+    True
+    """
+    ours, theirs = rows_of(gold), rows_of(prediction)
+    if ours is None or theirs is None or len(ours) != len(theirs) or len(ours[0]) != len(theirs[0]):
+        return False
+    return all(
+        one == other or ask(one, other)
+        for row, its in zip(ours, theirs, strict=True)
+        for one, other in zip(row, its, strict=True)
+    )
+
+
+def vector(gold: str, prediction: str, ask: Ask) -> bool:
+    r"""Compare a column, a row, angle brackets, unit vectors and a tuple, entry by entry in their order.
+
+    >>> (vector(r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", "(1, 2)", str.__eq__),
+    ...  vector(r"\langle 1, 2 \rangle", "(2, 1)", str.__eq__))
+    (True, False)
+    >>> vector("3i - 4j", "(3, -4)", str.__eq__)
+    True
+    """
+    ours, theirs = _entries(gold), _entries(prediction)
+    if ours is None or theirs is None or not (ours[1] or theirs[1]) or len(ours[0]) != len(theirs[0]):
+        return False
+    return all(one == other or ask(one, other) for one, other in zip(ours[0], theirs[0], strict=True))
+
+
+def _entries(text: str) -> tuple[list[str], bool] | None:
+    """Return the entries, and whether this can be nothing but a vector."""
+    text = re.sub(r"\s*\^\s*\{?\s*(?:T|\\top|\\intercal)\s*\}?$", r"^T", text)
+    transposed = text.endswith("^T")
+    text = text.removesuffix("^T")
+    rows = rows_of(text)
+    if rows is not None and (len(rows) == 1 or len(rows[0]) == 1):
+        return [cell for row in rows for cell in row], True
+    for opening, closing in ((r"\langle", r"\rangle"), ("<", ">"), ("(", ")"), ("[", "]")):
+        within = inside(text, opening, closing)
+        if within is not None:
+            entries = split_top(within, re.compile("[,;]"))
+            if len(entries) > 1 and all(entries):
+                return entries, opening in (r"\langle", "<") or transposed
+    return _unit_vectors(text)
+
+
+def _unit_vectors(text: str) -> tuple[list[str], bool] | None:
+    sizes: dict[str, str] = {}
+    at = 0
+    while at < len(text):
+        term = _TERM.match(text, at)
+        axis = term["axis"].lstrip("\\")[0] if term else ""
+        if term is None or axis in sizes or (at and not term["sign"]):
+            return None
+        sizes[axis] = f"{'-' if term['sign'] == '-' else ''}{term['size'] or '1'}"
+        at = term.end()
+    if len(sizes) < 2 or set(sizes) not in ({"i", "j"}, {"i", "j", "k"}, {"i", "k"}, {"j", "k"}):
+        return None
+    axes = "ijk" if "k" in sizes else "ij"
+    return [sizes.get(axis, "0") for axis in axes], True
+
+
+def bound_variable(gold: str, prediction: str, ask: Ask) -> bool:
+    """Give a function's argument the name it has on the other side.
+
+    >>> bound_variable("f(x) = x + 1", "f(t) = t + 1", str.__eq__), bound_variable("f(x) = x", "g(t) = t", str.__eq__)
+    (True, False)
+    """
+    ours, theirs = _FUNCTION.fullmatch(gold), _FUNCTION.fullmatch(prediction)
+    if not (ours and theirs) or ours[1] != theirs[1] or ours[2] == theirs[2] or ours[2] in _letters(theirs[3]):
+        return False
+    return ask(ours[3], _renamed(theirs[3], theirs[2], ours[2]))
+
+
+def _letters(text: str) -> set[str]:
+    return set(re.findall(r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])", re.sub(r"\\[A-Za-z]+", " ", text)))
+
+
+def _renamed(text: str, old: str, new: str) -> str:
+    return re.sub(rf"\\[A-Za-z]+|{old}", lambda m: new if m[0] == old else m[0], text)
+
+
+def integer_parameter(gold: str, prediction: str, ask: Ask) -> bool:
+    r"""Leave out "k an integer" and give both sides' parameter one name.
+
+    >>> (integer_parameter(r"2k\pi, k \in \mathbb{Z}", r"2n\pi", str.__eq__),
+    ...  integer_parameter(r"2k\pi", r"k\pi", str.__eq__))
+    (True, False)
+    """
+    ours, theirs = _INTEGERS.search(gold), _INTEGERS.search(prediction)
+    left, right = (gold[: ours.start()] if ours else gold).strip(), prediction
+    right = (prediction[: theirs.start()] if theirs else prediction).strip()
+    if r"\pi" not in left or (ours is None and theirs is None):
+        return False
+    letters = [
+        found["k"] if found else next(iter((_letters(side.split("=")[-1]) & set("kn")) or {""}))
+        for found, side in ((ours, left), (theirs, right))
+    ]
+    if not all(letters):
+        return False
+    return ask(left, right if letters[0] == letters[1] else _renamed(right, letters[1], letters[0]))
+
+
+def congruence(gold: str, prediction: str, ask: Ask) -> bool:
+    r"""Compare residues of the same modulus, with or without the name of what has them.
+
+    >>> (congruence(r"x \equiv 3 \pmod{7}", r"3 \pmod 7", str.__eq__),
+    ...  congruence(r"3 \pmod{7}", r"3 \pmod{5}", str.__eq__))
+    (True, False)
+    """
+    ours, theirs = _CONGRUENCE.fullmatch(gold), _CONGRUENCE.fullmatch(prediction)
+    if not (ours and theirs):
+        return False
+    modulus = int(ours["modulus"])
+    if (
+        modulus != int(theirs["modulus"])
+        or modulus == 0
+        or (ours["name"] or "") not in ("", theirs["name"] or ours["name"])
+    ):
+        return False
+    return (int(ours["rest"]) - int(theirs["rest"])) % modulus == 0
+
+
+def other_modulus(gold: str, prediction: str) -> bool:
+    """Say whether both are residues, of which math-verify does not read the modulus.
+
+    >>> other_modulus(r"3 \\pmod{7}", r"3 \\pmod{5}")
+    True
+    """
+    return bool(_CONGRUENCE.fullmatch(gold) and _CONGRUENCE.fullmatch(prediction))
+
+
+def ratio(gold: str, prediction: str, ask: Ask) -> bool:
+    r"""Compare ratios in their order, a ratio of two also with the fraction.
+
+    >>> ratio("7:32", "7 to 32", str.__eq__), ratio("3:4", "4:3", str.__eq__), ratio("1:2:3", "1 : 2 : 3", str.__eq__)
+    (True, False, True)
+    """
+    ours, theirs = (split_top(side, _RATIO) for side in (gold, prediction))
+    if (len(ours), len(theirs)) == (1, 1) or max(len(ours), len(theirs)) > 6:
+        return False
+    if not all(map(_TERM_OF_RATIO.fullmatch, [*(ours if len(ours) > 1 else []), *(theirs if len(theirs) > 1 else [])])):
+        return False
+    if len(ours) == len(theirs) and all(
+        one == other or ask(one, other) for one, other in zip(ours, theirs, strict=True)
+    ):
+        return True
+    if len(ours) > 2 or len(theirs) > 2:
+        return False
+    return ask(_fraction(ours), _fraction(theirs))
+
+
+def _fraction(parts: list[str]) -> str:
+    return rf"\frac{{{parts[0]}}}{{{parts[1]}}}" if len(parts) == 2 else parts[0]
+
+
+RULES = (
+    Rule("matrix", matrix),
+    Rule("vector", vector),
+    Rule("bound-variable", bound_variable),
+    Rule("integer-parameter", integer_parameter),
+    Rule("congruence", congruence),
+    Rule("ratio", ratio),
+)
+GUARDS = (Guard("other-modulus", other_modulus, ("congruence",)),)
