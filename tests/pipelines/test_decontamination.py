@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from forkpipe.core.records import Problem
 from forkpipe.datasets.evaluation_sets import EvaluationProblem
 from forkpipe.datasets.modular_powers import ModularPowersDataset
-from forkpipe.parameters import DecontaminationSettings, ProblemSettings
+from forkpipe.parameters import DecontaminationSettings, ProblemSettings, VerificationSettings
 from forkpipe.pipelines.problems.decontamination import remove_overlaps
 from forkpipe.pipelines.problems.nodes import normalise_problems
 
@@ -116,7 +116,7 @@ def test_renumbered_problems_of_a_template_are_all_kept():
     """The embedded default: all alike in wording."""
     shares = {"train": 0.5, "test": 0.5}
     raw = ModularPowersDataset(modulus=17, first_exponent=3, last_exponent=40).load()
-    rows, _ = normalise_problems(raw, ProblemSettings(source="powers", shares=shares))
+    rows, _ = normalise_problems(raw, ProblemSettings(source="powers", shares=shares), VerificationSettings())
     kept, overlaps, rejected, summary = run(rows)
     assert kept == rows
     assert rejected == []
