@@ -1,0 +1,71 @@
+"""Every parameter of the project: its name, type, range and meaning, a file a stage.
+
+`Parameters` is the whole of `conf/*/parameters*.yml`. It is checked when a run starts, before any node: unknown names
+are refused, also those of `kedro run --params`, and so is what two parameters do not agree on. Nodes take these models
+as type hints, so Kedro hands them checked objects.
+"""
+
+from forkpipe.parameters.evaluation import EvaluationSettings
+from forkpipe.parameters.problems import (
+    AnswerType,
+    DecontaminationSettings,
+    FieldNames,
+    NearSettings,
+    NgramSettings,
+    ProblemSettings,
+)
+from forkpipe.parameters.traces import (
+    GenerationSettings,
+    JudgeSettings,
+    SamplingSettings,
+    StrategySettings,
+    TeacherSettings,
+    TraceSetSettings,
+    VerificationSettings,
+)
+from forkpipe.parameters.training import (
+    Architecture,
+    GFPOMethod,
+    GFPOSettings,
+    GRPOMethod,
+    GRPOSettings,
+    LoraSettings,
+    ModelSettings,
+    RolloutSettings,
+    SupervisedMethod,
+    SupervisedSettings,
+    TagSettings,
+    supervised_settings,
+)
+from forkpipe.parameters.whole import Parameters, check_parameters
+
+__all__ = [
+    "AnswerType",
+    "Architecture",
+    "DecontaminationSettings",
+    "EvaluationSettings",
+    "FieldNames",
+    "GFPOMethod",
+    "GFPOSettings",
+    "GRPOMethod",
+    "GRPOSettings",
+    "GenerationSettings",
+    "JudgeSettings",
+    "LoraSettings",
+    "ModelSettings",
+    "NearSettings",
+    "NgramSettings",
+    "Parameters",
+    "ProblemSettings",
+    "RolloutSettings",
+    "SamplingSettings",
+    "StrategySettings",
+    "SupervisedMethod",
+    "SupervisedSettings",
+    "TagSettings",
+    "TeacherSettings",
+    "TraceSetSettings",
+    "VerificationSettings",
+    "check_parameters",
+    "supervised_settings",
+]

@@ -1,0 +1,22 @@
+"""Parameters of evaluation."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from forkpipe.parameters.base import Count, Settings
+from forkpipe.parameters.traces import SamplingSettings
+
+
+class EvaluationSettings(Settings):
+    """How checkpoints are sampled and scored."""
+
+    samples_per_tag: Count = 4
+    """Samples of a problem under each tag; a method with one plain tag draws N times as many."""
+    sampling: SamplingSettings = SamplingSettings(temperature=0.7, top_p=0.95)
+    pass_at: Annotated[list[Count], Field(min_length=1)] = [1, 2, 4, 6, 8, 12]
+    """The k of the pass@k curve."""
+    bootstrap: Annotated[int, Field(ge=100)] = 2000
+    """Resamples over problems behind every interval."""
+    batch_rows: Count = 512
+    """Sequences generated at a time."""

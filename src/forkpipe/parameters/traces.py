@@ -1,0 +1,123 @@
+"""Parameters of traces: teachers, verification, strategies, trace sets."""
+
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from forkpipe.core.prompts import PLACEHOLDER
+from forkpipe.core.records import Sampling, Split
+from forkpipe.parameters.base import Count, Settings, Share, Template
+from forkpipe.parameters.problems import AnswerType
+
+
+class SamplingSettings(Settings):
+    """How completions are drawn."""
+
+    temperature: Annotated[float, Field(ge=0)] = 1.0
+    """0 is greedy."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    max_tokens: Count = 1024
+    """New tokens at most; more is cut and counts as truncated."""
+
+    def record(self) -> Sampling:
+        """Return the record that requests carry."""
+        return Sampling(self.temperature, self.top_p, self.max_tokens)
+
+
+class TeacherSettings(Settings):
+    """A teacher: an engine with its options, and what is asked of it."""
+
+    engine: str
+    """A registered name, or "package.module:Class" for one's own."""
+    options: dict[str, Any] = {}
+    """Arguments of the engine's class."""
+    revision: str = ""
+    """Version of the model or program behind the engine; part of every request's id."""
+    prompt: Template = PLACEHOLDER
+    samples: Count = 1
+    """Samples a problem; an engine that holds fewer gives what it has."""
+    sampling: SamplingSettings = SamplingSettings()
+    strategy: str | None = None
+    """The strategy this teacher is known to use: for reports on agreement, never for clustering."""
+
+
+class GenerationSettings(Settings):
+    """Which problems are asked of which teachers."""
+
+    splits: Annotated[list[Split], Field(min_length=1)] = ["train"]
+    teachers: dict[str, TeacherSettings] = Field(min_length=1)
+    use: Annotated[list[str], Field(min_length=1)] | None = None
+    """Names of the teachers that are asked, null for all: an environment cannot take away those of `conf/base`."""
+
+    @model_validator(mode="after")
+    def _known(self) -> "GenerationSettings":
+        for name in self.use or ():
+            if name not in self.teachers:
+                raise ValueError(f"use names '{name}', expected one of: {', '.join(self.teachers)}")
+        return self
+
+    @property
+    def asked(self) -> dict[str, TeacherSettings]:
+        """The teachers that are asked, by name."""
+        return {name: self.teachers[name] for name in self.use or self.teachers}
+
+
+class JudgeSettings(Settings):
+    """A language model that is asked where the rules say wrong, or find nothing to compare in an answer."""
+
+    engine: str
+    """A registered name, or "package.module:Class"."""
+    options: dict[str, Any] = {}
+    """Arguments of the engine's class."""
+    revision: str = ""
+    """Version of the model behind the engine; part of every request's id."""
+    sampling: SamplingSettings = SamplingSettings(temperature=0.0, max_tokens=512)
+    in_rewards: bool = False
+    """Whether rewards are judged too: a policy learns to please its judge."""
+
+
+class VerificationSettings(Settings):
+    """How responses are compared with gold answers."""
+
+    verifiers: dict[AnswerType, str] = {
+        "integer": "math",
+        "math": "math",
+        "text": "exact",
+        "choice": "choice",
+        "number": "number",
+    }
+    """Verifier by answer type: a registered name, or "package.module:Class". `reasoning_gym: reasoning_gym` needs the
+    extra reasoning-gym."""
+    options: dict[str, dict[str, Any]] = {}
+    """Arguments by verifier."""
+    max_unscored: Share = 0.5
+    """A run stops when more than this share of its verdicts is unparsed, timeout or failed: something is broken."""
+    judge: JudgeSettings | None = None
+    """null: none."""
+
+    @model_validator(mode="after")
+    def _options_of_known(self) -> "VerificationSettings":
+        for name in self.options:
+            if name not in self.verifiers.values():
+                raise ValueError(
+                    f"options names '{name}', expected one of: {', '.join(sorted(set(self.verifiers.values())))}"
+                )
+        return self
+
+
+class StrategySettings(Settings):
+    """How correct traces are clustered by how they solve the problem."""
+
+    clusterer: str = "steps"
+    """A registered name, or "package.module:Class"."""
+    options: dict[str, Any] = {}
+    """Arguments of the clusterer's class."""
+
+
+class TraceSetSettings(Settings):
+    """Which traces make a set."""
+
+    max_traces: Count = 4
+    """M, the most traces a set."""
+    min_strategies: Count = 2
+    """Problems with fewer distinct strategies give no set."""

@@ -1,0 +1,178 @@
+"""Parameters of the model, the tags and the methods."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from forkpipe.core.prompts import PLACEHOLDER
+from forkpipe.parameters.base import Count, Settings, Share, Template
+from forkpipe.parameters.traces import SamplingSettings
+
+
+class TagSettings(Settings):
+    """The forking tags of every tagged method."""
+
+    style: Literal["special", "text"] = "special"
+    """special: one added token a tag; text: the paper's, existing tokens."""
+    n: Annotated[int, Field(ge=2)] = 6
+    """N, the number of tags."""
+
+
+class Architecture(Settings):
+    """Size of a model from scratch; the names are those of transformers' LlamaConfig."""
+
+    hidden_size: Count = 64
+    num_hidden_layers: Count = 3
+    num_attention_heads: Count = 4
+    num_key_value_heads: Count = 4
+    intermediate_size: Count = 168
+    max_position_embeddings: Count = 64
+    """The longest sequence, prompt and tag included."""
+
+
+class ModelSettings(Settings):
+    """The model that is trained."""
+
+    source: str = "scratch"
+    """scratch: a small Llama with a vocabulary of words; otherwise a checkpoint folder or hub name."""
+    revision: str = "main"
+    """Revision on the hub."""
+    architecture: Architecture = Architecture()
+    """For scratch."""
+    prompt: Template = PLACEHOLDER
+    """What the student is asked, before its chat template."""
+
+
+class LoraSettings(Settings):
+    """Low-rank adapters in place of full training; merged into the checkpoint at the end."""
+
+    rank: Count = 16
+    alpha: Count = 32
+    dropout: Share = 0.0
+    target_modules: str | list[str] = "all-linear"
+    """Names of layers as peft takes them."""
+
+
+class SupervisedSettings(Settings):
+    """Training of the supervised methods: the same but for how traces get their tags (`methods.SUPERVISED`)."""
+
+    problems_per_step: Count = 16
+    """Problems a forward and backward pass; an optimiser step takes this many times `gradient_accumulation`."""
+    gradient_accumulation: Count = 1
+    max_steps: Count = 800
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-5
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    scheduler: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    tag_weight: Annotated[float, Field(ge=0)] = 0.1
+    """Weight of the loss on the tag itself."""
+    prefix_length: Count | Literal["auto"] | None = "auto"
+    """L, trace tokens in the matching cost; auto: until a problem's traces have diverged; null for the whole trace."""
+    auto_divergence: Count = 8
+    """For auto: the tokens by which every two traces of a problem must differ (`core.prefixes`)."""
+    auto_cap: Count = 1000
+    """For auto: the longest L."""
+    rematch_every: Count = 1
+    """A problem is matched again at every k-th visit; in between its last matching is kept."""
+    matching_tokens: Count = 65536
+    """Tokens a forward pass when costs are computed: bounds memory, changes no result."""
+    logit_chunk: Count = 4096
+    """Positions whose logits exist at once; larger batches are cut (`training.scoring`)."""
+    bf16: bool = False
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass: less memory, about a third more time."""
+    group_by_length: bool = False
+    """Put problems of like length into a batch: less padding where lengths differ much."""
+    lora: LoraSettings | None = None
+    """Train low-rank adapters in place of the whole model."""
+    max_length: Count = 32768
+    """Longer sequences are refused before training starts."""
+    save_every: Count | None = 100
+    """Steps between the trainer's own checkpoints, from which a killed training goes on; null for none."""
+    evaluate_every: Count | None = None
+    """Steps between evaluations on the trace sets of split validation (see generation.splits); null for none."""
+    report_to: list[Literal["tensorboard", "mlflow", "wandb"]] = []
+    """Loggers of transformers; each needs its package."""
+
+    @model_validator(mode="after")
+    def _warmup_ends(self) -> "SupervisedSettings":
+        if self.warmup_steps >= self.max_steps:
+            raise ValueError(f"warmup_steps is {self.warmup_steps}, expected fewer than max_steps, {self.max_steps}")
+        return self
+
+
+class GRPOSettings(Settings):
+    """GRPO of the plain model by TRL's trainer."""
+
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-6
+    beta: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the KL to the reference."""
+    epsilon: Annotated[float, Field(gt=0)] = 0.2
+    """Clipping range."""
+    loss_type: Literal["grpo", "dapo", "dr_grpo"] = "grpo"
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+
+
+class GFPOSettings(Settings):
+    """GFPO of the tagged model."""
+
+    scope: Literal["head", "router"] = "head"
+    """What is trained; in both scopes no completion changes. head: the tags' rows of the output matrix; router: a
+    low-rank adapter that picks the tag, beside the model that completes."""
+    router: LoraSettings = LoraSettings()
+    """For router."""
+    objective: Literal["exact", "sampled"] = "exact"
+    """exact: the expectation over all tags; sampled: tags drawn from the policy, as in the paper."""
+    baseline: Literal["mean", "leave_one_out"] = "mean"
+    """For sampled: what a reward is compared with, the mean of its group or of the group's others."""
+    scale_by_std: bool = False
+    """For sampled: divide advantages by the group's standard deviation, as GRPO does."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-2
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    kl_weight: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the KL to the policy before training."""
+    entropy_weight: Annotated[float, Field(ge=0)] = 0.0
+    save_every: Count = 20
+    """Steps between the trainer's own checkpoints, from which a killed training goes on."""
+
+
+class RolloutSettings(Settings):
+    """What GRPO and GFPO have in common: the budget."""
+
+    steps: Count = 60
+    problems_per_step: Count = 32
+    group_size: Annotated[int, Field(ge=2)] = 6
+    """Rollouts a problem and step; GFPO draws one under each tag, so it must be a multiple of tags.n."""
+    sampling: SamplingSettings = SamplingSettings()
+    batch_rows: Count = 192
+    """Sequences generated at a time."""
+
+    @property
+    def total(self) -> int:
+        """Rollouts of the whole training."""
+        return self.steps * self.problems_per_step * self.group_size
+
+
+class SupervisedMethod(Settings):
+    """One supervised method: whatever of `supervised` it has differently."""
+
+    train: dict[str, Any] = {}
+
+
+class GRPOMethod(Settings):
+    """The grpo method."""
+
+    train: GRPOSettings
+
+
+class GFPOMethod(Settings):
+    """The gfpo method."""
+
+    train: GFPOSettings
+
+
+def supervised_settings(common: SupervisedSettings, own: Mapping[str, Any]) -> SupervisedSettings:
+    """Return the settings of one supervised method: the common ones with its own put over them."""
+    return SupervisedSettings.model_validate({**common.model_dump(), **own})

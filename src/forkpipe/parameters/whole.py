@@ -1,0 +1,98 @@
+"""All parameters together, and what they must agree on."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError, model_validator
+
+from forkpipe.core.errors import InputError
+from forkpipe.methods import SUPERVISED
+from forkpipe.parameters.base import Count, Settings
+from forkpipe.parameters.evaluation import EvaluationSettings
+from forkpipe.parameters.problems import DecontaminationSettings, ProblemSettings
+from forkpipe.parameters.traces import GenerationSettings, StrategySettings, TraceSetSettings, VerificationSettings
+from forkpipe.parameters.training import (
+    GFPOMethod,
+    GRPOMethod,
+    ModelSettings,
+    RolloutSettings,
+    SupervisedMethod,
+    SupervisedSettings,
+    TagSettings,
+    supervised_settings,
+)
+
+
+class Parameters(Settings):
+    """All parameters."""
+
+    seed: Annotated[int, Field(ge=0)]
+    environment: str
+    """Name of the Kedro environment of the run, for reports."""
+    cpu_threads: Count | None = None
+    """Threads of torch on a CPU; null leaves the choice to torch. A small model is fastest with one."""
+    inputs: dict[str, str] = {}
+    """Paths that catalog entries may refer to, for `--params=inputs.problems=...`."""
+    tags: TagSettings
+    problems: ProblemSettings
+    decontamination: DecontaminationSettings
+    generation: GenerationSettings
+    verification: VerificationSettings
+    strategies: StrategySettings
+    trace_sets: TraceSetSettings
+    model: ModelSettings
+    supervised: SupervisedSettings
+    sft: SupervisedMethod
+    ssft_random: SupervisedMethod
+    ssft_fixed: SupervisedMethod
+    ssft: SupervisedMethod
+    rollouts: RolloutSettings
+    grpo: GRPOMethod
+    gfpo: GFPOMethod
+    evaluation: EvaluationSettings
+
+    @model_validator(mode="after")
+    def _agree(self) -> "Parameters":
+        if self.trace_sets.max_traces > self.tags.n:
+            raise ValueError(
+                f"tags.n is {self.tags.n} and trace_sets.max_traces {self.trace_sets.max_traces}: "
+                "expected at least as many tags as traces a set"
+            )
+        if self.trace_sets.min_strategies > self.trace_sets.max_traces:
+            raise ValueError(
+                f"trace_sets.min_strategies is {self.trace_sets.min_strategies}, "
+                f"expected at most trace_sets.max_traces, {self.trace_sets.max_traces}"
+            )
+        if self.rollouts.group_size % self.tags.n:
+            raise ValueError(
+                f"rollouts.group_size is {self.rollouts.group_size}, expected a multiple of tags.n, {self.tags.n}"
+            )
+        return self
+
+
+def check_parameters(raw: Mapping[str, Any]) -> Parameters:
+    """Check all parameters; InputError with one line that names the first wrong one and what is expected."""
+    try:
+        parameters = Parameters.model_validate(raw)
+    except ValidationError as error:
+        raise InputError(_one_line(error)) from None
+    for method in SUPERVISED:
+        try:
+            supervised_settings(parameters.supervised, getattr(parameters, method).train)
+        except ValidationError as error:
+            raise InputError(_one_line(error, f"{method}.train")) from None
+    return parameters
+
+
+def _one_line(error: ValidationError, where: str = "") -> str:
+    first = error.errors()[0]
+    name = ".".join([where] * bool(where) + [str(part) for part in first["loc"]])
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        return f"parameter {name} does not exist{more}"
+    if first["type"] == "missing":
+        return f"parameter {name} is missing{more}"
+    message = first["msg"].removeprefix("Value error, ")
+    if not name:
+        return f"parameters: {message}{more}"
+    return f"parameter {name} is {first['input']!r}: {message[0].lower() + message[1:]}{more}"
