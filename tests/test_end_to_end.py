@@ -199,7 +199,7 @@ def test_wrong_parameters_stop_the_run_with_one_line(project, arguments, message
 
 def test_a_bad_file_of_problems_stops_the_run_with_one_line(project):
     (project.folder / "problems.jsonl").write_text(
-        '{"problem": "1 + 1", "answer": "2"}\n{"problem": "1 + 2", "answer": 3}\n'
+        '{"problem": "1 + 1", "answer": "2"}\n{"problem": "1 + 2", "answer": 3.5}\n'
     )
     other = project.folder / "conf" / "environment_of_this_test"
     other.mkdir()
@@ -208,5 +208,5 @@ def test_a_bad_file_of_problems_stops_the_run_with_one_line(project):
     )
     (other / "parameters.yml").write_text("problems: {source: mine, fields: {source_id: null}}\n")
     said = project.kedro("run", "--env=environment_of_this_test", "--pipelines=problems", fails=True)
-    assert "problems.jsonl row 2: field 'answer' is int, expected text" in said
+    assert "problems.jsonl row 2: field 'answer' is float, expected text" in said
     assert "Traceback" not in said

@@ -22,13 +22,15 @@ def divergence_length(traces: Sequence[Sequence[int]], tokens: int, cap: int) ->
     Args:
         traces: token ids of each trace of a problem.
         tokens: d, at least 1.
-        cap: returned where two traces are not that different sooner, and for a single trace.
+        cap: returned where two traces are not that different sooner, and for a single trace; the length of the longest
+            trace where that is less.
 
     >>> divergence_length([[1, 2, 3, 4, 5], [1, 2, 6, 7, 8]], tokens=2, cap=5)
     4
     >>> divergence_length([[1, 2, 3, 4, 5], [9, 1, 2, 3, 4]], tokens=2, cap=5)
     5
     """
+    cap = min(cap, max(map(len, traces)))
     if len(traces) < 2:
         return cap
     return max(_pair_divergence(a, b, tokens, cap) for a, b in combinations(traces, 2))
