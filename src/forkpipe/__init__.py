@@ -23,6 +23,8 @@ _OFFERED = {
     "load_checkpoint": "training.checkpoint",
     "load_tags": "training.checkpoint",
     "load_trace_sets": "api",
+    "merged": "training.adapters",
+    "save_checkpoint": "training.checkpoint",
     "verify": "api",
     "verify_batch": "api",
 }

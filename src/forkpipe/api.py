@@ -62,12 +62,26 @@ def verify_batch(
     return [verdict for verdict, _, _ in found]
 
 
-def load_trace_sets(path: str | Path) -> Any:
-    """Return a `datasets.Dataset` of trace sets from a Parquet or JSONL file, for example of the pipeline's output."""
+def load_trace_sets(path: str | Path, split: str | None = "train") -> Any:
+    """Return a `datasets.Dataset` of trace sets from a Parquet or JSONL file, for example of the pipeline's output.
+
+    Args:
+        path: the file.
+        split: of a table with a column `split`, as the pipeline's, the rows to take; None takes all.
+
+    Raises:
+        InputError: no row is of that split.
+    """
     from datasets import Dataset
 
     read = Dataset.from_parquet if Path(path).suffix == ".parquet" else Dataset.from_json
-    return read(str(path))
+    table = read(str(path))
+    if split is None or "split" not in table.column_names:
+        return table
+    chosen = table.select([i for i, one in enumerate(table["split"]) if one == split])
+    if not len(chosen):
+        raise InputError(f"{path} holds no set of split {split}, expected at least one")
+    return chosen
 
 
 def _row(

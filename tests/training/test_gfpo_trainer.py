@@ -193,3 +193,12 @@ def test_what_does_not_fit_is_refused(trainer, base, tmp_path, rl_problems):
     twice = ForkingTags(tags.style, tags.tags, tags.token_ids, (0, 1))
     with pytest.raises(InputError, match="differ at 2 positions"):
         GFPOTrainer(model, config(tmp_path), processing_class=tokenizer, tags=twice, train_dataset=rows([one]))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"objective": "Exact"}, {"baseline": "loo"}, {"draws": 1}, {"kl_weight": -1.0}, {"prompt": "solve it"}],
+)
+def test_settings_that_make_no_sense_are_refused(tmp_path, changes):
+    with pytest.raises(InputError, match=next(iter(changes))):
+        config(tmp_path, **changes)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from forkpipe.core.errors import InputError
+from forkpipe.core.forking import ForkingTags
 from forkpipe.training.checkpoint import load_checkpoint
 from forkpipe.training.config import SSFTConfig
 from forkpipe.training.sequences import IGNORED, SetCollator, encode_sets, matched_sequences
@@ -94,6 +95,7 @@ def test_prefix_lengths_are_given_whole_or_found(encode, trace_sets):
     [
         ([{"problem": "2"}], "no column 'traces'"),
         ([{"problem": "2", "traces": []}], "problem 0: field 'traces' is empty"),
+        ([{"problem": "2", "traces": {"text": ["a"]}}], "problem 0: field 'traces' is dict, expected a list"),
         ([{"problem": "2", "traces": [{"teacher": "x"}]}], "problem 0, trace 0: field 'text' is missing"),
         ([{"problem_id": "p", "problem": "2", "traces": list("1234567")}], "problem p has 7 traces, expected"),
     ],
@@ -115,6 +117,8 @@ def test_a_sequence_that_is_too_long_is_named(encode, trace_sets):
         {"prefix_length": 0},
         {"rematch_every": 0},
         {"mode_field": "author"},
+        {"assignment": "optmal"},
+        {"tag_weight": -1.0},
         {"prompt": "solve it"},
         {"remove_unused_columns": True},
     ],
@@ -122,3 +126,31 @@ def test_a_sequence_that_is_too_long_is_named(encode, trace_sets):
 def test_settings_that_make_no_sense_are_refused(tmp_path, changes):
     with pytest.raises(InputError, match=next(iter(changes))):
         SSFTConfig(output_dir=str(tmp_path), **changes)
+
+
+def test_ids_that_are_zero_are_ids(encode, trace_sets):
+    (one,) = trace_sets(1)
+    rows = [{"problem_id": i, "problem": one.problem, "traces": [one.traces[0].text]} for i in (1, 0)]
+    encoded = encode(rows)
+    assert [str(name) for name in encoded["problem_id"]] == ["1", "0"]
+    assert encoded["trace_ids"] == [["1/0"], ["0/0"]]
+
+
+class Prefixing:
+    """A tokenizer of letters that begins every text with one more token, as some of SentencePiece's kind do."""
+
+    chat_template = "given"
+    eos_token_id = 1
+
+    def __call__(self, text, add_special_tokens):
+        return {"input_ids": [0, *map(ord, text)]}
+
+    def apply_chat_template(self, messages, tokenize, add_generation_prompt, tag):
+        return messages[0]["content"] + tag
+
+
+def test_a_tag_that_is_read_otherwise_behind_a_prompt_is_refused(tmp_path):
+    tokenizer = Prefixing()
+    tags = ForkingTags.encoded("special", 2, lambda text: tokenizer(text, False)["input_ids"])
+    with pytest.raises(InputError, match="encodes a prompt with tag '<think1>' to other tokens"):
+        encode_sets([{"problem": "2", "traces": ["3"]}], tokenizer, tags, SSFTConfig(output_dir=str(tmp_path)))

@@ -337,7 +337,7 @@ def test_an_adapter_trains_itself_and_the_tags_alone(base, trainer, trace_sets):
 
     model, tokenizer, tags = load_checkpoint(base)
     settings = LoraSettings(rank=4)
-    made = trainer(trace_sets(4), peft_config=lora_config(settings, model, tokenizer, tags), learning_rate=1e-2)
+    made = trainer(trace_sets(4), peft_config=lora_config(settings), learning_rate=1e-2)
     made.train()
     assert losses(made)[-1] < losses(made)[0]
     whole = merged(made.model)
@@ -362,6 +362,68 @@ def test_what_does_not_fit_together_is_refused(base, trainer, trace_sets, tmp_pa
         trainer(trace_sets(2), tags=foreign)
     with pytest.raises(TypeError, match="expected an SSFTConfig"):
         SSFTTrainer(model, TrainingArguments(output_dir=str(tmp_path)), processing_class=tokenizer, tags=tags)
+
+
+def test_half_precision_weights_are_refused(base, trainer, trace_sets):
+    """AdamW's small updates would be rounded away in bfloat16 while the loss still falls a little."""
+    model = load_checkpoint(base)[0].bfloat16()
+    with pytest.raises(InputError, match=r"is torch.bfloat16, expected float32"):
+        trainer(trace_sets(2), model=model)
+
+
+def test_evaluation_knows_the_tags_that_modes_were_trained_with(trainer, trace_sets):
+    """Of six teachers the evaluated sets hold four, whose tags are those of training; an unknown one is named."""
+    sets = trace_sets(12)
+    few = [one for one in sets if {t.teacher for t in one.traces} == {t.teacher for t in sets[2].traces}]
+    made = trainer(sets, assignment="fixed", eval_sets=few)
+    made.evaluate()
+    made.train()
+    tag_of = {row["teacher"]: row["tag"] for row in made.matchings.log}
+    evaluated = made._fresh_matchings("eval")
+    for index, one in enumerate(few):
+        by_id = sorted(one.traces, key=lambda trace: trace.trace_id)
+        assert evaluated.visit(index).tags == [tag_of[trace.teacher] for trace in by_id]
+    with pytest.raises(InputError, match="is not among those trained on"):
+        trainer(few, assignment="fixed", eval_sets=sets)
+
+
+def test_evaluating_another_table_leaves_the_next_evaluation_alone(trainer, trace_sets):
+    made = trainer(trace_sets(4), eval_sets=trace_sets(10))
+    first = made.evaluate()
+    made.evaluate(as_table(trace_sets(2)))
+    again = made.evaluate()
+    same = [name for name in first if "runtime" not in name and "per_second" not in name]
+    assert {name: first[name] for name in same} == {name: again[name] for name in same}
+
+
+def test_what_the_trainer_would_ignore_is_refused(trainer, base, trace_sets, tmp_path):
+    model, tokenizer, tags = load_checkpoint(base)
+    with pytest.raises(InputError, match="compute_metrics is given"):
+        SSFTTrainer(
+            model, SSFTConfig(output_dir=str(tmp_path), use_cpu=True), processing_class=tokenizer, tags=tags,
+            train_dataset=as_table(trace_sets(2)), compute_metrics=print,
+        )  # fmt: skip
+
+
+def test_a_command_line_can_hold_the_settings():
+    from transformers import HfArgumentParser
+
+    for given, expected in (("12", 12), ("auto", "auto")):
+        (config,) = HfArgumentParser((SSFTConfig,)).parse_args_into_dataclasses(
+            ["--output_dir", "x", "--prefix_length", given, "--assignment", "random"]
+        )
+        assert (config.prefix_length, config.assignment) == (expected, "random")
+
+
+def test_trace_sets_of_one_split_are_read(trace_sets, tmp_path):
+    rows = [
+        {**row, "split": split} for row, split in zip(as_table(trace_sets(3)), ("train", "test", "train"), strict=True)
+    ]
+    Dataset.from_list(rows).to_parquet(str(tmp_path / "sets.parquet"))
+    assert load_trace_sets(tmp_path / "sets.parquet")["problem_id"] == ["p0", "p2"]
+    assert len(load_trace_sets(tmp_path / "sets.parquet", split=None)) == 3
+    with pytest.raises(InputError, match="no set of split rl"):
+        load_trace_sets(tmp_path / "sets.parquet", split="rl")
 
 
 def test_trace_sets_are_read_from_files(trace_sets, tmp_path):

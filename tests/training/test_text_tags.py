@@ -27,7 +27,7 @@ CHATML = (
 )
 
 
-def byte_tokenizer(texts):
+def byte_tokenizer(texts, start="<|im_start|>"):
     """Return a small tokenizer of Qwen2's kind: bytes, merges, single digits."""
     raw = Tokenizer(models.BPE())
     raw.pre_tokenizer = pre_tokenizers.Sequence([
@@ -35,9 +35,7 @@ def byte_tokenizer(texts):
         pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
     ])  # fmt: skip
     raw.decoder = decoders.ByteLevel()
-    specials = [
-        AddedToken(text, special=True, normalized=False) for text in ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
-    ]
+    specials = [AddedToken(text, special=True, normalized=False) for text in ("<|endoftext|>", start, "<|im_end|>")]
     raw.train_from_iterator(
         texts,
         trainers.BpeTrainer(
@@ -187,3 +185,12 @@ def test_more_than_nine_tags_of_style_text_are_refused_for_qwen():
 
     with pytest.raises(InputError, match="one length"):
         ForkingTags.encoded("text", 10, qwen_encode())
+
+
+def test_text_tags_that_begin_with_an_ordinary_token_are_refused(trace_sets):
+    """Without `<|im_start|>` in the vocabulary the ban on tags within a trace would ban an ordinary sign."""
+    from forkpipe.core.errors import InputError
+
+    tokenizer = byte_tokenizer([trace.text for one in trace_sets(4) for trace in one.traces], start="<|start|>")
+    with pytest.raises(InputError, match=r"begins .* with an ordinary token"):
+        add_tags(None, tokenizer, n=4, style="text")

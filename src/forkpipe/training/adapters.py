@@ -6,8 +6,8 @@ from forkpipe.core.forking import ForkingTags
 from forkpipe.parameters import LoraSettings
 
 
-def lora_config(settings: LoraSettings, model: Any, tokenizer: Any, tags: ForkingTags) -> Any:
-    """Return peft's configuration; rows of tokens that were added for the tags are trained whole beside the adapter."""
+def lora_config(settings: LoraSettings) -> Any:
+    """Return peft's configuration of an adapter."""
     from peft import LoraConfig
 
     return LoraConfig(
@@ -16,8 +16,17 @@ def lora_config(settings: LoraSettings, model: Any, tokenizer: Any, tags: Forkin
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
         target_modules=settings.target_modules,
-        trainable_token_indices=_rows_of_tags(model, tags) if tags.style == "special" else None,
     )
+
+
+def with_rows_of_tags(config: Any, model: Any, tags: ForkingTags) -> None:
+    """Let an adapter train the rows of tokens that were added for the tags, in place, unless it says what it trains.
+
+    Without this an adapter would leave those rows as they were drawn: nothing would be learned about the tags.
+    """
+    says = getattr(config, "trainable_token_indices", False)
+    if tags.style == "special" and says is None and not config.modules_to_save:
+        config.trainable_token_indices = _rows_of_tags(model, tags)
 
 
 def merged(model: Any) -> Any:

@@ -14,11 +14,14 @@ TRAINER_STATE = "trainer_state.json"
 """What transformers.Trainer writes last into a checkpoint."""
 
 
-def save_checkpoint(folder: Path, model: Any, tokenizer: Any, tags: ForkingTags, *, base: str, revision: str) -> None:
+def save_checkpoint(
+    folder: str | Path, model: Any, tokenizer: Any, tags: ForkingTags, *, base: str, revision: str
+) -> None:
     """Write weights (safetensors), tokenizer with chat template and forking.json.
 
     forking.json is written last: its presence means that the folder is complete.
     """
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -36,7 +39,8 @@ def last_complete(folder: Path) -> Path | None:
     A trainer that is killed while it saves leaves a folder without trainer_state.json, or with half of it: such a
     folder is passed over.
     """
-    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    numbered = [path for path in folder.glob("checkpoint-*") if path.name.rpartition("-")[2].isdigit()]
+    found = sorted(numbered, key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
     return next((path for path in found if _is_complete(path)), None)
 
 

@@ -1,19 +1,18 @@
 """Settings of the SSFT trainer: those of transformers, and what is SSFT's own."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from transformers import TrainingArguments
 
 from forkpipe.core.errors import InputError
-from forkpipe.core.prefixes import PrefixLength
 from forkpipe.core.prompts import PLACEHOLDER
 from forkpipe.core.records import Assignment
 
 
 @dataclass
 class SSFTConfig(TrainingArguments):
-    """transformers.TrainingArguments with the fields below; a batch counts problems, each with all its traces.
+    """transformers.TrainingArguments with the fields below; a batch counts problems, each with all its traces (M).
 
     Attributes:
         assignment: how traces get their tags, see `core.matching`: "optimal" is SSFT.
@@ -36,7 +35,8 @@ class SSFTConfig(TrainingArguments):
 
     assignment: Assignment = "optimal"
     mode_field: Literal["teacher", "strategy"] = "teacher"
-    prefix_length: PrefixLength = "auto"
+    # A number too; transformers' parser of command lines would take a union with int for int alone.
+    prefix_length: str | None = "auto"
     auto_divergence: int = 8
     auto_cap: int = 1000
     rematch_every: int = 1
@@ -46,13 +46,21 @@ class SSFTConfig(TrainingArguments):
     logit_chunk: int = 4096
     matching_tokens: int = 65536
     shared_prompt: bool = True
+    # A batch of one problem is already M sequences.
+    per_device_train_batch_size: int = field(default=1)
+    per_device_eval_batch_size: int = field(default=1)
     # Batches hold more than the arguments of the model's forward.
     remove_unused_columns: bool = field(default=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.mode_field not in ("teacher", "strategy"):
-            raise InputError(f"mode_field is {self.mode_field!r}, expected 'teacher' or 'strategy'")
+        if isinstance(self.prefix_length, str) and self.prefix_length.isdigit():  # of a command line
+            setattr(self, "prefix_length", int(self.prefix_length))  # noqa: B010
+        for name, known in (("mode_field", ("teacher", "strategy")), ("assignment", get_args(Assignment))):
+            if getattr(self, name) not in known:
+                raise InputError(f"{name} is {getattr(self, name)!r}, expected one of: {', '.join(known)}")
+        if self.tag_weight < 0:
+            raise InputError(f"tag_weight is {self.tag_weight}, expected at least 0")
         if isinstance(self.prefix_length, str) and self.prefix_length != "auto":
             raise InputError(f"prefix_length is {self.prefix_length!r}, expected a number of tokens, 'auto' or None")
         for name in ("auto_divergence", "auto_cap", "rematch_every", "max_length", "logit_chunk", "matching_tokens"):

@@ -25,7 +25,7 @@ class CostSettings:
     """How costs are computed; none of it changes them by more than rounding.
 
     Attributes:
-        tokens: tokens a forward pass, at least one sequence.
+        tokens: tokens a forward pass, those of prompts counted for every branch: its keys and values are copied.
         logit_chunk: positions whose logits exist at once.
         shared_prompt: compute each prompt once, where the model's cache allows it.
     """
@@ -70,7 +70,7 @@ def matching_costs(
                 _naive(model, picked, branches, part, settings)
                 if cache is None
                 else _branching(model, cache, picked, branches, part, settings)
-                for part in _parts(branches, 0 if cache is not None else _prompt_width(picked), at_once)
+                for part in _parts(branches, _prompt_width(picked), at_once)
             ]
         )
     means = nll / (branches.predicted != IGNORED).sum(dim=1).clamp(min=1)
@@ -136,7 +136,7 @@ def _prompt_cache(model: Any, batch: Mapping[str, Tensor], settings: CostSetting
     _, output = token_nll(
         model, nothing, chunk=settings.logit_chunk, input_ids=ids, attention_mask=mask, use_cache=True
     )
-    cache = output.past_key_values
+    cache = getattr(output, "past_key_values", None)
     plain = isinstance(cache, DynamicCache) and all(type(layer) is DynamicLayer for layer in cache.layers)
     return cache if plain else None
 
@@ -169,8 +169,8 @@ def _branching(
 
 
 def _of_rows(states: Tensor, problem: Tensor) -> Tensor:
-    """Return the states (P, ...) of each row's problem; a view where all rows are of one problem."""
-    if states.shape[0] == 1:
+    """Return the states (P, ...) of each row's problem."""
+    if states.shape[0] == 1:  # one copy less: the cache makes its own
         return states.expand(len(problem), *states.shape[1:])
     return states[problem]
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from datasets import Dataset
@@ -57,6 +57,19 @@ class GFPOConfig(TrainingArguments):
     # Batches hold more than the arguments of the model's forward.
     remove_unused_columns: bool = field(default=False)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, known in (("objective", ("exact", "sampled")), ("baseline", get_args(Baseline))):
+            if getattr(self, name) not in known:
+                raise InputError(f"{name} is {getattr(self, name)!r}, expected one of: {', '.join(known)}")
+        if self.draws < 2:
+            raise InputError(f"draws is {self.draws}, expected at least 2: a group of one has no advantage")
+        for name in ("kl_weight", "entropy_weight"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} is {getattr(self, name)}, expected at least 0")
+        if PLACEHOLDER not in self.prompt:
+            raise InputError(f"prompt is {self.prompt!r}, expected a text that holds {PLACEHOLDER}")
+
 
 class GFPOTrainer(TagTrainer):
     """Trains p(g | x); see the module.
@@ -82,6 +95,9 @@ class GFPOTrainer(TagTrainer):
     ) -> None:
         if not isinstance(args, GFPOConfig):
             raise TypeError(f"args is a {type(args).__name__}, expected a GFPOConfig")
+        for name in ("eval_dataset", "data_collator", "compute_metrics", "compute_loss_func", "model_init"):
+            if kwargs.get(name) is not None:
+                raise InputError(f"{name} is given, expected none: the trainer has a reward table and no more")
         if len(tags.deciding_positions) != 1:
             raise InputError(f"tags differ at {len(tags.deciding_positions)} positions, expected one to decide at")
         self.problems = encode_problems(train_dataset, processing_class, tags, args.prompt)
@@ -210,6 +226,8 @@ def encode_problems(rows: Any, tokenizer: Any, tags: ForkingTags, template: str)
     before = tags.token_ids[0][: tags.deciding_positions[0]]
     encoded, samples = [], None
     for index, row in enumerate(rows):
+        if missing := {"problem", "rewards"} - set(row):
+            raise InputError(f"problem {index}: field '{min(missing)}' is missing, expected 'problem' and 'rewards'")
         rewards = row["rewards"]
         samples = len(rewards[0]) if samples is None else samples
         if len(rewards) != tags.n or {len(one) for one in rewards} != {samples} or not samples:

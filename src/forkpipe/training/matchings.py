@@ -5,7 +5,7 @@ matchings, visits and the log are written into every checkpoint of the trainer.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,10 +58,17 @@ class Matchings:
         n_tags: N.
         rematch_every: a problem is matched at its visits 0, k, 2k, ...
         seed: of random assignments, which follow from it, the problem and its visit, and so from nothing else.
+        tag_of: for "fixed", the tag of each mode; None gives the modes of `names` their tags.
     """
 
     def __init__(
-        self, names: Sequence[SetNames], assignment: Assignment, n_tags: int, rematch_every: int, seed: int
+        self,
+        names: Sequence[SetNames],
+        assignment: Assignment,
+        n_tags: int,
+        rematch_every: int,
+        seed: int,
+        tag_of: Mapping[str, int] | None = None,
     ) -> None:
         self.names = names
         self.assignment = assignment
@@ -71,14 +78,17 @@ class Matchings:
         self.log: list[dict[str, Any]] = []
         self._visits: dict[int, int] = {}
         self._kept: dict[int, list[int]] = {}
-        self._tag_of: dict[str, int] = {}
+        self.tag_of: Mapping[str, int] = tag_of or {}
         if assignment == "fixed":
             modes = [mode for one in names for mode in one.modes]
             if "" in modes:
                 raise InputError("assignment is 'fixed' and a trace has no mode, expected one for every trace")
-            self._tag_of = tags_of_modes(modes, n_tags)
-            if len(self._tag_of) > n_tags:
-                logger.warning("%d modes share %d tags: %s", len(self._tag_of), n_tags, self._tag_of)
+            if tag_of is None:
+                self.tag_of = tags_of_modes(modes, n_tags)
+                if len(self.tag_of) > n_tags:
+                    logger.warning("%d modes share %d tags: %s", len(self.tag_of), n_tags, self.tag_of)
+            elif unknown := set(modes) - set(tag_of):
+                raise InputError(f"mode '{min(unknown)}' of a trace to evaluate is not among those trained on")
 
     def due(self, indices: Sequence[int]) -> list[int]:
         """Return the positions in `indices` of the problems whose costs are needed now."""
@@ -93,7 +103,7 @@ class Matchings:
         if self.assignment == "single":
             return Visit(index, [0] * n_traces)
         if self.assignment == "fixed":
-            return Visit(index, match_fixed(names.modes, self._tag_of).tolist())
+            return Visit(index, match_fixed(names.modes, self.tag_of).tolist())
         if self.assignment == "random":
             generator = np.random.default_rng([self.seed, index, self._visits.get(index, 0)])
             return Visit(index, match_random(self.n_tags, n_traces, generator).tolist())

@@ -13,22 +13,17 @@ from typing import Any
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.losses import tag_log_probs
 from forkpipe.parameters import LoraSettings
+from forkpipe.training.adapters import lora_config
 
 ROUTER_FOLDER = "router"
 """Within a checkpoint."""
 
 
 def router_adapter(settings: LoraSettings) -> Any:
-    """Return the peft configuration of a router."""
-    from peft import LoraConfig
-
-    return LoraConfig(
-        task_type="CAUSAL_LM",
-        r=settings.rank,
-        lora_alpha=settings.alpha,
-        lora_dropout=settings.dropout,
-        target_modules=settings.target_modules,
-    )
+    """Return the peft configuration of a router: it reads the tags' rows and trains none of them."""
+    config = lora_config(settings)
+    config.trainable_token_indices = {}
+    return config
 
 
 def has_router(folder: Path) -> bool:

@@ -17,7 +17,14 @@ from torch.utils.checkpoint import checkpoint
 
 from forkpipe.training.sequences import IGNORED
 
-RESCALES = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier", "output_multiplier")
+RESCALES = (
+    "final_logit_softcapping",
+    "logit_scale",
+    "logits_scaling",
+    "lm_head_multiplier",
+    "output_multiplier",
+    "logits_soft_cap",
+)
 """Settings of models that change the logits behind their output matrix: for them the matrix alone is not the model."""
 
 

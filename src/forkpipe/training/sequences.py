@@ -59,8 +59,12 @@ def encode_sets(sets: Dataset | Iterable[Row], tokenizer: Any, tags: ForkingTags
 
 
 def _encode_row(row: Row, index: int, *, tokenizer: Any, tags: ForkingTags, config: SSFTConfig) -> Row:
-    problem_id = str(row.get("problem_id") or index)
+    problem_id = str(index if row.get("problem_id") is None else row["problem_id"])
     encode = encoder(tokenizer)
+    if not isinstance(row["traces"], list):
+        raise InputError(
+            f"problem {problem_id}: field 'traces' is {type(row['traces']).__name__}, expected a list of traces"
+        )
     members = [_member(trace, problem_id, position) for position, trace in enumerate(row["traces"])]
     if not members:
         raise InputError(f"problem {problem_id}: field 'traces' is empty, expected at least one trace")
@@ -69,6 +73,8 @@ def _encode_row(row: Row, index: int, *, tokenizer: Any, tags: ForkingTags, conf
     # A set has no order; one of their own makes ties in the matching (equal prefixes) fall alike for every order.
     members.sort(key=lambda trace: (trace["trace_id"], trace["text"]))
     prompt = encode(render_prompt(tokenizer, render(config.prompt, row["problem"])))
+    if index == 0:
+        _check_in_context(row["problem"], prompt, tokenizer, tags, config)
     traces = [[*encode(trace["text"]), tokenizer.eos_token_id] for trace in members]
     for trace, ids in zip(members, traces, strict=True):
         length = len(prompt) + tags.length + len(ids)
@@ -90,6 +96,17 @@ def _encode_row(row: Row, index: int, *, tokenizer: Any, tags: ForkingTags, conf
     }
 
 
+def _check_in_context(problem: str, prompt: list[int], tokenizer: Any, tags: ForkingTags, config: SSFTConfig) -> None:
+    """Raise InputError where prompt and tag together are other tokens than one after the other, as they are trained."""
+    for tag, ids in zip(tags.tags, tags.token_ids, strict=True):
+        together = encoder(tokenizer)(render_prompt(tokenizer, render(config.prompt, problem), tag))
+        if together != [*prompt, *ids]:
+            raise InputError(
+                f"the tokenizer encodes a prompt with tag {tag!r} to other tokens than prompt and tag one by one, "
+                "expected the same: whoever uses the model would ask it with a tag that it has not seen"
+            )
+
+
 def _member(trace: str | Row, problem_id: str, position: int) -> dict[str, str]:
     fields: Row = {"text": trace} if isinstance(trace, str) else trace
     if not isinstance(fields.get("text"), str):
@@ -97,7 +114,7 @@ def _member(trace: str | Row, problem_id: str, position: int) -> dict[str, str]:
     named = {name: fields.get(name) for name in ("teacher", "strategy")}
     return {
         "text": fields["text"],
-        "trace_id": str(fields.get("trace_id") or f"{problem_id}/{position}"),
+        "trace_id": f"{problem_id}/{position}" if fields.get("trace_id") is None else str(fields["trace_id"]),
         **{name: "" if value is None else str(value) for name, value in named.items()},
     }
 

@@ -25,14 +25,14 @@ from forkpipe.training.costs import CostSettings, matching_costs
 from forkpipe.training.matchings import Matchings, SetNames
 from forkpipe.training.scoring import next_tokens, token_nll
 from forkpipe.training.sequences import IGNORED, SetCollator, encode_sets, matched_sequences
-from forkpipe.training.trainer import TagTrainer
+from forkpipe.training.trainer import TagTrainer, check_tokenizer
 
 
 class SSFTTrainer(TagTrainer):
     """Trains on whole problems; SSFT and its supervised baselines differ in `args.assignment` only.
 
-    Whatever transformers.Trainer offers (mixed precision, gradient accumulation and checkpointing, schedulers, loggers,
-    evaluation, saving, resuming, several processes) works as it does there. Every checkpoint can be used by itself.
+    Mixed precision, gradient accumulation and checkpointing, schedulers, loggers, evaluation, saving, resuming and
+    data-parallel processes are those of transformers.Trainer. FSDP and DeepSpeed are refused.
 
     Args:
         model: a causal language model that knows the tags, see `training.tagging.add_tags`.
@@ -61,8 +61,14 @@ class SSFTTrainer(TagTrainer):
     ) -> None:
         if not isinstance(args, SSFTConfig):
             raise TypeError(f"args is a {type(args).__name__}, expected an SSFTConfig")
+        for name in ("data_collator", "compute_metrics", "compute_loss_func", "model_init"):
+            if kwargs.get(name) is not None:
+                raise InputError(f"{name} is given, expected none: batches, matching and loss are the trainer's own")
+        if isinstance(eval_dataset, dict):
+            raise InputError("eval_dataset is a mapping, expected one table of trace sets")
         if args.assignment == "single" and tags.n != 1:
             raise InputError(f"assignment is 'single' with {tags.n} tags, expected one")
+        check_tokenizer(processing_class, tags)
         encoded = {
             name: encode_sets(sets, processing_class, tags, args)
             for name, sets in (("train", train_dataset), ("eval", eval_dataset))
@@ -84,6 +90,8 @@ class SSFTTrainer(TagTrainer):
         self.model_accepts_loss_kwargs = True
         self.names = {name: _names(table, args.mode_field) for name, table in encoded.items()}
         self.matchings = self._fresh_matchings("train")
+        if "eval" in encoded:
+            self._fresh_matchings("eval")  # what does not fit is said now, not at the first evaluation
         self.matching_seconds = 0.0
         self._evaluated: Matchings | None = None
         self._step_tag_tokens: Tensor | int = 0
@@ -180,10 +188,14 @@ class SSFTTrainer(TagTrainer):
 
     def evaluate(self, eval_dataset: Any = None, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Evaluate on trace sets; each problem is matched anew, and nothing of it is remembered."""
+        before = self.names.get("eval", [])
         if eval_dataset is not None:
             eval_dataset = encode_sets(eval_dataset, self.processing_class, self.tags, self.args)
             self.names["eval"] = _names(eval_dataset, self.args.mode_field)
-        metrics: dict[str, float] = super().evaluate(eval_dataset, *args, **kwargs)
+        try:
+            metrics: dict[str, float] = super().evaluate(eval_dataset, *args, **kwargs)
+        finally:
+            self.names["eval"] = before
         return metrics
 
     def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
@@ -226,7 +238,8 @@ class SSFTTrainer(TagTrainer):
     def _fresh_matchings(self, split: str) -> Matchings:
         config = self.args
         seed = config.seed if config.data_seed is None else config.data_seed
-        return Matchings(self.names.get(split, []), config.assignment, self.tags.n, config.rematch_every, seed)
+        known = self.matchings.tag_of if split == "eval" else None
+        return Matchings(self.names.get(split, []), config.assignment, self.tags.n, config.rematch_every, seed, known)
 
 
 def tag_metrics(matchings: Matchings, tags: ForkingTags) -> dict[str, float]:
@@ -243,4 +256,4 @@ def tag_metrics(matchings: Matchings, tags: ForkingTags) -> dict[str, float]:
 def _names(encoded: Dataset, mode_field: str) -> list[SetNames]:
     modes = {"teacher": "teachers", "strategy": "strategies"}[mode_field]
     light = encoded.select_columns(["problem_id", "trace_ids", "teachers", "strategies"])
-    return [SetNames(row["problem_id"], row["trace_ids"], row["teachers"], row[modes]) for row in light]
+    return [SetNames(str(row["problem_id"]), row["trace_ids"], row["teachers"], row[modes]) for row in light]

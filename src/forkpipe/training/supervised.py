@@ -80,7 +80,7 @@ def train_supervised(
         tags=tags,
         train_dataset=data[0],
         eval_dataset=data[1] or None,
-        peft_config=lora_config(settings.lora, model, tokenizer, tags) if settings.lora else None,
+        peft_config=lora_config(settings.lora) if settings.lora else None,
     )
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)

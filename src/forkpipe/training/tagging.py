@@ -20,9 +20,15 @@ def add_tags(model: Any, tokenizer: Any, n: int, style: TagStyle = "text") -> Fo
         InputError: the tokenizer has no chat template, or encodes the tags of style `text` to ids that do not suit.
     """
     add_tag_tokens(tokenizer, n, style)
+    tags = ForkingTags.encoded(style, n, encoder(tokenizer))
+    if style == "text" and tags.token_ids[0][0] not in tokenizer.added_tokens_decoder:
+        raise InputError(
+            f"tags.style is 'text' and the tokenizer begins {tags.tags[0]!r} with an ordinary token, expected a "
+            "special one as in Qwen's: by that token tags are kept out of traces. Take tags.style 'special'"
+        )
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
         model.resize_token_embeddings(len(tokenizer))
-    return ForkingTags.encoded(style, n, encoder(tokenizer))
+    return tags
 
 
 def add_tag_tokens(tokenizer: Any, n: int, style: TagStyle) -> None:

@@ -7,11 +7,12 @@ from transformers import Trainer
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
+from forkpipe.training.adapters import with_rows_of_tags
 from forkpipe.training.checkpoint import encoder, last_complete, write_tags
 
 
 class TagTrainer(Trainer):
-    """A transformers.Trainer of a model with forking tags.
+    """A transformers.Trainer of a model with forking tags, on one process or several that each hold the whole model.
 
     Args:
         model: a causal language model that knows the tags, see `training.tagging.add_tags`.
@@ -24,17 +25,23 @@ class TagTrainer(Trainer):
     def __init__(
         self, model: Any, *, processing_class: Any, tags: ForkingTags, peft_config: Any = None, **kwargs: Any
     ) -> None:
-        tags.check(encoder(processing_class), "processing_class")
-        if processing_class.pad_token_id is None:
-            raise InputError("the tokenizer has no padding token, expected one: training.tagging.add_tags gives it one")
+        check_tokenizer(processing_class, tags)
         if peft_config is not None:
             from peft import get_peft_model
 
+            with_rows_of_tags(peft_config, model, tags)
             model = get_peft_model(model, peft_config)
+        else:
+            _refuse_half_precision(model)
         super().__init__(model=model, processing_class=processing_class, **kwargs)
         self.tags = tags
         if self.args.n_gpu > 1:
             raise InputError(f"one process sees {self.args.n_gpu} GPUs, expected one: start it with torchrun")
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            raise InputError(
+                "FSDP and DeepSpeed are not supported yet, expected data-parallel processes: their forward passes wait "
+                "for one another, and processes match different numbers of problems"
+            )
 
     def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
         """Train; True resumes from the last complete checkpoint in the output folder, a text from that checkpoint."""
@@ -53,10 +60,29 @@ class TagTrainer(Trainer):
         """Write into a checkpoint what `begin` reads."""
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Save the model so that it can be used by itself; within training also what resuming needs."""
+        """Save the model, or its adapter, with the tags; within training also what resuming needs."""
         super().save_model(output_dir, _internal_call)
         if self.args.should_save:
             folder = Path(output_dir or self.args.output_dir)
             write_tags(folder, self.tags, base=self.model.config.name_or_path, revision=f"seed {self.args.seed}")
             if _internal_call:
                 self.save_state_beside(folder)
+
+
+def check_tokenizer(tokenizer: Any, tags: ForkingTags) -> None:
+    """Raise InputError where a tokenizer encodes the tags differently, or cannot pad."""
+    tags.check(encoder(tokenizer), "processing_class")
+    if tokenizer.pad_token_id is None:
+        raise InputError("the tokenizer has no padding token, expected one: forkpipe.add_tags gives it one")
+
+
+def _refuse_half_precision(model: Any) -> None:
+    """Raise InputError where trained weights are bfloat16 or float16: small updates are rounded away, in silence."""
+    import torch
+
+    for name, weight in model.named_parameters():
+        if weight.requires_grad and weight.dtype in (torch.bfloat16, torch.float16):
+            raise InputError(
+                f"weight {name} is {weight.dtype}, expected float32: load the model with dtype=torch.float32; "
+                "bf16=True computes in bfloat16 all the same"
+            )
