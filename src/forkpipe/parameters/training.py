@@ -78,7 +78,7 @@ class SupervisedSettings(Settings):
     """A problem is matched again at every k-th visit; in between its last matching is kept."""
     matching_tokens: Count = 65536
     """Tokens a forward pass when costs are computed: bounds memory, changes no result."""
-    logit_chunk: Count = 4096
+    logit_chunk: Count = 1024
     """Positions whose logits exist at once; larger batches are cut (`training.scoring`)."""
     bf16: bool = False
     gradient_checkpointing: bool = False

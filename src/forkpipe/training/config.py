@@ -43,7 +43,7 @@ class SSFTConfig(TrainingArguments):
     tag_weight: float = 0.1
     prompt: str = PLACEHOLDER
     max_length: int = 32768
-    logit_chunk: int = 4096
+    logit_chunk: int = 1024
     matching_tokens: int = 65536
     shared_prompt: bool = True
     # A batch of one problem is already M sequences.
