@@ -202,3 +202,15 @@ def test_what_does_not_fit_is_refused(trainer, base, tmp_path, rl_problems):
 def test_settings_that_make_no_sense_are_refused(tmp_path, changes):
     with pytest.raises(InputError, match=next(iter(changes))):
         config(tmp_path, **changes)
+
+
+def test_problems_may_have_unequal_numbers_of_samples(trainer, rl_problems):
+    """Two problems of one batch, of 2 and of 4 samples a tag: the expected reward is the mean of each one's own."""
+    uneven = rows(rl_problems(2))
+    uneven[1]["rewards"] = [[1.0, 0.0, 0.0, 0.0] for _ in range(6)]
+    for objective in ("exact", "sampled"):
+        made = trainer(uneven, objective=objective)
+        made.begin(None)
+        made.compute_loss(made.model, made.data_collator([made.problems[i] for i in range(2)]))
+        share = made.log_probs().exp()[0, 2].item()
+        assert made._since_log[0]["reward"] == pytest.approx((share + 0.25) / 2, abs=1e-5)

@@ -79,7 +79,8 @@ class GFPOTrainer(TagTrainer):
         args: see `GFPOConfig`.
         processing_class: its tokenizer, with a chat template.
         tags: the tags of the model; they must differ at one position.
-        train_dataset: rows with `problem` and `rewards`: for each of the N tags a list of rewards, all of one length.
+        train_dataset: rows with `problem` and `rewards`: for each of the N tags a list of rewards, as many for one tag as
+            for another.
         **kwargs: of `TagTrainer`; `peft_config=scopes.head_rows(model, tags)` is the safe scope.
     """
 
@@ -145,11 +146,11 @@ class GFPOTrainer(TagTrainer):
     ) -> Any:
         """Return the objective of a batch as a loss, a mean over its problems."""
         log_probs = self._tag_log_probs(model, inputs)
-        rewards = inputs["rewards"].to(log_probs.dtype)  # (B, N, S)
+        rewards, samples = inputs["rewards"].to(log_probs.dtype), inputs["samples"]  # (B, N, S), (B,)
         reference = self._reference[inputs["problem_index"].cpu()].to(log_probs.device)
-        expected = rewards.mean(dim=-1)
+        expected = rewards.sum(dim=-1) / samples[:, None]
         exact_loss, metrics = exact_expectation(log_probs, expected)
-        loss = exact_loss if self.args.objective == "exact" else self._sampled(log_probs, rewards, metrics)
+        loss = exact_loss if self.args.objective == "exact" else self._sampled(log_probs, rewards, samples, metrics)
         kl, spread = kl_to_reference(log_probs, reference).mean(), entropy(log_probs).mean()
         loss = loss + self.args.kl_weight * kl - self.args.entropy_weight * spread
         usage = log_probs.detach().exp().mean(dim=0).tolist()
@@ -158,10 +159,10 @@ class GFPOTrainer(TagTrainer):
         self._since_log.append(metrics)
         return (loss, {"log_probs": log_probs}) if return_outputs else loss
 
-    def _sampled(self, log_probs: Tensor, rewards: Tensor, metrics: dict[str, float]) -> Tensor:
+    def _sampled(self, log_probs: Tensor, rewards: Tensor, samples: Tensor, metrics: dict[str, float]) -> Tensor:
         """Draw tags from the policy, and for each one of its rewards."""
         actions = torch.multinomial(log_probs.detach().exp(), self.args.draws, replacement=True)  # (B, G)
-        which = torch.randint(rewards.shape[-1], actions.shape, device=actions.device)
+        which = (torch.rand(actions.shape, device=actions.device) * samples[:, None]).long()
         earned = rewards.gather(1, actions[:, :, None].expand(-1, -1, rewards.shape[-1])).gather(2, which[:, :, None])
         advantages = group_advantages(earned[:, :, 0], baseline=self.args.baseline, scale_by_std=self.args.scale_by_std)
         drawn = log_probs.gather(1, actions)
@@ -196,7 +197,8 @@ class GFPOTrainer(TagTrainer):
 class PromptCollator:
     """Pads prompts on the left, so that the deciding position is the last of every row.
 
-    Returns input_ids, attention_mask (B, T); rewards (B, N, S); problem_index (B,).
+    Returns input_ids, attention_mask (B, T); rewards (B, N, S), 0 beyond a problem's own samples; samples,
+    problem_index (B,).
     """
 
     def __init__(self, pad_id: int) -> None:
@@ -206,34 +208,38 @@ class PromptCollator:
         """Collate B rows of `encode_problems`."""
         width = max(len(item["prompt"]) for item in items)
         pads = [width - len(item["prompt"]) for item in items]
+        most = max(len(item["rewards"][0]) for item in items)
         return {
             "input_ids": torch.tensor(
                 [[self.pad_id] * p + item["prompt"] for p, item in zip(pads, items, strict=True)]
             ),
             "attention_mask": torch.tensor([[0] * p + [1] * (width - p) for p in pads]),
-            "rewards": torch.tensor([item["rewards"] for item in items], dtype=torch.float32),
+            "rewards": torch.tensor(
+                [[tag + [0.0] * (most - len(tag)) for tag in item["rewards"]] for item in items], dtype=torch.float32
+            ),
+            "samples": torch.tensor([len(item["rewards"][0]) for item in items]),
             "problem_index": torch.tensor([item["index"] for item in items]),
         }
 
 
 def encode_problems(rows: Any, tokenizer: Any, tags: ForkingTags, template: str) -> Dataset:
-    """Return rows with index, prompt (token ids up to the deciding position) and rewards (N lists of S).
+    """Return rows with index, prompt (token ids up to the deciding position) and rewards: N lists of S, S by problem.
 
     Raises:
-        InputError: naming the problem, where rewards are not N lists of one length.
+        InputError: naming the problem, where its rewards are not N lists of one length.
     """
     encode = encoder(tokenizer)
     before = tags.token_ids[0][: tags.deciding_positions[0]]
-    encoded, samples = [], None
+    encoded = []
     for index, row in enumerate(rows):
         if missing := {"problem", "rewards"} - set(row):
             raise InputError(f"problem {index}: field '{min(missing)}' is missing, expected 'problem' and 'rewards'")
         rewards = row["rewards"]
-        samples = len(rewards[0]) if samples is None else samples
-        if len(rewards) != tags.n or {len(one) for one in rewards} != {samples} or not samples:
+        counts = {len(one) for one in rewards}
+        if len(rewards) != tags.n or len(counts) != 1 or counts == {0}:
             raise InputError(
                 f"problem {index}: field 'rewards' holds {[len(one) for one in rewards]} rewards by tag, "
-                f"expected {samples or 'some'} for each of {tags.n} tags"
+                f"expected as many, and some, for each of {tags.n} tags"
             )
         prompt = encode(render_prompt(tokenizer, render(template, row["problem"])))
         encoded.append(
