@@ -79,8 +79,8 @@ class GFPOTrainer(TagTrainer):
         args: see `GFPOConfig`.
         processing_class: its tokenizer, with a chat template.
         tags: the tags of the model; they must differ at one position.
-        train_dataset: rows with `problem` and `rewards`: for each of the N tags a list of rewards, as many for one tag as
-            for another.
+        train_dataset: rows with `problem` and `rewards`: for each of the N tags a list of rewards, as many as for the
+            others.
         **kwargs: of `TagTrainer`; `peft_config=scopes.head_rows(model, tags)` is the safe scope.
     """
 
