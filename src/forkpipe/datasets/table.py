@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
@@ -52,9 +53,8 @@ class TableDataset(AbstractDataset[Rows, pa.Table]):
 
     def load(self) -> pa.Table:
         """Return the whole table; its schema is checked, so that a file of an older version is not misread."""
-        filesystem, path = fsspec.core.url_to_fs(self._filepath)
-        with filesystem.open(path, "rb") as file:
-            table = pq.read_table(file)
+        with self._open() as file:
+            table = pq.ParquetFile(file, pre_buffer=False).read()
         expected = SCHEMAS[self._table]
         found = (table.schema.metadata or {}).get(b"forkpipe.schema_version")
         wanted = (expected.metadata or {})[b"forkpipe.schema_version"]
@@ -92,16 +92,23 @@ class TableDataset(AbstractDataset[Rows, pa.Table]):
         return hashlib.sha256("\n".join(keys).encode()).hexdigest()[:16]
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
-        filesystem, path = fsspec.core.url_to_fs(self._filepath)
         kept = [name for name in SCHEMAS[self._table].names if name not in VOLATILE]
-        with filesystem.open(path, "rb") as file:
-            yield from pq.ParquetFile(file).iter_batches(columns=kept)
+        with self._open() as file:
+            yield from pq.ParquetFile(file, pre_buffer=False).iter_batches(columns=kept)
+
+    def _open(self) -> Any:
+        """Open the file for reading, without Python in between where it is local.
+
+        Arrow's threads free what they have read; a buffer of Python's that is freed while the interpreter ends
+        aborts the process. For the same reason nothing is read ahead.
+        """
+        filesystem, path = fsspec.core.url_to_fs(self._filepath)
+        return pa.OSFile(path) if isinstance(filesystem, LocalFileSystem) else filesystem.open(path, "rb")
 
     def preview(self, nrows: int = 5) -> TablePreview:
         """Return the first rows as JSON-safe cells, for kedro viz."""
-        filesystem, path = fsspec.core.url_to_fs(self._filepath)
-        with filesystem.open(path, "rb") as file:
-            batch = next(pq.ParquetFile(file).iter_batches(batch_size=nrows), None)
+        with self._open() as file:
+            batch = next(pq.ParquetFile(file, pre_buffer=False).iter_batches(batch_size=nrows), None)
         rows = batch.to_pylist() if batch is not None else []
         columns = SCHEMAS[self._table].names
         return TablePreview(
