@@ -13,13 +13,13 @@ SUPERVISED: dict[str, Assignment] = {
 MATCHED = tuple(method for method, assignment in SUPERVISED.items() if assignment in ("random", "optimal"))
 """Methods whose matching changes in training."""
 
-POLICY = {"grpo": "sft", "gfpo": "ssft"}
-"""Trained by reinforcement, each from the checkpoint of its parent."""
+POLICY = {"grpo": "sft", "gfpo": "ssft", "fork_rl": "ssft"}
+"""Trained by reinforcement, each from the checkpoint of its parent, in the phases that its parameters list."""
 
 METHODS = (*SUPERVISED, *POLICY)
 """In the order in which they are reported."""
 
-TAGGED = ("ssft_random", "ssft_fixed", "ssft", "gfpo")
+TAGGED = ("ssft_random", "ssft_fixed", "ssft", "gfpo", "fork_rl")
 """Methods with N forking tags; the others have one plain tag."""
 
 

@@ -117,6 +117,12 @@ def verifiers_of(given: Mapping[str, Any]) -> list[Any]:
     return made + ([create_judge(settings.judge)] if settings.judge else [])
 
 
+def rollouts_made_by(given: Mapping[str, Any]) -> list[Any]:
+    """Return the engine that fills tables of rewards, and what scores them."""
+    name = given["params:rollouts"].engine.name
+    return [find_class("engine", ENGINES, name, "rollouts.engine"), *verifiers_of(given)]
+
+
 def create_judge(judge: Any) -> Any:
     """Return the engine of the judge."""
     return create("engine", ENGINES, judge.engine, judge.options, "verification.judge")

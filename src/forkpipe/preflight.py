@@ -4,12 +4,12 @@ from typing import Any
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.records import Split
-from forkpipe.parameters import Parameters
-from forkpipe.plugins import CLUSTERERS, VERIFIERS, create, create_engines, create_judge
+from forkpipe.methods import POLICY
+from forkpipe.parameters import Parameters, Schedule
+from forkpipe.plugins import CLUSTERERS, ENGINES, VERIFIERS, create, create_engines, create_judge, find_class
 
 SPLITS_NEEDED: dict[str, tuple[Split, ...]] = {
-    "gfpo.rollouts": ("rl",),
-    "grpo.train": ("rl",),
+    **{f"{method}.train": ("rl",) for method in POLICY},
     "sft.generate": ("validation", "test"),
     "ssft.generate": ("validation", "test"),
 }
@@ -38,11 +38,17 @@ def check_run(catalog: Any, nodes: set[str]) -> None:
             create("verifier", VERIFIERS, name, options, "verification.verifiers").close()
         if verification.judge is not None:
             create_judge(verification.judge).close()
-    if "gfpo.train" in nodes and parameters.tags.style != "special":
-        raise InputError(
-            "parameter tags.style is 'text' and gfpo.train.scope 'head', which trains output rows that ordinary tokens "
-            "share: expected tags.style 'special'"
-        )
+    for method in POLICY:
+        schedule: Schedule = getattr(parameters, method).train
+        for name, phase in schedule.phases().items():
+            head = phase.kind == "tags" and phase.scope == "head"
+            if f"{method}.train" in nodes and head and parameters.tags.style != "special":
+                raise InputError(
+                    f"parameter tags.style is 'text' and {method}.train.{name}.scope 'head', which trains output rows "
+                    "that ordinary tokens share: expected tags.style 'special', or scope 'router'"
+                )
+    if any(f"{method}.train" in nodes for method in POLICY):
+        find_class("engine", ENGINES, parameters.rollouts.engine.name, "rollouts.engine")
     for node, splits in SPLITS_NEEDED.items():
         for split in splits:
             if node in nodes and not parameters.problems.shares.get(split):

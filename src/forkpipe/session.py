@@ -33,7 +33,7 @@ DECLARED = Declared(
         "supervised.matching_tokens",
         "supervised.save_every",
         "supervised.report_to",
-        "gfpo.train.save_every",
+        "*.train.*.save_every",
         "*.batch_rows",
     ),
     versions_of=("forkpipe", "kedro", "torch", "transformers", "trl", "math-verify", "pyarrow", "numpy"),

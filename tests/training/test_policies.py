@@ -1,4 +1,6 @@
-"""GFPO in scope head and GRPO: what they change, what they leave, budgets, a broken verifier."""
+"""Reinforcement learning in phases: what each changes, what it leaves, budgets, killed runs."""
+
+import json
 
 import pytest
 import torch
@@ -7,15 +9,21 @@ from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.records import Request, Sampling, Verdict
 from forkpipe.engines.transformers import TransformersEngine
-from forkpipe.parameters import GFPOSettings, GRPOSettings, RolloutSettings, SamplingSettings
+from forkpipe.parameters import RolloutSettings, SamplingSettings, Schedule
 from forkpipe.training.checkpoint import load_checkpoint, render_prompt, save_checkpoint
-from forkpipe.training.grpo import train_grpo
+from forkpipe.training.phases.base import Context
+from forkpipe.training.phases.schedule import train_policy
 from forkpipe.training.rewards import reward_table, rewards_by_tag
+from forkpipe.training.rollout_store import RolloutStore
+from forkpipe.training.router import has_router
 from forkpipe.training.scopes import check_head_scope
-from forkpipe.training.tag_policy import train_gfpo
 
 ROLLOUTS = RolloutSettings(
-    steps=4, problems_per_step=4, group_size=6, sampling=SamplingSettings(max_tokens=6), batch_rows=16
+    steps=4,
+    problems_per_step=4,
+    group_size=6,
+    sampling=SamplingSettings(max_tokens=6),
+    engine={"options": {"batch_rows": 64}},
 )
 
 
@@ -24,72 +32,129 @@ def odd_length(problems, completions):
     return [Verdict("correct" if len(one.text.split()) % 2 else "wrong") for one in completions]
 
 
-def table(problems, best=3):
-    """Tag `best` is right, all others are wrong."""
-    return [
-        {"problem_id": one.problem_id, "tag": tag, "sample": 0, "verdict": "correct" if tag == best else "wrong"}
-        for one in problems
-        for tag in range(6)
-    ]
+def best_tag_wins(best):
+    """A verifier for tests: what stands under the best tag of its problem is right; `best` is that tag, or a function
+    of the problem."""
+
+    def verify(problems, completions):
+        wanted = [best(one) if callable(best) else best for one in problems]
+        return [Verdict("correct" if c.tag == tag else "wrong") for tag, c in zip(wanted, completions, strict=True)]
+
+    return verify
 
 
-def train(base, tmp_path, problems, rows, steps=30, **changes):
-    rollouts = ROLLOUTS.model_copy(update={"steps": steps})
-    settings = GFPOSettings(**{"learning_rate": 0.05, **changes})
-    folder, work = tmp_path / "gfpo", tmp_path / "work"
-    return train_gfpo(base, folder, work, problems, rows, settings, rollouts, "{problem}", seed=0), folder
+def train(base, tmp_path, problems, phases, verify=None, steps=30, sets=(), **rollouts):
+    """Train through the phases, return (result, checkpoint)."""
+    settings = ROLLOUTS.model_copy(update={"steps": steps, **rollouts})
+    store = RolloutStore(tmp_path / "rollouts.jsonl")
+    context = Context("test", problems, sets, verify or best_tag_wins(3), settings, store, "{problem}", seed=0)
+    schedule = Schedule.model_validate(phases)
+    return train_policy(base, tmp_path / "checkpoint", tmp_path / "work", schedule, context), tmp_path / "checkpoint"
+
+
+def head(**changes):
+    return {"tags": {"kind": "tags", "scope": "head", "learning_rate": 0.05, **changes}}
+
+
+def router(**changes):
+    return head(scope="router", **changes)
 
 
 def test_the_policy_moves_to_the_tag_that_earns(base, tmp_path, rl_problems):
-    log, _ = train(base, tmp_path, rl_problems(8), table(rl_problems(8)))
+    result, _ = train(base, tmp_path, rl_problems(8), head())
+    log = result.log
     assert log[0]["reward"] == pytest.approx(1 / 6, abs=0.05)  # an untrained model prefers no tag
     assert log[-1]["reward"] > 0.8
     assert log[-1]["tag_usage"][3] > 0.8
     assert log[-1]["entropy"] < log[0]["entropy"]
     assert log[-1]["kl"] > 0
+    assert {row["phase"] for row in log} == {"tags"}
 
 
 @pytest.mark.parametrize("changes", [{"baseline": "leave_one_out"}, {"scale_by_std": True}])
 def test_sampled_draws_move_it_too(base, tmp_path, rl_problems, changes):
-    log, _ = train(base, tmp_path, rl_problems(8), table(rl_problems(8)), objective="sampled", **changes)
-    assert log[-1]["tag_usage"][3] > 0.6
+    result, _ = train(base, tmp_path, rl_problems(8), head(objective="sampled", **changes))
+    assert result.log[-1]["tag_usage"][3] > 0.6
 
 
 def test_a_kl_and_an_entropy_hold_it_back(base, tmp_path, rl_problems):
-    free, _ = train(base, tmp_path, rl_problems(8), table(rl_problems(8)))
-    held, _ = train(base, tmp_path, rl_problems(8), table(rl_problems(8)), kl_weight=0.5)
-    spread, _ = train(base, tmp_path, rl_problems(8), table(rl_problems(8)), entropy_weight=0.5)
-    assert held[-1]["kl"] < free[-1]["kl"] / 2
-    assert spread[-1]["entropy"] > 2 * free[-1]["entropy"]
+    free, _ = train(base, tmp_path / "a", rl_problems(8), head())
+    held, _ = train(base, tmp_path / "b", rl_problems(8), head(kl_weight=0.5))
+    spread, _ = train(base, tmp_path / "c", rl_problems(8), head(entropy_weight=0.5))
+    assert held.log[-1]["kl"] < free.log[-1]["kl"] / 2
+    assert spread.log[-1]["entropy"] > 2 * free.log[-1]["entropy"]
 
 
-def test_a_killed_training_of_the_policy_goes_on_bit_by_bit(base, tmp_path, rl_problems, monkeypatch):
-    from forkpipe.training.gfpo import GFPOTrainer
+ANCHORED = {"kind": "tags", "scope": "full", "learning_rate": 1e-3, "refresh_every": 5, "save_every": 4}
+EVERYTHING = {
+    "tags": {"kind": "tags", "scope": "router", "steps": 4, "learning_rate": 1e-2, "save_every": 3},
+    "traces": {
+        "kind": "traces", "tag": "router", "learning_rate": 1e-3, "router_learning_rate": 1e-2, "save_every": 2
+    },
+    "fold": {"kind": "fold", "steps": 5, "save_every": 2, "anchor": {"kind": "kl", "sequences": 8}},
+}  # fmt: skip
+KILLED = {
+    "head": (head(objective="sampled", save_every=4), 12),
+    "full, refreshed, kl": ({"tags": {**ANCHORED, "anchor": {"kind": "kl", "sequences": 8}}}, 12),
+    "lora, refreshed, replay": (
+        {"tags": {**ANCHORED, "scope": "lora", "anchor": {"kind": "replay", "sequences": 8}}}, 12
+    ),
+    "grpo": ({"traces": {"kind": "traces", "learning_rate": 1e-3, "save_every": 2}}, 12),
+    "grpo under own tags": ({"traces": {"kind": "traces", "tag": "own", "learning_rate": 1e-3, "save_every": 2}}, 12),
+    "router, traces, fold": (EVERYTHING, 9),
+}  # fmt: skip
 
-    problems, rows = rl_problems(8), table(rl_problems(8))
-    changes = {"objective": "sampled", "save_every": 4}
-    whole, folder = train(base, tmp_path / "whole", problems, rows, steps=12, **changes)
-    original = GFPOTrainer.compute_loss
+
+@pytest.mark.parametrize("name", KILLED)
+def test_killed_at_any_step_it_goes_on_bit_by_bit(base, tmp_path, rl_problems, trace_sets, monkeypatch, name):
+    """Stopped twice, at optimiser steps of different phases: checkpoint, logs and rewards are those of an
+    undisturbed run, and nothing that was sampled for a table is sampled again."""
+    from transformers import Trainer
+
+    phases, steps = KILLED[name]
+    arguments = (rl_problems(6), phases, odd_length, steps, trace_sets(4))
+    whole, folder = train(base, tmp_path / "whole", *arguments)
+    original = Trainer.training_step
+    taken = 0
 
     def dying(self, *args, **kwargs):
-        if self.state.global_step == 7:
+        nonlocal taken
+        taken += 1
+        if taken in (8, 12):
             raise KeyboardInterrupt
         return original(self, *args, **kwargs)
 
+    deaths = 0
     with monkeypatch.context() as patch:
-        patch.setattr(GFPOTrainer, "compute_loss", dying)
-        with pytest.raises(KeyboardInterrupt):
-            train(base, tmp_path, problems, rows, steps=12, **changes)
-    assert (tmp_path / "work" / "checkpoint-4").is_dir()
-    resumed, again = train(base, tmp_path, problems, rows, steps=12, **changes)
-    for name in ("loss", "reward", "kl", "tag_usage"):
-        assert [row[name] for row in resumed] == [row[name] for row in whole]
-    first, second = load_checkpoint(folder)[0].state_dict(), load_checkpoint(again)[0].state_dict()
-    assert all(torch.equal(value, second[name]) for name, value in first.items())
+        patch.setattr(Trainer, "training_step", dying)
+        while True:
+            try:
+                resumed, again = train(base, tmp_path / "killed", *arguments)
+                break
+            except KeyboardInterrupt:
+                deaths += 1
+    assert deaths == 2
+    volatile = {"seconds"}
+    assert [without(row, volatile) for row in resumed.log] == [without(row, volatile) for row in whole.log]
+    assert resumed.rewards == whole.rewards
+    assert weights_of(again).keys() == weights_of(folder).keys()
+    assert all(torch.equal(value, weights_of(again)[key]) for key, value in weights_of(folder).items())
+    store = tmp_path / "killed" / "rollouts.jsonl"
+    if store.exists():
+        ids = [json.loads(line)["request_id"] for line in store.read_text().splitlines()]
+        assert len(ids) == len(set(ids))
+
+
+def without(row, names):
+    return {name: value for name, value in row.items() if name not in names}
+
+
+def weights_of(folder):
+    return load_checkpoint(folder)[0].state_dict()
 
 
 def test_every_weight_but_the_tags_rows_is_bit_equal(base, tmp_path, rl_problems):
-    _, folder = train(base, tmp_path, rl_problems(8), table(rl_problems(8)), steps=10)
+    _, folder = train(base, tmp_path, rl_problems(8), head(), steps=10)
     before, _, tags = load_checkpoint(base)
     after, _, _ = load_checkpoint(folder)
     ids = [one[0] for one in tags.token_ids]
@@ -105,7 +170,7 @@ def test_every_weight_but_the_tags_rows_is_bit_equal(base, tmp_path, rl_problems
 
 def test_every_tags_completions_are_unchanged(base, tmp_path, rl_problems):
     """The promise of scope head: a reward table stays valid, since tags are banned behind their place."""
-    _, folder = train(base, tmp_path, rl_problems(8), table(rl_problems(8)))
+    _, folder = train(base, tmp_path, rl_problems(8), head())
     assert sampled(base, rl_problems(3), own=False) == sampled(folder, rl_problems(3), own=False)
 
 
@@ -136,16 +201,16 @@ def test_a_router_picks_by_problem_and_leaves_completions_alone(base, tmp_path, 
     """Half of the problems are right under tag 1, half under tag 4: one row a tag could learn the halves only by the
     last state as it is; the router learns them, and what is written under a tag is what was."""
     problems = rl_problems(8)
-    rows = table(problems[:4], best=1) + table(problems[4:], best=4)
+    first = {one.problem_id for one in problems[:4]}
+    best = best_tag_wins(lambda one: 1 if one.problem_id in first else 4)
     # The output matrix of an untrained model is so small that no state could prefer a tag by much.
     model, tokenizer, tags = load_checkpoint(base)
     model.lm_head.weight.data *= 20
     base = tmp_path / "base"
     save_checkpoint(base, model, tokenizer, tags, base="test", revision="")
-    log, folder = train(
-        base, tmp_path, problems, rows, steps=60, scope="router", learning_rate=3e-3, router={"rank": 8}
-    )
-    assert log[-1]["reward"] > 0.9
+    phases = router(learning_rate=3e-3, adapter={"rank": 8})
+    result, folder = train(base, tmp_path, problems, phases, best, steps=60)
+    assert result.log[-1]["reward"] > 0.9
     before, after = load_checkpoint(base)[0].state_dict(), load_checkpoint(folder)[0].state_dict()
     assert list(before) == list(after)
     assert all(torch.equal(value, after[name]) for name, value in before.items())
@@ -159,7 +224,7 @@ def test_a_router_picks_by_problem_and_leaves_completions_alone(base, tmp_path, 
 def test_what_a_router_picks_is_completed_as_if_it_were_forced(base, tmp_path, rl_problems):
     """Greedy: the tag of the router's argmax, then what the model writes behind that tag."""
     problems = rl_problems(4)
-    _, folder = train(base, tmp_path, problems, table(problems), scope="router", learning_rate=1e-2)
+    _, folder = train(base, tmp_path, problems, router(learning_rate=1e-2))
     forced = sampled(folder, problems, own=False)
     greedy = {(tag, ids) for tag, ids in forced.values()}
     own = [one for one in sampled(folder, problems, own=True).values() if one[0] == 3]
@@ -167,12 +232,23 @@ def test_what_a_router_picks_is_completed_as_if_it_were_forced(base, tmp_path, r
     assert sum(one in greedy for one in own) >= 4
 
 
-def test_the_reward_table_has_the_budget_of_grpo(base, rl_problems):
-    rows = reward_table(base, rl_problems(5), odd_length, ROLLOUTS, "{problem}", "gfpo")
-    assert len(rows) == ROLLOUTS.total == 96
+def test_the_reward_table_has_the_budget_of_grpo_and_is_drawn_once(base, tmp_path, rl_problems):
+    store = RolloutStore(tmp_path / "rollouts.jsonl")
+    context = Context("test", rl_problems(5), (), odd_length, ROLLOUTS, store, "{problem}", 0)
+    arguments = {"tags_of": base, "rollouts": ROLLOUTS.total(), "asked_of": "x", "version": 0}
+    rows, _ = reward_table(base, context, **arguments)
+    assert len(rows) == ROLLOUTS.total() == 96
     assert len({(row["problem_id"], row["tag"], row["sample"]) for row in rows}) == 96
     counts = [sum(row["problem_id"] == one.problem_id for row in rows) for one in rl_problems(5)]
     assert sorted(counts) == [18, 18, 18, 18, 24]  # 16 groups of six over five problems
+    lines = (tmp_path / "rollouts.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "rollouts.jsonl").write_text("".join(lines[:60]) + lines[60][:40])  # killed while it wrote
+    assert reward_table(base, context, **arguments)[0] == rows
+    again = (tmp_path / "rollouts.jsonl").read_text().splitlines()
+    assert len(again) == 97  # one torn line, and the 36 that were missing
+    assert reward_table(tmp_path / "gone", context, **arguments)[0] == rows
+    with pytest.raises(InputError, match="96 rollouts of a policy that is gone"):
+        reward_table(tmp_path / "gone", context, **{**arguments, "asked_of": "y"})
 
 
 def test_rewards_by_tag_by_hand():
@@ -193,14 +269,73 @@ def test_scope_head_is_refused_where_it_is_not_safe():
     check_head_scope(special, tied=False)
 
 
-def test_grpo_spends_its_budget_and_logs_it(base, tmp_path, rl_problems):
-    settings = GRPOSettings(learning_rate=1e-3)
-    rollouts = ROLLOUTS.model_copy(update={"steps": 2})
-    log, rewards = train_grpo(
-        base, tmp_path / "grpo", tmp_path / "work", rl_problems(6), odd_length, settings, rollouts, "{problem}", seed=0
-    )
-    assert len(rewards) == sum(row["rollouts"] for row in log) == rollouts.total == 48
-    assert {row["policy_version"] for row in rewards} == {0, 1}
-    shares = [sum(row["verdict"] == "correct" for row in rewards[i * 24 : (i + 1) * 24]) / 24 for i in range(2)]
-    assert [row["reward"] for row in log] == pytest.approx(shares)
-    assert load_checkpoint(tmp_path / "grpo")[2].n == 6
+@pytest.mark.parametrize("tag", ["first", "own"])
+def test_grpo_spends_its_budget_and_logs_it(base, tmp_path, rl_problems, tag):
+    phases = {"traces": {"kind": "traces", "tag": tag, "learning_rate": 1e-3}}
+    result, folder = train(base, tmp_path, rl_problems(6), phases, odd_length, steps=2)
+    assert len(result.rewards) == sum(row["rollouts"] for row in result.log) == 48
+    assert {row["policy_version"] for row in result.rewards} == {0, 1}
+    shares = [sum(row["verdict"] == "correct" for row in result.rewards[i * 24 : (i + 1) * 24]) / 24 for i in range(2)]
+    assert [row["reward"] for row in result.log] == pytest.approx(shares)
+    assert load_checkpoint(folder)[2].n == 6
+    assert {row["tag"] for row in result.rewards} == ({-1} if tag == "first" else set(range(6)))
+    assert any(not torch.equal(value, weights_of(folder)[name]) for name, value in weights_of(base).items())
+
+
+def test_traces_under_a_router_leave_the_tags_to_it(base, tmp_path, rl_problems):
+    """Only what is right under tag 2 earns: the router learns it from the rollouts it draws; no trace token has an
+    advantage of its own under that tag, yet the model is trained where groups differ."""
+    phases = {
+        "tags": {"kind": "tags", "scope": "router", "steps": 1, "learning_rate": 1e-5},
+        "traces": {"kind": "traces", "tag": "router", "learning_rate": 1e-4, "router_learning_rate": 2e-2},
+    }
+    result, folder = train(base, tmp_path, rl_problems(6), phases, best_tag_wins(2), steps=16)
+    assert has_router(folder)
+    assert [row["phase"] for row in result.log] == ["tags"] + ["traces"] * 15
+    assert [row["step"] for row in result.log] == list(range(1, 17))
+    assert result.log[-1]["tag_usage"][2] > result.log[1]["tag_usage"][2] + 0.2
+    assert len(result.rewards) == 16 * 24
+    assert weights_of(folder).keys() == weights_of(base).keys()
+
+
+def test_a_router_that_does_not_learn_stays_as_it_is(base, tmp_path, rl_problems):
+    phases = {
+        "tags": {"kind": "tags", "scope": "router", "steps": 2, "learning_rate": 1e-2},
+        "traces": {"kind": "traces", "tag": "router", "learning_rate": 1e-3},
+    }
+    _, first = train(base, tmp_path / "a", rl_problems(6), {"tags": phases["tags"]}, odd_length, steps=2)
+    _, folder = train(base, tmp_path / "b", rl_problems(6), phases, odd_length, steps=4)
+    name = "router/adapter_model.safetensors"
+    assert (folder / name).read_bytes() == (first / name).read_bytes()
+    assert any(not torch.equal(value, weights_of(folder)[name]) for name, value in weights_of(base).items())
+
+
+def test_a_fold_takes_over_the_routers_choice(base, tmp_path, rl_problems, trace_sets):
+    phases = {**router(learning_rate=1e-2, steps=30), "fold": {"kind": "fold", "steps": 60, "learning_rate": 3e-3}}
+    result, folder = train(base, tmp_path, rl_problems(8), phases, steps=30, sets=trace_sets(6))
+    assert not has_router(folder)
+    folded = [row for row in result.log if row["phase"] == "fold"]
+    assert folded[0]["loss"] > 3 * folded[-1]["loss"]
+    picked = [tag for tag, _ in sampled(folder, rl_problems(8), own=True).values()]
+    assert picked.count(3) > 0.5 * len(picked)
+
+
+@pytest.mark.parametrize("kind", ["kl", "replay"])
+@pytest.mark.parametrize("scope", ["lora", "full"])
+def test_an_anchor_holds_completions_while_the_choice_moves(base, tmp_path, rl_problems, trace_sets, scope, kind):
+    def loss_behind(weight):
+        anchor = {"kind": kind, "weight": weight, "sequences": 16}
+        phases = {"tags": {"kind": "tags", "scope": scope, "learning_rate": 3e-3, "anchor": anchor}}
+        result, _ = train(base, tmp_path / f"{weight}", rl_problems(8), phases, steps=25, sets=trace_sets(6))
+        assert result.log[-1]["tag_usage"][3] > 0.5
+        return result.log[-1]["anchor"]
+
+    assert loss_behind(10.0) < loss_behind(1e-6)
+
+
+def test_phases_that_do_not_fit_are_refused(base, tmp_path, rl_problems):
+    with pytest.raises(InputError, match="no router, expected tag 'router' where it has one"):
+        train(base, tmp_path, rl_problems(4), {"traces": {"kind": "traces", "tag": "router"}}, steps=1)
+    phases = {**router(steps=1), "fold": {"kind": "fold", "steps": 1}}
+    with pytest.raises(InputError, match="no trace sets"):
+        train(base, tmp_path, rl_problems(4), phases, steps=1)

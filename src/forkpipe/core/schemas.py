@@ -133,7 +133,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     "rejected": _schema("rejected", 1, {"stage": _TEXT, "id": _TEXT, "reason": _TEXT, "detail": _TEXT}, {}),
     "training_log": _schema(
         "training_log",
-        1,
+        2,
         {"method": _TEXT, "step": _INT, "loss": _FLOAT, "learning_rate": _FLOAT, "tokens": _INT, "seconds": _FLOAT},
         {
             "matching_seconds": _FLOAT,
@@ -148,6 +148,8 @@ SCHEMAS: dict[str, pa.Schema] = {
             "tag_usage": pa.list_(_FLOAT),
             "groups_skipped": _INT,
             "rollouts": _INT,
+            "phase": _TEXT,  # of reinforcement learning, see parameters/policy.py
+            "anchor": _FLOAT,  # nats a token, of what holds completions where they were
         },
     ),
     "matching": _schema(

@@ -125,10 +125,14 @@ class TransformersEngine:
         model, tokenizer, tags = self._load()
         if not self._router or not asking or tags is None:
             return requests
+        import torch
+
         from forkpipe.training.router import router_log_probs
 
         prompts = [self._encode(tokenizer, request.prompt) for request in asking]
-        drawn = draw_tags(router_log_probs(model, prompts, tags, tokenizer.pad_token_id), asking)
+        with torch.inference_mode():
+            log_probs = router_log_probs(model, prompts, tags, tokenizer.pad_token_id)
+        drawn = draw_tags(log_probs, asking)
         chosen = {one.request_id: tags.token_ids[tag] for one, tag in zip(asking, drawn, strict=True)}
         return [
             replace(one, own_tag=False, prefix_ids=chosen[one.request_id]) if one.request_id in chosen else one

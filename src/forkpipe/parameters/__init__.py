@@ -6,6 +6,16 @@ as type hints, so Kedro hands them checked objects.
 """
 
 from forkpipe.parameters.evaluation import EvaluationSettings
+from forkpipe.parameters.policy import (
+    AnchorSettings,
+    EngineSettings,
+    FoldPhase,
+    PolicyMethod,
+    RolloutSettings,
+    Schedule,
+    TagsPhase,
+    TracesPhase,
+)
 from forkpipe.parameters.problems import (
     AnswerType,
     DecontaminationSettings,
@@ -25,13 +35,8 @@ from forkpipe.parameters.traces import (
 )
 from forkpipe.parameters.training import (
     Architecture,
-    GFPOMethod,
-    GFPOSettings,
-    GRPOMethod,
-    GRPOSettings,
     LoraSettings,
     ModelSettings,
-    RolloutSettings,
     SupervisedMethod,
     SupervisedSettings,
     TagSettings,
@@ -40,15 +45,14 @@ from forkpipe.parameters.training import (
 from forkpipe.parameters.whole import Parameters, check_parameters
 
 __all__ = [
+    "AnchorSettings",
     "AnswerType",
     "Architecture",
     "DecontaminationSettings",
+    "EngineSettings",
     "EvaluationSettings",
     "FieldNames",
-    "GFPOMethod",
-    "GFPOSettings",
-    "GRPOMethod",
-    "GRPOSettings",
+    "FoldPhase",
     "GenerationSettings",
     "JudgeSettings",
     "LoraSettings",
@@ -56,15 +60,19 @@ __all__ = [
     "NearSettings",
     "NgramSettings",
     "Parameters",
+    "PolicyMethod",
     "ProblemSettings",
     "RolloutSettings",
     "SamplingSettings",
+    "Schedule",
     "StrategySettings",
     "SupervisedMethod",
     "SupervisedSettings",
     "TagSettings",
+    "TagsPhase",
     "TeacherSettings",
     "TraceSetSettings",
+    "TracesPhase",
     "VerificationSettings",
     "check_parameters",
     "supervised_settings",

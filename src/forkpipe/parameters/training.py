@@ -7,7 +7,6 @@ from pydantic import Field, model_validator
 
 from forkpipe.core.prompts import PLACEHOLDER
 from forkpipe.parameters.base import Count, Settings, Share, Template
-from forkpipe.parameters.traces import SamplingSettings
 
 
 class TagSettings(Settings):
@@ -103,74 +102,10 @@ class SupervisedSettings(Settings):
         return self
 
 
-class GRPOSettings(Settings):
-    """GRPO of the plain model by TRL's trainer."""
-
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-6
-    beta: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of the KL to the reference."""
-    epsilon: Annotated[float, Field(gt=0)] = 0.2
-    """Clipping range."""
-    loss_type: Literal["grpo", "dapo", "dr_grpo"] = "grpo"
-    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
-
-
-class GFPOSettings(Settings):
-    """GFPO of the tagged model."""
-
-    scope: Literal["head", "router"] = "head"
-    """What is trained; in both scopes no completion changes. head: the tags' rows of the output matrix; router: a
-    low-rank adapter that picks the tag, beside the model that completes."""
-    router: LoraSettings = LoraSettings()
-    """For router."""
-    objective: Literal["exact", "sampled"] = "exact"
-    """exact: the expectation over all tags; sampled: tags drawn from the policy, as in the paper."""
-    baseline: Literal["mean", "leave_one_out"] = "mean"
-    """For sampled: what a reward is compared with, the mean of its group or of the group's others."""
-    scale_by_std: bool = False
-    """For sampled: divide advantages by the group's standard deviation, as GRPO does."""
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-2
-    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
-    kl_weight: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of the KL to the policy before training."""
-    entropy_weight: Annotated[float, Field(ge=0)] = 0.0
-    save_every: Count = 20
-    """Steps between the trainer's own checkpoints, from which a killed training goes on."""
-
-
-class RolloutSettings(Settings):
-    """What GRPO and GFPO have in common: the budget."""
-
-    steps: Count = 60
-    problems_per_step: Count = 32
-    group_size: Annotated[int, Field(ge=2)] = 6
-    """Rollouts a problem and step; GFPO draws one under each tag, so it must be a multiple of tags.n."""
-    sampling: SamplingSettings = SamplingSettings()
-    batch_rows: Count = 192
-    """Sequences generated at a time."""
-
-    @property
-    def total(self) -> int:
-        """Rollouts of the whole training."""
-        return self.steps * self.problems_per_step * self.group_size
-
-
 class SupervisedMethod(Settings):
     """One supervised method: whatever of `supervised` it has differently."""
 
     train: dict[str, Any] = {}
-
-
-class GRPOMethod(Settings):
-    """The grpo method."""
-
-    train: GRPOSettings
-
-
-class GFPOMethod(Settings):
-    """The gfpo method."""
-
-    train: GFPOSettings
 
 
 def supervised_settings(common: SupervisedSettings, own: Mapping[str, Any]) -> SupervisedSettings:

@@ -6,16 +6,14 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError, model_validator
 
 from forkpipe.core.errors import InputError
-from forkpipe.methods import SUPERVISED
+from forkpipe.methods import POLICY, SUPERVISED
 from forkpipe.parameters.base import Count, Settings
 from forkpipe.parameters.evaluation import EvaluationSettings
+from forkpipe.parameters.policy import PolicyMethod, RolloutSettings
 from forkpipe.parameters.problems import DecontaminationSettings, ProblemSettings
 from forkpipe.parameters.traces import GenerationSettings, StrategySettings, TraceSetSettings, VerificationSettings
 from forkpipe.parameters.training import (
-    GFPOMethod,
-    GRPOMethod,
     ModelSettings,
-    RolloutSettings,
     SupervisedMethod,
     SupervisedSettings,
     TagSettings,
@@ -47,8 +45,9 @@ class Parameters(Settings):
     ssft_fixed: SupervisedMethod
     ssft: SupervisedMethod
     rollouts: RolloutSettings
-    grpo: GRPOMethod
-    gfpo: GFPOMethod
+    grpo: PolicyMethod
+    gfpo: PolicyMethod
+    fork_rl: PolicyMethod
     evaluation: EvaluationSettings
 
     @model_validator(mode="after")
@@ -67,6 +66,11 @@ class Parameters(Settings):
             raise ValueError(
                 f"rollouts.group_size is {self.rollouts.group_size}, expected a multiple of tags.n, {self.tags.n}"
             )
+        for method in POLICY:
+            try:
+                getattr(self, method).train.steps(self.rollouts)
+            except ValueError as error:
+                raise ValueError(f"{method}.train: {error}") from None
         return self
 
 

@@ -6,7 +6,7 @@ of the model's, or those of an adapter (`training.scopes`).
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -44,6 +44,7 @@ class GFPOConfig(TrainingArguments):
         scale_by_std: for "sampled", likewise.
         kl_weight: weight of KL(policy || policy before training) over the tags, nats.
         entropy_weight: weight of the policy's entropy, nats.
+        anchor_weight: weight of the trainer's `anchor`, where it has one.
         prompt: what the model is asked, before its chat template; holds {problem}.
     """
 
@@ -53,6 +54,7 @@ class GFPOConfig(TrainingArguments):
     scale_by_std: bool = False
     kl_weight: float = 0.0
     entropy_weight: float = 0.0
+    anchor_weight: float = 0.0
     prompt: str = PLACEHOLDER
     # Batches hold more than the arguments of the model's forward.
     remove_unused_columns: bool = field(default=False)
@@ -64,7 +66,7 @@ class GFPOConfig(TrainingArguments):
                 raise InputError(f"{name} is {getattr(self, name)!r}, expected one of: {', '.join(known)}")
         if self.draws < 2:
             raise InputError(f"draws is {self.draws}, expected at least 2: a group of one has no advantage")
-        for name in ("kl_weight", "entropy_weight"):
+        for name in ("kl_weight", "entropy_weight", "anchor_weight"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} is {getattr(self, name)}, expected at least 0")
         if PLACEHOLDER not in self.prompt:
@@ -81,6 +83,7 @@ class GFPOTrainer(TagTrainer):
         tags: the tags of the model; they must differ at one position.
         train_dataset: rows with `problem` and `rewards`: for each of the N tags a list of rewards, as many as for the
             others.
+        anchor: (model, step) -> a loss that holds completions where they were, see `training.anchors`.
         **kwargs: of `TagTrainer`; `peft_config=scopes.head_rows(model, tags)` is the safe scope.
     """
 
@@ -92,6 +95,7 @@ class GFPOTrainer(TagTrainer):
         processing_class: Any,
         tags: ForkingTags,
         train_dataset: Any,
+        anchor: Callable[[Any, int], Tensor] | None = None,
         **kwargs: Any,
     ) -> None:
         if not isinstance(args, GFPOConfig):
@@ -117,8 +121,22 @@ class GFPOTrainer(TagTrainer):
         (position,) = tags.deciding_positions
         self._deciding_ids = torch.tensor([ids[position] for ids in tags.token_ids])
         self._reference = torch.empty(0)
+        self.anchor = anchor
+        self.set_rewards(self.problems["rewards"])
         self._since_log: list[dict[str, float]] = []
         self._logged_at = time.perf_counter()
+
+    def set_rewards(self, rewards: Sequence[Sequence[Sequence[float]] | None]) -> None:
+        """Replace the table: for each problem of the data set a list of rewards for each tag, or None to keep its own.
+
+        Read when a loss is computed, not when a batch is made, which happens ahead.
+        """
+        kept = getattr(self, "_rewards", None)
+        rows = [row if row is not None else kept[index] for index, row in enumerate(rewards)]  # type: ignore[index]
+        self._rewards = rows
+        most = max(len(row[0]) for row in rows)
+        self._table = torch.tensor([[[*tag, *[0.0] * (most - len(tag))] for tag in row] for row in rows])
+        self._samples = torch.tensor([len(row[0]) for row in rows])
 
     def begin(self, checkpoint: Path | None) -> None:
         """Take the policy before training, to which the KL is measured: a checkpoint is loaded after this."""
@@ -146,18 +164,28 @@ class GFPOTrainer(TagTrainer):
     ) -> Any:
         """Return the objective of a batch as a loss, a mean over its problems."""
         log_probs = self._tag_log_probs(model, inputs)
-        rewards, samples = inputs["rewards"].to(log_probs.dtype), inputs["samples"]  # (B, N, S), (B,)
-        reference = self._reference[inputs["problem_index"].cpu()].to(log_probs.device)
-        expected = rewards.sum(dim=-1) / samples[:, None]
-        exact_loss, metrics = exact_expectation(log_probs, expected)
-        loss = exact_loss if self.args.objective == "exact" else self._sampled(log_probs, rewards, samples, metrics)
+        which, device = inputs["problem_index"].cpu(), log_probs.device
+        rewards, samples = self._table[which].to(device), self._samples[which].to(device)  # (B, N, S), (B,)
+        reference = self._reference[which].to(device)
+        loss, metrics = self.objective(log_probs, rewards, samples)
         kl, spread = kl_to_reference(log_probs, reference).mean(), entropy(log_probs).mean()
         loss = loss + self.args.kl_weight * kl - self.args.entropy_weight * spread
+        if self.anchor is not None:
+            held = self.anchor(model, self.state.global_step)
+            loss = loss + self.args.anchor_weight * held
+            metrics["anchor"] = float(held.detach())
         usage = log_probs.detach().exp().mean(dim=0).tolist()
         metrics |= {"kl": float(kl.detach()), "entropy": float(spread.detach())}
         metrics |= {f"usage_{i + 1}": share for i, share in enumerate(usage)}
         self._since_log.append(metrics)
         return (loss, {"log_probs": log_probs}) if return_outputs else loss
+
+    def objective(self, log_probs: Tensor, rewards: Tensor, samples: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """Return (loss, metrics) of log probabilities (B, N), rewards (B, N, S) and how many of them count (B,)."""
+        loss, metrics = exact_expectation(log_probs, rewards.sum(dim=-1) / samples[:, None])
+        if self.args.objective == "sampled":
+            loss = self._sampled(log_probs, rewards, samples, metrics)
+        return loss, metrics
 
     def _sampled(self, log_probs: Tensor, rewards: Tensor, samples: Tensor, metrics: dict[str, float]) -> Tensor:
         """Draw tags from the policy, and for each one of its rewards."""
@@ -173,7 +201,8 @@ class GFPOTrainer(TagTrainer):
     def _tag_log_probs(self, model: Any, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return log p(g_i | x), (B, N): one forward pass over prompts, the logits of one position."""
         mask = inputs["attention_mask"]
-        with self.compute_loss_context_manager():
+        # The accelerator's too: the reference is taken before the model is prepared, and must be computed alike.
+        with self.compute_loss_context_manager(), self.accelerator.autocast():
             logits = model(
                 input_ids=inputs["input_ids"],
                 attention_mask=mask,
@@ -197,8 +226,7 @@ class GFPOTrainer(TagTrainer):
 class PromptCollator:
     """Pads prompts on the left, so that the deciding position is the last of every row.
 
-    Returns input_ids, attention_mask (B, T); rewards (B, N, S), 0 beyond a problem's own samples; samples,
-    problem_index (B,).
+    Returns input_ids, attention_mask (B, T); problem_index (B,).
     """
 
     def __init__(self, pad_id: int) -> None:
@@ -208,16 +236,11 @@ class PromptCollator:
         """Collate B rows of `encode_problems`."""
         width = max(len(item["prompt"]) for item in items)
         pads = [width - len(item["prompt"]) for item in items]
-        most = max(len(item["rewards"][0]) for item in items)
         return {
             "input_ids": torch.tensor(
                 [[self.pad_id] * p + item["prompt"] for p, item in zip(pads, items, strict=True)]
             ),
             "attention_mask": torch.tensor([[0] * p + [1] * (width - p) for p in pads]),
-            "rewards": torch.tensor(
-                [[tag + [0.0] * (most - len(tag)) for tag in item["rewards"]] for item in items], dtype=torch.float32
-            ),
-            "samples": torch.tensor([len(item["rewards"][0]) for item in items]),
             "problem_index": torch.tensor([item["index"] for item in items]),
         }
 

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from forkpipe.training.checkpoint import last_complete
 
@@ -30,3 +31,21 @@ def clear(work: Path) -> None:
     (work / JOB_FILE).unlink(missing_ok=True)
     for checkpoint in work.glob("checkpoint-*"):
         shutil.rmtree(checkpoint)
+
+
+def constant_rate(seed: int) -> dict[str, Any]:
+    """Return what all phases of reinforcement learning pass to transformers.TrainingArguments alike."""
+    import torch
+
+    return {
+        "lr_scheduler_type": "constant",
+        "weight_decay": 0.0,
+        "seed": seed,
+        "data_seed": seed,
+        "logging_steps": 1,
+        "save_strategy": "steps",
+        "save_total_limit": 1,
+        "report_to": [],
+        "disable_tqdm": True,
+        "dataloader_pin_memory": torch.cuda.is_available(),
+    }

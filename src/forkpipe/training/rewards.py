@@ -3,18 +3,25 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from forkpipe.core.errors import InputError
 from forkpipe.core.prompts import render
 from forkpipe.core.records import Completion, Problem, Request, Verdict
-from forkpipe.engines.transformers import TransformersEngine
-from forkpipe.parameters import RolloutSettings, VerificationSettings
-from forkpipe.progress import Progress
-from forkpipe.training.checkpoint import checkpoint_digest, load_tags, render_prompt
+from forkpipe.parameters import VerificationSettings
+from forkpipe.plugins import ENGINES, create
+from forkpipe.progress import Progress, logger
+from forkpipe.training.checkpoint import load_tags, render_prompt
 from forkpipe.verification.rows import RowVerifier, VerdictRow, gold_of
+
+if TYPE_CHECKING:
+    from forkpipe.training.phases.base import Context
 
 Verify = Callable[[Sequence[Problem], Sequence[Completion]], list[Verdict]]
 """Verdicts of completions of the given problems, in order."""
+
+APPEND_EVERY = 256
+"""Rollouts to a write: a killed run draws at most these again."""
 
 
 def samples_per_problem(n_problems: int, rollouts: int, group: int) -> list[int]:
@@ -28,60 +35,101 @@ def samples_per_problem(n_problems: int, rollouts: int, group: int) -> list[int]
 
 
 def reward_table(
-    checkpoint: Path, problems: Sequence[Problem], verify: Verify, settings: RolloutSettings, template: str, name: str
-) -> list[dict[str, Any]]:
-    """Sample completions under every tag, as many as the budget allows, and verify them.
+    checkpoint: Path, context: "Context", *, tags_of: Path, rollouts: int, asked_of: str, version: int
+) -> tuple[list[dict[str, Any]], list[tuple[Request, Completion]]]:
+    """Sample completions under every tag, and verify them; what the rollout store holds is not sampled again.
 
-    Every problem gets the same number of samples under each tag (a stratified group). The total is
-    `settings.total`, the budget that GRPO has.
+    Every problem gets the same number of samples under each tag (a stratified group).
+
+    Args:
+        checkpoint: folder of the policy; it need not exist where the store holds everything.
+        context: problems, verifier, engine and store.
+        tags_of: folder of a checkpoint with its tokenizer and tags.
+        rollouts: how many in all.
+        asked_of: what tells this policy from others, part of every request's id: its digest.
+        version: optimiser steps that the policy has behind it, for the table.
 
     Returns:
-        Rows of the `rewards` table, without method and run_id.
+        (rows of the `rewards` table without method and run_id, what was asked and answered, in the same order).
+
+    Raises:
+        InputError: the engine did not answer everything, or too few answers can be scored (see `verification.limits`).
     """
+    requests = _requests(tags_of, context, rollouts, asked_of)
+    by_id = context.store.find({request.request_id for request, _, _ in requests})
+    missing = [request for request, _, _ in requests if request.request_id not in by_id]
+    if by_id:
+        logger.info("%s: %d of %d rollouts are in the store", context.method, len(by_id), len(requests))
+    if missing and not checkpoint.exists():
+        raise InputError(
+            f"{context.method}: {len(missing)} rollouts of a policy that is gone are not in the store, "
+            "expected all of them: delete its work folder to start anew"
+        )
+    if missing:
+        by_id |= _sampled(checkpoint, context, missing)
+    completions = [by_id[request.request_id] for request, _, _ in requests]
+    verdicts = context.verify([problem for _, problem, _ in requests], completions)
+    rows = [
+        {
+            "problem_id": request.problem_id,
+            "tag": tag,
+            "sample": request.sample,
+            "verdict": verdict.verdict,
+            "tokens": completion.tokens_out,
+            "policy_version": version,
+        }
+        for (request, _, tag), completion, verdict in zip(requests, completions, verdicts, strict=True)
+    ]
+    return rows, [(request, by_id[request.request_id]) for request, _, _ in requests]
+
+
+def _requests(checkpoint: Path, context: "Context", rollouts: int, asked_of: str) -> list[tuple[Request, Problem, int]]:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     tags = load_tags(checkpoint, tokenizer)
-    digest = checkpoint_digest(checkpoint)
-    requests: list[Request] = []
-    asked: dict[str, tuple[Problem, int]] = {}
-    counts = samples_per_problem(len(problems), settings.total, tags.n)
-    for problem, count in zip(problems, counts, strict=True):
-        prompt = render_prompt(tokenizer, render(template, problem.problem))
+    counts = samples_per_problem(len(context.problems), rollouts, tags.n)
+    result = []
+    for problem, count in zip(context.problems, counts, strict=True):
+        prompt = render_prompt(tokenizer, render(context.template, problem.problem))
         for sample in range(count):
             for tag, ids in enumerate(tags.token_ids):
                 request = Request.create(
                     problem_id=problem.problem_id,
                     problem=problem.problem,
-                    asked_of=digest,
+                    asked_of=asked_of,
                     revision="rewards",
                     prompt=prompt,
                     sample=sample,
-                    sampling=settings.sampling.record(),
+                    sampling=context.rollouts.sampling.record(),
                     prefix_ids=ids,
                 )
-                requests.append(request)
-                asked[request.request_id] = (problem, tag)
-    engine = TransformersEngine(model=str(checkpoint), batch_rows=settings.batch_rows)
-    progress = Progress(f"{name} rollouts", len(requests), unit="rollouts")
-    by_id: dict[str, Completion] = {}
-    for completion in engine.generate(requests):
-        by_id[completion.request_id] = completion
-        progress.update(len(by_id))
-    engine.close()
-    completions = [by_id[request.request_id] for request in requests]
-    verdicts = verify([asked[request.request_id][0] for request in requests], completions)
-    return [
-        {
-            "problem_id": request.problem_id,
-            "tag": asked[request.request_id][1],
-            "sample": request.sample,
-            "verdict": verdict.verdict,
-            "tokens": completion.tokens_out,
-            "policy_version": 0,
-        }
-        for request, completion, verdict in zip(requests, completions, verdicts, strict=True)
-    ]
+                result.append((request, problem, tag))
+    return result
+
+
+def _sampled(checkpoint: Path, context: "Context", requests: Sequence[Request]) -> dict[str, Completion]:
+    """Return completions of all requests, each durable in the store soon after it is there."""
+    settings = context.rollouts.engine
+    options = {**settings.options, "model": str(checkpoint)}
+    engine = create("engine", ENGINES, settings.name, options, "rollouts.engine")
+    progress = Progress(f"{context.method} rollouts", len(requests), unit="rollouts")
+    found: dict[str, Completion] = {}
+    pending: list[Completion] = []
+    try:
+        for completion in engine.generate(requests):
+            found[completion.request_id] = completion
+            pending.append(completion)
+            if len(pending) >= APPEND_EVERY:
+                context.store.append(pending)
+                pending = []
+            progress.update(len(found))
+    finally:
+        context.store.append(pending)
+        engine.close()
+    if len(found) < len(requests):
+        raise InputError(f"engine '{settings.name}' answered {len(found)} of {len(requests)} rollouts, expected all")
+    return found
 
 
 def rewards_by_tag(rows: Sequence[dict[str, Any]], n_tags: int) -> dict[str, list[list[float]]]:

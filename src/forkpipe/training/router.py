@@ -31,11 +31,11 @@ def has_router(folder: Path) -> bool:
     return (folder / ROUTER_FOLDER / "adapter_config.json").exists()
 
 
-def load_router(model: Any, folder: Path) -> Any:
+def load_router(model: Any, folder: Path, trainable: bool = False) -> Any:
     """Return the model with its router as an adapter; `disable_adapter()` gives the model itself."""
     from peft import PeftModel
 
-    return PeftModel.from_pretrained(model, folder / ROUTER_FOLDER)
+    return PeftModel.from_pretrained(model, folder / ROUTER_FOLDER, is_trainable=trainable)
 
 
 def router_log_probs(model: Any, prompts: Sequence[Sequence[int]], tags: ForkingTags, pad_id: int) -> Any:
@@ -48,8 +48,5 @@ def router_log_probs(model: Any, prompts: Sequence[Sequence[int]], tags: Forking
     ids = torch.tensor([[pad_id] * (width - len(row)) + row for row in rows], device=model.device)
     mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=model.device)
     places = (mask.cumsum(dim=1) - 1).clamp(min=0)
-    with torch.inference_mode():
-        logits = model(
-            input_ids=ids, attention_mask=mask, position_ids=places, logits_to_keep=1, use_cache=False
-        ).logits
+    logits = model(input_ids=ids, attention_mask=mask, position_ids=places, logits_to_keep=1, use_cache=False).logits
     return tag_log_probs(logits[:, -1], torch.tensor([one[position] for one in tags.token_ids], device=logits.device))

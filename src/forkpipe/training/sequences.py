@@ -15,6 +15,7 @@ from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.prefixes import divergence_length
 from forkpipe.core.prompts import render
+from forkpipe.core.records import TraceSet
 from forkpipe.training.checkpoint import encoder, render_prompt
 from forkpipe.training.config import SSFTConfig
 
@@ -123,6 +124,18 @@ def _prefix_length(traces: Sequence[Sequence[int]], config: SSFTConfig) -> int:
     if config.prefix_length == "auto":
         return divergence_length(traces, config.auto_divergence, config.auto_cap)
     return int(config.prefix_length or 0)
+
+
+def set_rows(sets: Sequence[TraceSet]) -> list[Row]:
+    """Return the rows of `encode_sets`; a cluster's number means nothing beyond its problem."""
+    return [
+        {
+            "problem_id": one.problem_id,
+            "problem": one.problem,
+            "traces": [{"text": t.text, "trace_id": t.trace_id, "teacher": t.teacher} for t in one.traces],
+        }
+        for one in sets
+    ]
 
 
 class SetCollator:

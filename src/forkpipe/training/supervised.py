@@ -18,6 +18,7 @@ from forkpipe.training.adapters import lora_config, merged
 from forkpipe.training.checkpoint import checkpoint_digest, load_checkpoint, save_checkpoint
 from forkpipe.training.config import SSFTConfig
 from forkpipe.training.jobs import clear, unfinished
+from forkpipe.training.sequences import set_rows
 from forkpipe.training.ssft import SSFTTrainer
 from forkpipe.training.tagging import plain_tag
 
@@ -68,7 +69,7 @@ def train_supervised(
             "supervised.evaluate_every is set and no trace set is of split validation, "
             "expected some: add 'validation' to generation.splits"
         )
-    data = _rows(sets), _rows(held_out)
+    data = set_rows(sets), set_rows(held_out)
     job = content_hash(checkpoint_digest(base), data, settings.model_dump(), assignment, template, seed)
     going_on = unfinished(work, job)
     model, tokenizer, all_tags = load_checkpoint(base)
@@ -140,18 +141,6 @@ SHARED = (
     "matching_tokens",
 )
 """What `SupervisedSettings` and SSFTConfig call by one name."""
-
-
-def _rows(sets: Sequence[TraceSet]) -> list[dict[str, Any]]:
-    """Return the rows of `sequences.encode_sets`; a cluster's number means nothing beyond its problem."""
-    return [
-        {
-            "problem_id": one.problem_id,
-            "problem": one.problem,
-            "traces": [{"text": t.text, "trace_id": t.trace_id, "teacher": t.teacher} for t in one.traces],
-        }
-        for one in sets
-    ]
 
 
 def _log_rows(history: Sequence[dict[str, Any]], n_tags: int) -> list[dict[str, Any]]:

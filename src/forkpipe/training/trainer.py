@@ -27,10 +27,14 @@ class TagTrainer(Trainer):
     ) -> None:
         check_tokenizer(processing_class, tags)
         if peft_config is not None:
+            import torch
             from peft import get_peft_model
 
             with_rows_of_tags(peft_config, model, tags)
-            model = get_peft_model(model, peft_config)
+            # An adapter begins with random numbers: by the seed of the training, whatever ran before.
+            with torch.random.fork_rng():
+                torch.manual_seed(kwargs["args"].seed)
+                model = get_peft_model(model, peft_config)
         else:
             _refuse_half_precision(model)
         super().__init__(model=model, processing_class=processing_class, **kwargs)

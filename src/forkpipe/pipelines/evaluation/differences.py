@@ -9,7 +9,7 @@ from forkpipe.core.statistics import paired_difference
 from forkpipe.pipelines.evaluation.metrics import Rows, headline
 from forkpipe.pipelines.evaluation.samples import best_tags, load_pools
 
-PAIRS = (("gfpo", "grpo"), ("ssft", "sft"), ("ssft_random", "sft"), ("ssft", "ssft_fixed"))
+PAIRS = (("fork_rl", "grpo"), ("gfpo", "grpo"), ("ssft", "sft"), ("ssft_random", "sft"), ("ssft", "ssft_fixed"))
 """The differences that are reported: each method against a baseline trained at the same stage."""
 
 

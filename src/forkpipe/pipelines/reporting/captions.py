@@ -7,6 +7,7 @@ METHODS = {
     "ssft": "set supervised fine-tuning: traces are assigned to the tags under which they are likeliest",
     "grpo": "reinforcement learning on top of sft",
     "gfpo": "reinforcement learning on top of ssft, of the choice of the tag alone",
+    "fork_rl": "reinforcement learning on top of ssft, of the choice of the tag and then of traces too",
 }
 
 POLICIES = {

@@ -10,8 +10,9 @@ METHOD_COLOURS = {
     "ssft": "#0072B2",
     "grpo": "#CC79A7",
     "gfpo": "#009E73",
+    "fork_rl": "#D55E00",
 }
-_OTHER_COLOURS = ("#D55E00", "#8C6D1F", "#000000")
+_OTHER_COLOURS = ("#8C6D1F", "#000000")
 
 VERDICT_COLOURS = {
     "correct": "#009E73",

@@ -11,17 +11,17 @@ from forkpipe.core.errors import InputError
 from forkpipe.core.records import Problem, TraceSet
 from forkpipe.methods import SUPERVISED
 from forkpipe.parameters import (
-    GFPOSettings,
-    GRPOSettings,
     ModelSettings,
     RolloutSettings,
+    Schedule,
     SupervisedSettings,
     TagSettings,
     VerificationSettings,
     supervised_settings,
 )
-from forkpipe.plugins import verifiers_of
+from forkpipe.plugins import rollouts_made_by
 from forkpipe.provenance.recipes import implementations
+from forkpipe.training.rollout_store import RolloutStore
 
 Row = dict[str, Any]
 
@@ -74,80 +74,43 @@ def supervised_node(method: str) -> Callable[..., Any]:
     return train
 
 
-@implementations(verifiers_of)
-def train_grpo_node(
-    problems: Any,
-    parent: Path,
-    work: Path,
-    settings: GRPOSettings,
-    rollouts: RolloutSettings,
-    model: ModelSettings,
-    verification: VerificationSettings,
-    seed: int,
-) -> tuple[Path, list[Row], list[Row]]:
-    """Train grpo from its parent; returns checkpoint, training log and rollouts."""
-    from forkpipe.training.grpo import train_grpo
-    from forkpipe.training.rewards import verifying
+def policy_node(method: str) -> Callable[..., Any]:
+    """Return the node that trains one method of reinforcement learning."""
 
-    with verifying(verification) as verify:
-        log, rewards = train_grpo(
-            parent,
-            work / STAGING,
-            work / "trainer",
-            rl_problems(problems),
-            verify,
-            settings,
-            rollouts,
-            model.prompt,
-            seed,
-        )
-    return work / STAGING, _named(log, "grpo"), _named(rewards, "grpo")
+    @implementations(rollouts_made_by)
+    def train(
+        problems: Any,
+        trace_sets: Any,
+        parent: Path,
+        work: Path,
+        store: RolloutStore,
+        schedule: Schedule,
+        rollouts: RolloutSettings,
+        model: ModelSettings,
+        verification: VerificationSettings,
+        seed: int,
+    ) -> tuple[Path, list[Row], list[Row]]:
+        from forkpipe.training.phases.base import Context
+        from forkpipe.training.phases.schedule import train_policy
+        from forkpipe.training.rewards import verifying
 
+        with verifying(verification) as verify:
+            context = Context(
+                method,
+                rl_problems(problems),
+                sets_of("train", trace_sets),
+                verify,
+                rollouts,
+                store,
+                model.prompt,
+                seed,
+            )
+            result = train_policy(parent, work / STAGING, work, schedule, context)
+        return work / STAGING, _named(result.log, method), _named(result.rewards, method)
 
-@implementations(verifiers_of)
-def gfpo_rollouts_node(
-    problems: Any,
-    parent: Path,
-    scope: str,
-    rollouts: RolloutSettings,
-    model: ModelSettings,
-    verification: VerificationSettings,
-) -> list[Row]:
-    """Return the reward table of gfpo: verified rollouts of its parent under every tag."""
-    from forkpipe.training.rewards import reward_table, verifying
-    from forkpipe.training.tag_policy import check_parent
-
-    check_parent(parent, scope)
-    with verifying(verification) as verify:
-        rows = reward_table(parent, rl_problems(problems), verify, rollouts, model.prompt, "gfpo")
-    return _named(rows, "gfpo")
-
-
-def train_gfpo_node(
-    problems: Any,
-    parent: Path,
-    rewards: Any,
-    work: Path,
-    settings: GFPOSettings,
-    rollouts: RolloutSettings,
-    model: ModelSettings,
-    seed: int,
-) -> tuple[Path, list[Row]]:
-    """Train gfpo from its parent on the reward table; returns checkpoint and training log."""
-    from forkpipe.training.tag_policy import train_gfpo
-
-    log = train_gfpo(
-        parent,
-        work / STAGING,
-        work / "trainer",
-        rl_problems(problems),
-        rewards.to_pylist(),
-        settings,
-        rollouts,
-        model.prompt,
-        seed,
-    )
-    return work / STAGING, _named(log, "gfpo")
+    train.__name__ = f"train_{method}"
+    train.__doc__ = f"Train {method} through its phases; returns checkpoint, training log and rewards."
+    return train
 
 
 def sets_of(split: str, trace_sets: Any) -> list[TraceSet]:

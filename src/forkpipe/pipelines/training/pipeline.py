@@ -3,13 +3,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from forkpipe.methods import POLICY, SUPERVISED
-from forkpipe.pipelines.training.nodes import (
-    gfpo_rollouts_node,
-    make_base_checkpoint,
-    supervised_node,
-    train_gfpo_node,
-    train_grpo_node,
-)
+from forkpipe.pipelines.training.nodes import make_base_checkpoint, policy_node, supervised_node
 
 
 def create_base_pipeline() -> Pipeline:
@@ -43,14 +37,16 @@ def create_supervised_pipeline(method: str) -> Pipeline:
     )
 
 
-def create_grpo_pipeline() -> Pipeline:
-    """Return the training of grpo."""
+def create_policy_pipeline(method: str) -> Pipeline:
+    """Return the training of one method of reinforcement learning."""
     node = Node(
-        train_grpo_node,
+        policy_node(method),
         [
             "problems",
+            "trace_sets",
             "parent",
             "work",
+            "rollout_store",
             "params:train",
             "params:rollouts",
             "params:model",
@@ -59,58 +55,19 @@ def create_grpo_pipeline() -> Pipeline:
         ],
         ["checkpoint", "training_log", "rewards"],
         name="train",
-        tags="train_grpo",
+        tags=f"train_{method}",
     )
     return Pipeline(
         [node],
-        namespace="grpo",
-        inputs=_from_parent("grpo"),
+        namespace=method,
+        inputs={"problems": "problems", "trace_sets": "trace_sets", "parent": f"{POLICY[method]}.checkpoint"},
         parameters={"params:rollouts", "params:model", "params:verification", "params:seed"},
     )
-
-
-def create_gfpo_pipeline() -> Pipeline:
-    """Return the rollouts and the training of gfpo."""
-    nodes = [
-        Node(
-            gfpo_rollouts_node,
-            ["problems", "parent", "params:train.scope", "params:rollouts", "params:model", "params:verification"],
-            "rewards",
-            name="rollouts",
-        ),
-        Node(
-            train_gfpo_node,
-            [
-                "problems",
-                "parent",
-                "rewards",
-                "work",
-                "params:train",
-                "params:rollouts",
-                "params:model",
-                "params:seed",
-            ],
-            ["checkpoint", "training_log"],
-            name="train",
-        ),
-    ]
-    return Pipeline(
-        nodes,
-        namespace="gfpo",
-        inputs=_from_parent("gfpo"),
-        parameters={"params:rollouts", "params:model", "params:verification", "params:seed"},
-        tags="train_gfpo",
-    )
-
-
-def _from_parent(method: str) -> dict[str, str]:
-    return {"problems": "problems", "parent": f"{POLICY[method]}.checkpoint"}
 
 
 def create_training_pipelines() -> dict[str, Pipeline]:
     """Return the training of every method by its name."""
     return {
         **{method: create_supervised_pipeline(method) for method in SUPERVISED},
-        "grpo": create_grpo_pipeline(),
-        "gfpo": create_gfpo_pipeline(),
+        **{method: create_policy_pipeline(method) for method in POLICY},
     }

@@ -1,0 +1,167 @@
+"""Parameters of reinforcement learning: the rollouts that methods have in common, and the phases of each."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, RootModel, model_validator
+
+from forkpipe.parameters.base import Count, Settings
+from forkpipe.parameters.traces import SamplingSettings
+from forkpipe.parameters.training import LoraSettings
+
+Positive = Annotated[float, Field(gt=0)]
+Weight = Annotated[float, Field(ge=0)]
+
+
+class EngineSettings(Settings):
+    """An engine that completes what a checkpoint is asked; it is given the checkpoint's folder as `model`."""
+
+    name: str = "transformers"
+    """A registered name, or "package.module:Class"."""
+    options: dict[str, Any] = {}
+    """Further arguments of the engine's class."""
+
+
+class RolloutSettings(Settings):
+    """What the methods of reinforcement learning have in common: the budget."""
+
+    steps: Count = 60
+    problems_per_step: Count = 32
+    group_size: Annotated[int, Field(ge=2)] = 6
+    """Rollouts a problem and step; a table of rewards has one under each tag, so it must be a multiple of tags.n."""
+    sampling: SamplingSettings = SamplingSettings()
+    engine: EngineSettings = EngineSettings()
+    """Fills tables of rewards; within phases of kind traces the model being trained is sampled in this process."""
+
+    def total(self, steps: int | None = None) -> int:
+        """Return the rollouts of some steps, or of all."""
+        return (self.steps if steps is None else steps) * self.problems_per_step * self.group_size
+
+
+class AnchorSettings(Settings):
+    """What holds a policy's completions where they were, while its choice of the tag is trained."""
+
+    kind: Literal["kl", "replay"] = "kl"
+    """kl: KL to the model before the phase, on completions it wrote under every tag; replay: the loss of SSFT on its
+    trace sets, each trace behind the tag that matching gives it."""
+    weight: Positive = 1.0
+    """Weight of the anchor's loss, a mean over tokens, nats."""
+    sequences: Count = 64
+    """Sequences a step."""
+
+
+class TagsPhase(Settings):
+    """GFPO: the choice of the tag is trained on a table of rewards."""
+
+    kind: Literal["tags"]
+    steps: Count | None = None
+    """Optimiser steps; null for all that are left of rollouts.steps."""
+    scope: Literal["head", "router", "lora", "full"] = "head"
+    """What is trained. head: the tags' rows of the output matrix; router: a low-rank adapter that picks the tag,
+    beside the model that completes: in both no completion changes. lora, full: an adapter that is merged at the end,
+    or all weights: completions change, so these need an anchor and fresh rewards."""
+    adapter: LoraSettings = LoraSettings()
+    """For router and lora."""
+    anchor: AnchorSettings | None = None
+    """For lora and full."""
+    refresh_every: Count | None = None
+    """For lora and full: steps after which rewards are sampled anew, null for never; the budget is split evenly."""
+    objective: Literal["exact", "sampled"] = "exact"
+    """exact: the expectation over all tags; sampled: tags drawn from the policy, as in the paper."""
+    baseline: Literal["mean", "leave_one_out"] = "mean"
+    """For sampled: what a reward is compared with, the mean of its group or of the group's others."""
+    scale_by_std: bool = False
+    """For sampled: divide advantages by the group's standard deviation, as GRPO does."""
+    learning_rate: Positive = 1e-2
+    max_grad_norm: Positive = 1.0
+    kl_weight: Weight = 0.0
+    """Weight of the KL of the tags to the policy before the phase."""
+    entropy_weight: Weight = 0.0
+    save_every: Count = 20
+    """Steps between the trainer's own checkpoints, from which a killed training goes on."""
+
+    @model_validator(mode="after")
+    def _anchored(self) -> "TagsPhase":
+        moves = self.scope in ("lora", "full")
+        if moves and self.anchor is None:
+            raise ValueError(
+                f"scope is '{self.scope}' without an anchor: it changes what is written behind the tags, "
+                "expected an anchor, or scope 'head' or 'router'"
+            )
+        if not moves and (self.anchor is not None or self.refresh_every is not None):
+            raise ValueError(
+                f"scope is '{self.scope}' with an anchor or refresh_every, expected neither: no completion changes"
+            )
+        return self
+
+
+class TracesPhase(Settings):
+    """GRPO by TRL's trainer, all weights."""
+
+    kind: Literal["traces"]
+    steps: Count | None = None
+    """Optimiser steps; null for all that are left of rollouts.steps."""
+    tag: Literal["first", "own", "router"] = "first"
+    """Under which tag a rollout stands. first: the first, for models with one plain tag; own: the model draws it and it
+    is trained as the completion's first token; router: the router draws it, and the trace alone is trained."""
+    router_learning_rate: Weight = 0.0
+    """For router: its step on the tags of the same rollouts; 0 leaves the router as it is."""
+    learning_rate: Positive = 1e-6
+    beta: Weight = 0.0
+    """Weight of the KL to the reference."""
+    epsilon: Positive = 0.2
+    """Clipping range."""
+    loss_type: Literal["grpo", "dapo", "dr_grpo"] = "grpo"
+    max_grad_norm: Positive = 1.0
+    save_every: Count = 20
+    """Steps between the trainer's own checkpoints, from which a killed training goes on."""
+
+    @model_validator(mode="after")
+    def _has_router(self) -> "TracesPhase":
+        if self.router_learning_rate and self.tag != "router":
+            raise ValueError(f"router_learning_rate is set and tag '{self.tag}', expected tag 'router'")
+        return self
+
+
+class FoldPhase(Settings):
+    """The router's choice is distilled into the model itself, without rollouts: then it needs no router."""
+
+    kind: Literal["fold"]
+    steps: Count = 300
+    learning_rate: Positive = 1e-3
+    anchor: AnchorSettings = AnchorSettings()
+    max_grad_norm: Positive = 1.0
+    save_every: Count = 100
+    """Steps between the trainer's own checkpoints, from which a killed training goes on."""
+
+
+Phase = Annotated[TagsPhase | TracesPhase | FoldPhase, Field(discriminator="kind")]
+
+
+class Schedule(RootModel[dict[str, Phase | None]]):
+    """The phases of a method by name, in their order; null takes one of another environment away."""
+
+    def phases(self) -> dict[str, TagsPhase | TracesPhase | FoldPhase]:
+        """Return the phases that there are."""
+        return {name: phase for name, phase in self.root.items() if phase is not None}
+
+    def steps(self, rollouts: RolloutSettings) -> dict[str, int]:
+        """Return the steps of each phase.
+
+        Raises:
+            ValueError: phases that draw rollouts do not add up to the steps that every method has.
+        """
+        drawing = {name: phase.steps for name, phase in self.phases().items() if phase.kind != "fold"}
+        open_ended = [name for name, steps in drawing.items() if steps is None]
+        left = rollouts.steps - sum(steps or 0 for steps in drawing.values())
+        if not drawing or len(open_ended) > 1 or (left < 1 if open_ended else left != 0):
+            raise ValueError(
+                f"its phases take {', '.join(f'{name} {steps}' for name, steps in drawing.items()) or 'no'} steps with "
+                f"rollouts, expected {rollouts.steps} together (rollouts.steps), at most one of them null"
+            )
+        return {name: phase.steps or left for name, phase in self.phases().items()}
+
+
+class PolicyMethod(Settings):
+    """A method of reinforcement learning."""
+
+    train: Schedule

@@ -1,0 +1,142 @@
+"""What holds completions where they were while the choice of the tag is trained with weights that completions share.
+
+Without one, training the tag alone ruins what is written behind it: the last state of the prompt feeds every later
+position (docs/decisions/gfpo-scope.md). Two anchors: the KL to the model before, on completions it wrote itself, or the
+loss of SSFT on its own trace sets.
+"""
+
+import copy
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from forkpipe.core.forking import ForkingTags
+from forkpipe.core.ids import derived_seed
+from forkpipe.core.matching import match_optimal
+from forkpipe.core.records import Completion, Request, TraceSet
+from forkpipe.parameters import AnchorSettings
+from forkpipe.training.checkpoint import encoder
+from forkpipe.training.config import SSFTConfig
+from forkpipe.training.costs import CostSettings, matching_costs
+from forkpipe.training.scoring import next_tokens, token_nll
+from forkpipe.training.sequences import IGNORED, SetCollator, encode_sets, matched_sequences, set_rows
+
+Sequences = list[tuple[list[int], list[int]]]
+"""(what is given: prompt and tag, what is written: end token included), token ids."""
+
+AT_ONCE = 16
+"""Problems matched in one batch."""
+
+
+class Anchor:
+    """A loss on sequences that are drawn anew each step, a mean over their written tokens, nats.
+
+    Args:
+        sequences: what to draw from.
+        settings: see `AnchorSettings`.
+        seed: of the draws, which depend on the step alone.
+        pad_id: of the tokenizer.
+        reference: for kl: the model before; None where it is the trained model without its adapter.
+    """
+
+    def __init__(
+        self, sequences: Sequences, settings: AnchorSettings, *, seed: int, pad_id: int, reference: Any = None
+    ) -> None:
+        self.sequences, self.settings, self.seed, self.pad_id = sequences, settings, seed, pad_id
+        self.reference = reference
+
+    def __call__(self, model: Any, step: int) -> Tensor:
+        """Return the anchor's loss."""
+        rng = np.random.default_rng(derived_seed("anchor", self.seed, step))
+        size = min(self.settings.sequences, len(self.sequences))
+        picked = rng.choice(len(self.sequences), size=size, replace=False)
+        batch = pad_sequences([self.sequences[i] for i in picked], self.pad_id)
+        labels = next_tokens(batch.pop("labels")).to(model.device)
+        batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
+        written = labels != IGNORED
+        if self.settings.kind == "replay":
+            nll, _ = token_nll(model, labels, chunk=labels.numel(), use_cache=False, **batch)
+            return nll.sum() / written.sum()
+        now = functional.log_softmax(model(**batch, use_cache=False).logits[written].float(), dim=-1)
+        without = nullcontext() if self.reference is not None else _inner(model).disable_adapter()
+        with torch.no_grad(), without:
+            teacher = self.reference if self.reference is not None else model
+            before = functional.log_softmax(teacher(**batch, use_cache=False).logits[written].float(), dim=-1)
+        # (W, V) each, W the written tokens: KL(before || now).
+        return functional.kl_div(now, before, log_target=True, reduction="sum") / written.sum()
+
+
+def make_anchor(
+    settings: AnchorSettings,
+    model: Any,
+    tokenizer: Any,
+    sequences: Sequences,
+    *,
+    seed: int,
+    adapter: bool,
+) -> Anchor:
+    """Return the anchor of a model that is about to be trained; with `adapter` its own weights are the reference."""
+    reference = None
+    if settings.kind == "kl" and not adapter:
+        reference = copy.deepcopy(model).eval().requires_grad_(False)
+    return Anchor(sequences, settings, seed=seed, pad_id=tokenizer.pad_token_id, reference=reference)
+
+
+def written_sequences(answered: Sequence[tuple[Request, Completion]], tokenizer: Any) -> Sequences:
+    """Return what a checkpoint wrote under forced tags; those that failed are left out."""
+    encode = encoder(tokenizer)
+    result: Sequences = []
+    for request, one in answered:
+        if one.finish_reason != "error" and one.token_ids:
+            end = [tokenizer.eos_token_id] if one.finish_reason == "stop" else []
+            result.append(([*encode(request.prompt), *request.prefix_ids], [*one.token_ids, *end]))
+    return result
+
+
+def matched_traces(sets: Sequence[TraceSet], model: Any, tokenizer: Any, tags: ForkingTags, template: str) -> Sequences:
+    """Return the traces of the sets, each behind the tag that the model's own costs over whole traces match it to."""
+    config = SSFTConfig(output_dir="", prompt=template, prefix_length=None, report_to=[])
+    encoded = encode_sets(set_rows(sets), tokenizer, tags, config)
+    collate = SetCollator(tag_length=tags.length, pad_id=tokenizer.pad_token_id)
+    ids = torch.tensor(tags.token_ids)
+    result: Sequences = []
+    for start in range(0, len(encoded), AT_ONCE):
+        batch = collate([encoded[i] for i in range(start, min(start + AT_ONCE, len(encoded)))])
+        rows = list(range(len(batch["labels"])))
+        costs = matching_costs(model, batch, rows, ids, CostSettings(config.matching_tokens, config.logit_chunk))
+        chosen = torch.zeros(batch["trace_mask"].shape, dtype=torch.long)
+        for row, cost in enumerate(costs):
+            found = match_optimal(cost)
+            chosen[row, : len(found)] = torch.from_numpy(found)
+        matched = matched_sequences(batch, chosen, ids)
+        for tokens, labels in zip(matched["input_ids"], matched["trace_labels"], strict=True):
+            places = (labels != IGNORED).nonzero()[:, 0]
+            first, last = int(places[0]), int(places[-1]) + 1
+            result.append((tokens[:first].tolist(), tokens[first:last].tolist()))
+    return result
+
+
+def pad_sequences(sequences: Sequences, pad_id: int) -> dict[str, Tensor]:
+    """Return input_ids, attention_mask and labels (B, T), padded on the right; labels are of written tokens only."""
+    width = max(len(given) + len(written) for given, written in sequences)
+    ids, mask, labels = [], [], []
+    for given, written in sequences:
+        pad = width - len(given) - len(written)
+        ids.append([*given, *written, *[pad_id] * pad])
+        mask.append([1] * (width - pad) + [0] * pad)
+        labels.append([IGNORED] * len(given) + written + [IGNORED] * pad)
+    return {
+        "input_ids": torch.tensor(ids),
+        "attention_mask": torch.tensor(mask),
+        "labels": torch.tensor(labels),
+    }
+
+
+def _inner(model: Any) -> Any:
+    """Return the model within data-parallel wrappers."""
+    return model.module if hasattr(model, "module") else model

@@ -1,0 +1,43 @@
+"""What all phases are given, and what they return."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from forkpipe.core.records import Problem, TraceSet
+from forkpipe.parameters import RolloutSettings
+from forkpipe.training.rewards import Verify
+from forkpipe.training.rollout_store import RolloutStore
+
+
+@dataclass(frozen=True)
+class Context:
+    """What does not change from phase to phase.
+
+    Attributes:
+        method: name, for progress.
+        problems: those that rollouts are drawn for.
+        sets: trace sets, for anchors.
+        verify: gives the verdicts that rewards follow from.
+        rollouts: the budget, and how to sample.
+        store: holds what was sampled.
+        template: prompt template of the student.
+        seed: of the order of problems, and of draws.
+    """
+
+    method: str
+    problems: Sequence[Problem]
+    sets: Sequence[TraceSet]
+    verify: Verify
+    rollouts: RolloutSettings
+    store: RolloutStore
+    template: str
+    seed: int
+
+
+@dataclass(slots=True)
+class PhaseResult:
+    """Rows of the tables `training_log` and `rewards`, without method and run_id."""
+
+    log: list[dict[str, Any]] = field(default_factory=list)
+    rewards: list[dict[str, Any]] = field(default_factory=list)

@@ -1,0 +1,240 @@
+"""Rollouts for TRL's trainer under tags that the model or its router draws.
+
+The router is an adapter over weights that the same phase trains (`training.router`): it shifts with them, and keeps
+training on the tags of the same rollouts, by the gradient of its own weights alone. A frozen copy of the model would
+not shift, at the price of a second model in memory and in the checkpoint.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig
+
+from forkpipe.core.forking import ForkingTags
+from forkpipe.core.ids import content_hash
+from forkpipe.core.policy import clipped_surrogate, group_advantages
+from forkpipe.core.records import Completion, Problem, Request
+from forkpipe.engines.drawing import draw_tags
+from forkpipe.engines.transformers import TransformersEngine
+from forkpipe.parameters import TracesPhase
+from forkpipe.training.checkpoint import encoder, end_tokens
+from forkpipe.training.phases.base import Context
+from forkpipe.training.router import ROUTER_FOLDER, load_router, router_log_probs
+
+ROUTER_STATE = "router_state.pt"
+"""In a trainer's checkpoint: the router's weights and its optimiser."""
+
+
+class LoadedEngine(TransformersEngine):
+    """Samples a model that is in memory, while it is trained."""
+
+    def __init__(self, model: Any, tokenizer: Any, tags: ForkingTags, batch_rows: int) -> None:
+        super().__init__(model="in memory", batch_rows=batch_rows)
+        self._loaded = model, tokenizer, tags
+
+    def sample(self, requests: Sequence[Request]) -> list[Completion]:
+        """Return completions in the order of the requests."""
+        model, tokenizer, _ = self._load()
+        before, training = model.generation_config, model.training
+        # The model's own settings could hold penalties that no request asked for.
+        model.generation_config = GenerationConfig(
+            eos_token_id=sorted(end_tokens(model, tokenizer)), pad_token_id=tokenizer.pad_token_id
+        )
+        model.eval()
+        try:
+            found = {one.request_id: one for one in self.generate(requests)}
+        finally:
+            model.generation_config = before
+            model.train(training)
+        return [found[request.request_id] for request in requests]
+
+
+class OwnTags:
+    """The model writes its own tag, which is trained as the first token of the completion: ordinary GRPO.
+
+    Args:
+        model: the model that is trained.
+        tokenizer: its tokenizer.
+        tags: its tags.
+        prompts: prompt -> problem, for the prompts that the trainer will pass.
+        context: see `phases.base.Context`.
+        job: part of every request's id, from which its seed follows.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        tags: ForkingTags,
+        prompts: Mapping[str, Problem],
+        context: Context,
+        job: str,
+    ) -> None:
+        options = context.rollouts.engine.options
+        self.engine = LoadedEngine(model, tokenizer, tags, int(options.get("batch_rows", 64)))
+        self.model, self.tokenizer, self.tags = model, tokenizer, tags
+        self.prompts, self.context, self.job = prompts, context, job
+
+    def rollouts(self, prompts: list[str], trainer: Any) -> dict[str, Any]:
+        """Return what TRL asks of a `rollout_func`; a rollout an entry of `prompts`."""
+        completions = self.complete([self._request(p, i, trainer.state.global_step) for i, p in enumerate(prompts)])
+        encode = encoder(self.tokenizer)
+        before, written = self.split([encode(prompt) for prompt in prompts], completions)
+        # The end counts as in TRL: the model wrote it.
+        end = [self.tokenizer.eos_token_id]
+        return {
+            "prompt_ids": before,
+            "completion_ids": [
+                ids + (end if one.finish_reason == "stop" else [])
+                for ids, one in zip(written, completions, strict=True)
+            ],
+            "logprobs": None,
+            "drawn": completions,
+        }
+
+    def complete(self, requests: list[Request]) -> list[Completion]:
+        """Return completions; each says under which tag it stands."""
+        return self.engine.sample(requests)
+
+    def split(self, prompts: list[list[int]], completions: list[Completion]) -> tuple[list[list[int]], list[list[int]]]:
+        """Return (token ids that are given, token ids that are trained)."""
+        return prompts, [[*self.tags.token_ids[one.tag or 0], *one.token_ids] for one in completions]
+
+    def learn(self, prompts: Sequence[str], completions: Sequence[Completion], rewards: Sequence[float]) -> None:
+        """Learn from rewards beyond what TRL does: nothing here."""
+
+    def save(self, folder: Path) -> None:
+        """Write what resuming needs beyond what TRL writes: nothing here."""
+
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote."""
+
+    def finished(self, folder: Path) -> Any:
+        """Return the trained model."""
+        return self.model
+
+    def _request(self, prompt: str, place: int, step: int) -> Request:
+        problem = self.prompts[prompt]
+        return Request.create(
+            problem_id=problem.problem_id,
+            problem=problem.problem,
+            asked_of=content_hash("rollouts", self.job, step),
+            revision="",
+            prompt=prompt,
+            sample=place,
+            sampling=self.context.rollouts.sampling.record(),
+            own_tag=True,
+        )
+
+
+class RouterTags(OwnTags):
+    """The router draws the tag; the trace alone is TRL's to train, and the router trains on the same rewards.
+
+    Args:
+        model: the model that is trained; it gets the router's adapter, switched off but where tags are drawn.
+        parent: checkpoint with the router.
+        tokenizer: of the model.
+        tags: of the model.
+        prompts: prompt -> problem.
+        context: see `phases.base.Context`.
+        job: part of every request's id.
+        settings: of the phase.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        parent: Path,
+        tokenizer: Any,
+        tags: ForkingTags,
+        prompts: Mapping[str, Problem],
+        context: Context,
+        job: str,
+        settings: TracesPhase,
+    ) -> None:
+        super().__init__(model, tokenizer, tags, prompts, context, job)
+        self.router = load_router(model, parent, trainable=True)
+        self.weights = {name: one for name, one in self.router.named_parameters() if one.requires_grad}
+        for name, weight in self.router.named_parameters():
+            weight.requires_grad_(name not in self.weights)
+        # Off, its weights need no gradient: TRL's optimiser passes them over.
+        self.router.base_model.disable_adapter_layers()
+        self.optimizer = torch.optim.AdamW(self.weights.values(), lr=settings.router_learning_rate, weight_decay=0.0)
+        self.settings = settings
+
+    def complete(self, requests: list[Request]) -> list[Completion]:
+        """Draw each request's tag, then complete behind it by the model itself."""
+        group = self.context.rollouts.group_size
+        with torch.inference_mode(), self._switched_on():
+            log_probs = self._log_probs([one.prompt for one in requests[::group]]).repeat_interleave(group, dim=0)
+        drawn = draw_tags(log_probs, requests)
+        return self.engine.sample(
+            [
+                replace(one, own_tag=False, prefix_ids=self.tags.token_ids[tag])
+                for one, tag in zip(requests, drawn, strict=True)
+            ]
+        )
+
+    def split(self, prompts: list[list[int]], completions: list[Completion]) -> tuple[list[list[int]], list[list[int]]]:
+        """The tag is given: only the trace is trained."""
+        given = [[*ids, *self.tags.token_ids[one.tag or 0]] for ids, one in zip(prompts, completions, strict=True)]
+        return given, [list(one.token_ids) for one in completions]
+
+    def learn(self, prompts: Sequence[str], completions: Sequence[Completion], rewards: Sequence[float]) -> None:
+        """Take one step on the tags, before TRL takes its own: the rollouts are of this very policy."""
+        if not self.settings.router_learning_rate:
+            return
+        group = self.context.rollouts.group_size
+        actions = torch.tensor([one.tag for one in completions]).view(-1, group)
+        # As TRL has it for the traces: divided by the group's deviation.
+        advantages = group_advantages(torch.tensor(rewards).view(-1, group), scale_by_std=True)
+        with self._switched_on():
+            log_probs = self._log_probs(prompts[::group])
+            drawn = log_probs.gather(1, actions.to(log_probs.device))
+            loss, _ = clipped_surrogate(drawn, drawn, advantages.to(drawn.device), epsilon=self.settings.epsilon)
+            # The model's own weights are TRL's: no gradient of this loss may reach them.
+            gradients = torch.autograd.grad(loss, list(self.weights.values()))
+        for weight, gradient in zip(self.weights.values(), gradients, strict=True):
+            weight.grad = gradient
+        torch.nn.utils.clip_grad_norm_(self.weights.values(), self.settings.max_grad_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+    def save(self, folder: Path) -> None:
+        """Write the router's weights and its optimiser."""
+        weights = {name: one.detach() for name, one in self.weights.items()}
+        torch.save({"weights": weights, "optimizer": self.optimizer.state_dict()}, folder / ROUTER_STATE)
+
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote."""
+        held = torch.load(folder / ROUTER_STATE, weights_only=True)
+        with torch.no_grad():
+            for name, weight in self.weights.items():
+                weight.copy_(held["weights"][name])
+        self.optimizer.load_state_dict(held["optimizer"])
+
+    def finished(self, folder: Path) -> Any:
+        """Write the router's adapter into the checkpoint; return the model without it."""
+        self.router.base_model.enable_adapter_layers()
+        self.router.save_pretrained(folder / ROUTER_FOLDER)
+        return self.router.unload()
+
+    def _log_probs(self, prompts: Sequence[str]) -> Tensor:
+        encode = encoder(self.tokenizer)
+        found: Tensor = router_log_probs(
+            self.model, [encode(prompt) for prompt in prompts], self.tags, self.tokenizer.pad_token_id
+        )
+        return found
+
+    @contextmanager
+    def _switched_on(self) -> Iterator[None]:
+        self.router.base_model.enable_adapter_layers()
+        try:
+            yield
+        finally:
+            self.router.base_model.disable_adapter_layers()

@@ -1,0 +1,98 @@
+"""A phase of kind fold: the router's choice is distilled into the model, which then picks its tag by itself.
+
+No rollouts: the loss is the cross-entropy of the model's p(g | x) to the router's, and an anchor keeps what is written
+behind the tags.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from forkpipe.core.errors import InputError
+from forkpipe.core.prompts import render
+from forkpipe.parameters import FoldPhase
+from forkpipe.progress import Progress, logger
+from forkpipe.training.anchors import make_anchor, matched_traces
+from forkpipe.training.checkpoint import encoder, load_checkpoint, render_prompt, save_checkpoint
+from forkpipe.training.gfpo import GFPOConfig, GFPOTrainer
+from forkpipe.training.jobs import clear, constant_rate, unfinished
+from forkpipe.training.phases.base import Context, PhaseResult
+from forkpipe.training.phases.tags import ProgressOfTags, log_rows
+from forkpipe.training.router import has_router, load_router, router_log_probs
+
+
+class FoldTrainer(GFPOTrainer):
+    """A GFPOTrainer whose table holds probabilities to be matched in place of rewards."""
+
+    def objective(self, log_probs: Tensor, rewards: Tensor, samples: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """Return KL(router || model) over the tags, nats."""
+        wanted = rewards.sum(dim=-1) / samples[:, None]
+        loss = (torch.xlogy(wanted, wanted) - wanted * log_probs).sum(dim=-1).mean()
+        return loss, {"reward": float((wanted * log_probs.exp()).sum(dim=-1).mean().detach()), "groups_skipped": 0}
+
+
+def fold_router(
+    parent: Path, folder: Path, work: Path, settings: FoldPhase, steps: int, job: str, context: Context
+) -> PhaseResult:
+    """Fold the router of `parent` into its model; writes a checkpoint without a router to `folder`.
+
+    The prompts are those of the problems and of the trace sets; the anchor's traces are those of the trace sets, its
+    KL that to the model before. See `train_tags` for the other arguments.
+    """
+    if not has_router(parent):
+        raise InputError(f"{context.method}: {parent} has no router, expected one before a phase of kind fold")
+    if settings.anchor.kind == "kl" and not context.sets:
+        raise InputError(f"{context.method}: there are no trace sets, expected some for the anchor of a fold")
+    going_on = unfinished(work, job)
+    model, tokenizer, tags = load_checkpoint(parent)
+    texts = sorted({one.problem for one in context.problems} | {one.problem for one in context.sets})
+    wanted = _router_probs(parent, texts, context)
+    sequences = matched_traces(context.sets, model, tokenizer, tags, context.template)
+    trainer = FoldTrainer(
+        model,
+        GFPOConfig(
+            output_dir=str(work),
+            anchor_weight=settings.anchor.weight,
+            prompt=context.template,
+            max_steps=steps,
+            per_device_train_batch_size=context.rollouts.problems_per_step,
+            learning_rate=settings.learning_rate,
+            max_grad_norm=settings.max_grad_norm,
+            save_steps=settings.save_every,
+            **constant_rate(context.seed),
+        ),
+        processing_class=tokenizer,
+        tags=tags,
+        train_dataset=[
+            {"problem": text, "rewards": [[share] for share in row]} for text, row in zip(texts, wanted, strict=True)
+        ],
+        anchor=make_anchor(settings.anchor, model, tokenizer, sequences, seed=context.seed, adapter=False),
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+    trainer.add_callback(ProgressOfTags(Progress(f"{context.method} fold", steps, unit="steps")))
+    if going_on:
+        logger.info("%s: goes on from %s", context.method, going_on.name)
+    trainer.train(resume_from_checkpoint=str(going_on) if going_on else None)
+    origin = f"{parent.parent.name}/{parent.name}"
+    save_checkpoint(folder, trainer.model, tokenizer, tags, base=origin, revision=f"seed {context.seed}")
+    clear(work)
+    return PhaseResult(log_rows(trainer.state.log_history, tags.n, {}))
+
+
+def _router_probs(parent: Path, texts: list[str], context: Context) -> list[list[float]]:
+    """Return p(g_i | x) by the router for each text."""
+    model, tokenizer, tags = load_checkpoint(parent)
+    router: Any = load_router(model, parent).eval()
+    encode = encoder(tokenizer)
+    prompts = [encode(render_prompt(tokenizer, render(context.template, text))) for text in texts]
+    size = context.rollouts.problems_per_step
+    found: list[list[float]] = []
+    with torch.inference_mode():
+        for start in range(0, len(prompts), size):
+            batch = router_log_probs(router, prompts[start : start + size], tags, tokenizer.pad_token_id)
+            found += batch.exp().tolist()
+    return found

@@ -1,0 +1,91 @@
+"""Runs the phases of a method one after the other; what a killed run had finished is not done again."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from forkpipe.core.ids import content_hash
+from forkpipe.parameters import FoldPhase, Schedule, TagsPhase, TracesPhase
+from forkpipe.progress import logger
+from forkpipe.training.checkpoint import checkpoint_digest
+from forkpipe.training.phases.base import Context, PhaseResult
+
+RESULT_FILE = "result.json"
+"""Written last into the folder of a phase: its tables, and the job they belong to."""
+
+
+def train_policy(parent: Path, folder: Path, work: Path, schedule: Schedule, context: Context) -> PhaseResult:
+    """Train from the checkpoint `parent` through all phases; writes the last one's checkpoint to `folder`.
+
+    Args:
+        parent: checkpoint to start from.
+        folder: where the new checkpoint goes.
+        work: folder for checkpoints of phases and trainers; those of finished phases are deleted at the end.
+        schedule: the phases.
+        context: see `Context`.
+
+    Returns:
+        The tables of all phases one after the other; steps count on from phase to phase.
+    """
+    steps = schedule.steps(context.rollouts)
+    whole = PhaseResult()
+    before, checkpoint = 0, parent
+    for number, (name, phase) in enumerate(schedule.phases().items(), start=1):
+        place = work / f"{number}_{name}"
+        result = _finished_or_run(checkpoint, place, phase, steps[name], context)
+        whole.log += [{**row, "step": row["step"] + before, "phase": name} for row in result.log]
+        whole.rewards += [{**row, "policy_version": row["policy_version"] + before} for row in result.rewards]
+        before += steps[name]
+        checkpoint = place / "checkpoint"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(checkpoint, folder)
+    for number, name in enumerate(schedule.phases(), start=1):
+        shutil.rmtree(work / f"{number}_{name}")
+    return whole
+
+
+def _finished_or_run(
+    parent: Path, place: Path, phase: TagsPhase | TracesPhase | FoldPhase, steps: int, context: Context
+) -> PhaseResult:
+    job = content_hash(
+        checkpoint_digest(parent),
+        phase.model_dump(),
+        steps,
+        context.rollouts.model_dump(),
+        [one.problem_id for one in context.problems],
+        [asdict(one) for one in context.sets],
+        context.template,
+        context.seed,
+    )
+    marker = place / RESULT_FILE
+    if marker.exists():
+        held = json.loads(marker.read_text())
+        if held["job"] == job:
+            logger.info("%s: phase %s was finished before", context.method, place.name)
+            return PhaseResult(held["log"], held["rewards"])
+        shutil.rmtree(place)
+    place.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(place / "checkpoint", ignore_errors=True)
+    result = runner_of(phase)(parent, place / "checkpoint", place / "trainer", phase, steps, job, context)
+    temporary = marker.with_suffix(".tmp")
+    temporary.write_text(json.dumps({"job": job, "log": result.log, "rewards": result.rewards}))
+    temporary.rename(marker)
+    return result
+
+
+def runner_of(phase: Any) -> Callable[..., PhaseResult]:
+    """Return the function that runs a phase of this kind; modules are imported when they are wanted."""
+    if phase.kind == "tags":
+        from forkpipe.training.phases.tags import train_tags
+
+        return train_tags
+    if phase.kind == "traces":
+        from forkpipe.training.phases.traces import train_traces
+
+        return train_traces
+    from forkpipe.training.phases.fold import fold_router
+
+    return fold_router

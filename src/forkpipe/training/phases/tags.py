@@ -1,0 +1,216 @@
+"""A phase of kind tags: GFPO, the policy over tags from checkpoint to checkpoint, on GFPOTrainer."""
+
+import copy
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from forkpipe.core.forking import ForkingTags
+from forkpipe.core.ids import content_hash
+from forkpipe.core.records import Completion, Request
+from forkpipe.parameters import TagsPhase
+from forkpipe.progress import Progress, logger
+from forkpipe.training.adapters import lora_config, merged
+from forkpipe.training.anchors import make_anchor, matched_traces, written_sequences
+from forkpipe.training.checkpoint import checkpoint_digest, load_checkpoint, load_tags, save_checkpoint
+from forkpipe.training.gfpo import GFPOConfig, GFPOTrainer
+from forkpipe.training.jobs import clear, constant_rate, unfinished
+from forkpipe.training.phases.base import Context, PhaseResult
+from forkpipe.training.rewards import reward_table, rewards_by_tag
+from forkpipe.training.router import ROUTER_FOLDER, router_adapter
+from forkpipe.training.scopes import check_head_scope, head_rows
+
+
+def check_parent(parent: Path, scope: str) -> None:
+    """Raise InputError where a checkpoint cannot be trained in the scope, before a rollout is drawn."""
+    from transformers import AutoConfig, AutoTokenizer
+
+    tags = load_tags(parent, AutoTokenizer.from_pretrained(parent))
+    if scope == "head":
+        check_head_scope(tags, AutoConfig.from_pretrained(parent).tie_word_embeddings)
+
+
+def train_tags(
+    parent: Path, folder: Path, work: Path, settings: TagsPhase, steps: int, job: str, context: Context
+) -> PhaseResult:
+    """Train the tag policy of `parent` on rewards under every tag; writes the new checkpoint to `folder`.
+
+    A training that was killed goes on from its last checkpoint in `work`, if it is called again for the same job.
+
+    Args:
+        parent: SSFT checkpoint; scope head needs special tags and an untied output matrix.
+        folder: where the new checkpoint goes.
+        work: folder for the trainer's own checkpoints, which are deleted at the end.
+        settings: see `parameters.TagsPhase`.
+        steps: optimiser steps.
+        job: hash of all that the training depends on.
+        context: see `phases.base.Context`.
+    """
+    check_parent(parent, settings.scope)
+    going_on = unfinished(work, job)
+    tables = RewardRounds(parent, work, settings, steps, job, context)
+    first = tables.round(0)
+    model, tokenizer, tags = load_checkpoint(parent)
+    anchor = None
+    if settings.anchor is not None:
+        if settings.anchor.kind == "kl":
+            sequences = written_sequences(tables.answered, tokenizer)
+        else:
+            sequences = matched_traces(context.sets, model, tokenizer, tags, context.template)
+        anchor = make_anchor(
+            settings.anchor, model, tokenizer, sequences, seed=context.seed, adapter=settings.scope == "lora"
+        )
+    # A budget smaller than one group a problem leaves problems without rollouts: they cannot be trained on.
+    chosen = [problem for problem in context.problems if problem.problem_id in first]
+    trainer = GFPOTrainer(
+        model,
+        _config(work, settings, steps, context),
+        processing_class=tokenizer,
+        tags=tags,
+        train_dataset=[{"problem": one.problem, "rewards": first[one.problem_id]} for one in chosen],
+        peft_config=_adapter(model, tags, settings),
+        anchor=anchor,
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+    trainer.add_callback(ProgressOfTags(Progress(context.method, steps, unit="steps")))
+    if settings.refresh_every is not None:
+        trainer.add_callback(_RefreshCallback(trainer, tables, [one.problem_id for one in chosen]))
+    if going_on:
+        logger.info("%s: goes on from %s", context.method, going_on.name)
+    trainer.train(resume_from_checkpoint=str(going_on) if going_on else None)
+    origin = f"{parent.parent.name}/{parent.name}"
+    if settings.scope == "router":
+        trainer.model.save_pretrained(folder / ROUTER_FOLDER)
+        trained = trainer.model.unload()  # the model as it was, without the adapter
+    else:
+        trained = merged(trainer.model)
+    save_checkpoint(folder, trained, tokenizer, tags, base=origin, revision=f"seed {context.seed}")
+    clear(work)
+    return PhaseResult(log_rows(trainer.state.log_history, tags.n, tables.drawn_at), tables.rows)
+
+
+class RewardRounds:
+    """The rewards that a phase trains on: one table where no completion changes, otherwise one every few steps.
+
+    Attributes:
+        rows: of the `rewards` table, of all rounds so far.
+        answered: requests and completions of the first round.
+        drawn_at: step -> rollouts that were drawn before it.
+    """
+
+    def __init__(self, parent: Path, work: Path, settings: TagsPhase, steps: int, job: str, context: Context) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.answered: list[tuple[Request, Completion]] = []
+        self.drawn_at: dict[int, int] = {}
+        self.every = settings.refresh_every or steps
+        self._parent, self._work, self._job, self._context, self._steps = parent, work, job, context, steps
+
+    def round(self, number: int, save_policy: Callable[[Path], None] | None = None) -> dict[str, list[list[float]]]:
+        """Return problem id -> rewards by tag; `save_policy` writes the policy of the moment, which draws them.
+
+        Rounds that a resumed training has behind it are in the store, complete, and need no policy.
+        """
+        start = number * self.every
+        rollouts = self._context.rollouts.total(min(self.every, self._steps - start))
+        policy, asked_of = self._parent, checkpoint_digest(self._parent)
+        if number:
+            policy, asked_of = self._work / "policy", content_hash("round", self._job, number)
+            shutil.rmtree(policy, ignore_errors=True)
+            if save_policy is not None:
+                save_policy(policy)
+        rows, answered = reward_table(
+            policy, self._context, tags_of=self._parent, rollouts=rollouts, asked_of=asked_of, version=start
+        )
+        self.rows += rows
+        self.drawn_at[start + 1] = len(rows)
+        if not number:
+            self.answered = answered
+        return rewards_by_tag(rows, 1 + max(row["tag"] for row in rows))
+
+
+class _RefreshCallback(TrainerCallback):
+    """Puts the table of its round into the trainer."""
+
+    def __init__(self, trainer: GFPOTrainer, tables: RewardRounds, problem_ids: Sequence[str]) -> None:
+        self.trainer, self.tables, self.problem_ids = trainer, tables, problem_ids
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Go through the rounds that a resumed training has behind it."""
+        for number in range(1, -(-state.global_step // self.tables.every)):
+            self._use(number, None)
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Draw anew where a round begins."""
+        number, within = divmod(state.global_step, self.tables.every)
+        if number and not within:
+            self._use(number, self._save)
+
+    def _use(self, number: int, save_policy: Callable[[Path], None] | None) -> None:
+        table = self.tables.round(number, save_policy)
+        self.trainer.set_rewards([table.get(one) for one in self.problem_ids])
+
+    def _save(self, folder: Path) -> None:
+        trainer = self.trainer
+        policy = merged(copy.deepcopy(trainer.accelerator.unwrap_model(trainer.model)))
+        save_checkpoint(folder, policy, trainer.processing_class, trainer.tags, base="policy", revision="")
+
+
+def _adapter(model: Any, tags: ForkingTags, settings: TagsPhase) -> Any:
+    if settings.scope == "head":
+        return head_rows(model, tags)
+    if settings.scope == "router":
+        return router_adapter(settings.adapter)
+    return lora_config(settings.adapter) if settings.scope == "lora" else None
+
+
+def _config(work: Path, settings: TagsPhase, steps: int, context: Context) -> GFPOConfig:
+    return GFPOConfig(
+        output_dir=str(work),
+        objective=settings.objective,
+        draws=context.rollouts.group_size,
+        baseline=settings.baseline,
+        scale_by_std=settings.scale_by_std,
+        kl_weight=settings.kl_weight,
+        entropy_weight=settings.entropy_weight,
+        anchor_weight=settings.anchor.weight if settings.anchor else 0.0,
+        prompt=context.template,
+        max_steps=steps,
+        per_device_train_batch_size=context.rollouts.problems_per_step,
+        learning_rate=settings.learning_rate,
+        max_grad_norm=settings.max_grad_norm,
+        save_steps=settings.save_every,
+        **constant_rate(context.seed),
+    )
+
+
+def log_rows(history: Sequence[dict[str, Any]], n_tags: int, drawn_at: dict[int, int]) -> list[dict[str, Any]]:
+    """Return a row a step of the table `training_log`; no trace token has a gradient, so none is counted."""
+    return [
+        {
+            **{name: logs[name] for name in ("step", "loss", "learning_rate", "reward", "entropy", "kl", "seconds")},
+            "anchor": logs.get("anchor"),
+            "tokens": 0,
+            "rollouts": drawn_at.get(logs["step"], 0),
+            "groups_skipped": int(logs["groups_skipped"]),
+            "tag_usage": [logs[f"usage_{i + 1}"] for i in range(n_tags)],
+        }
+        for logs in history
+        if "loss" in logs
+    ]
+
+
+class ProgressOfTags(TrainerCallback):
+    """Says how far the training is."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
+        """Report the step's expected reward."""
+        if logs and "reward" in logs:
+            self.progress.update(state.global_step, f"expected reward {logs['reward']:.3f}")

@@ -1,0 +1,250 @@
+"""A phase of kind traces: GRPO by TRL's trainer, with the project's verifier as its reward.
+
+With one plain tag this is the GRPO baseline, sampled and trained by TRL alone. With drawn tags (`phases.drawing`) the
+rollouts are ours and the update is TRL's.
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import TrainerCallback
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from forkpipe.core.errors import InputError
+from forkpipe.core.forking import ForkingTags
+from forkpipe.core.ids import derived_seed
+from forkpipe.core.prompts import render
+from forkpipe.core.records import Completion, Problem
+from forkpipe.parameters import TracesPhase
+from forkpipe.progress import Progress, logger
+from forkpipe.training.checkpoint import end_tokens, load_checkpoint, render_prompt, save_checkpoint
+from forkpipe.training.jobs import clear, constant_rate, unfinished
+from forkpipe.training.phases.base import Context, PhaseResult
+from forkpipe.training.phases.drawing import OwnTags, RouterTags
+from forkpipe.training.router import has_router
+
+STATE_FILE = "forkpipe_state.json"
+"""In a trainer's checkpoint: the tables so far."""
+
+
+def train_traces(
+    parent: Path, folder: Path, work: Path, settings: TracesPhase, steps: int, job: str, context: Context
+) -> PhaseResult:
+    """Train all weights of `parent` on traces; writes the new checkpoint to `folder`.
+
+    A training that was killed goes on from its last checkpoint in `work`, if it is called again for the same job.
+
+    Args:
+        parent: checkpoint; with a router where the phase draws tags from one.
+        folder: where the new checkpoint goes.
+        work: folder for the trainer's own checkpoints, which are deleted at the end.
+        settings: see `parameters.TracesPhase`.
+        steps: optimiser steps.
+        job: hash of all that the training depends on.
+        context: see `phases.base.Context`.
+    """
+    from datasets import Dataset
+    from trl import GRPOTrainer
+
+    if has_router(parent) != (settings.tag == "router"):
+        raise InputError(
+            f"{context.method}: tag is '{settings.tag}' and the checkpoint before has "
+            f"{'a' if has_router(parent) else 'no'} router, expected tag 'router' where it has one, and only there"
+        )
+    going_on = unfinished(work, job)
+    if going_on is not None and not (going_on / STATE_FILE).exists():
+        clear(work)
+        going_on = unfinished(work, job)
+    model, tokenizer, tags = load_checkpoint(parent)
+    prompts = _prompts(context, tokenizer, tags.tags[0] if settings.tag == "first" else "")
+    rewards = Rewards(context, end_tokens(model, tokenizer))
+    drawn: OwnTags | RouterTags | None = None
+    if settings.tag == "router":
+        drawn = RouterTags(model, parent, tokenizer, tags, prompts, context, job, settings)
+    elif settings.tag == "own":
+        drawn = OwnTags(model, tokenizer, tags, prompts, context, job)
+    rewards.drawn = drawn
+    trainer = GRPOTrainer(
+        model=model,
+        reward_funcs=rewards.verified,
+        args=_config(work, settings, steps, context),
+        train_dataset=Dataset.from_list(
+            [
+                {"prompt": prompt, "problem_id": prompts[prompt].problem_id}
+                for prompt in in_order(list(prompts), steps, context.rollouts.problems_per_step, context.seed)
+            ]
+        ),
+        processing_class=tokenizer,
+        **({"rollout_func": drawn.rollouts} if drawn else {}),
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+    callback = _StateCallback(rewards, tags, Progress(context.method, steps, unit="steps"))
+    trainer.add_callback(callback)
+    if going_on is not None:
+        logger.info("%s: goes on from %s", context.method, going_on.name)
+        callback.load(going_on)
+    trainer.train(resume_from_checkpoint=str(going_on) if going_on else None)
+    if trainer.state.global_step != steps:
+        raise RuntimeError(f"{context.method} took {trainer.state.global_step} steps, expected {steps}")
+    trained = drawn.finished(folder) if drawn else trainer.model
+    origin = f"{parent.parent.name}/{parent.name}"
+    save_checkpoint(folder, trained, tokenizer, tags, base=origin, revision=f"seed {context.seed}")
+    clear(work)
+    return PhaseResult(callback.log, rewards.rows)
+
+
+def _prompts(context: Context, tokenizer: Any, tag: str) -> dict[str, Problem]:
+    """Return prompt -> problem; of problems of one text the first."""
+    prompts: dict[str, Problem] = {}
+    for problem in context.problems:
+        prompts.setdefault(render_prompt(tokenizer, render(context.template, problem.problem), tag), problem)
+    return prompts
+
+
+def in_order(prompts: Sequence[str], steps: int, per_step: int, seed: int) -> list[str]:
+    """Return the prompts of all steps one after the other, shuffled anew for each pass over them.
+
+    The order is ours because the trainer's own starts from its beginning when a killed training goes on. The prompts
+    of a step are distinct where there are enough.
+    """
+    rng = np.random.default_rng(derived_seed("order", seed))
+    result: list[str] = []
+    while len(result) < steps * per_step:
+        shuffled = [prompts[i] for i in rng.permutation(len(prompts))]
+        whole = len(shuffled) - len(shuffled) % per_step
+        result += shuffled[:whole] if whole else (shuffled * -(-per_step // len(shuffled)))[:per_step]
+    return result[: steps * per_step]
+
+
+def _config(work: Path, settings: TracesPhase, steps: int, context: Context) -> Any:
+    from trl import GRPOConfig
+
+    rollouts = context.rollouts
+    return GRPOConfig(
+        output_dir=str(work),
+        max_steps=steps,
+        per_device_train_batch_size=rollouts.problems_per_step * rollouts.group_size,
+        num_generations=rollouts.group_size,
+        shuffle_dataset=False,
+        steps_per_generation=1,
+        max_completion_length=rollouts.sampling.max_tokens,
+        temperature=rollouts.sampling.temperature,
+        top_p=rollouts.sampling.top_p,
+        learning_rate=settings.learning_rate,
+        max_grad_norm=settings.max_grad_norm,
+        beta=settings.beta,
+        epsilon=settings.epsilon,
+        loss_type=settings.loss_type,
+        bf16=False,
+        gradient_checkpointing=False,
+        save_steps=settings.save_every,
+        **constant_rate(context.seed),
+    )
+
+
+class Rewards:
+    """TRL's reward function: 1 for a correct completion, 0 for any other; keeps the rows of the `rewards` table."""
+
+    def __init__(self, context: Context, ends: set[int]) -> None:
+        self.context, self.ends = context, ends
+        self.by_id = {problem.problem_id: problem for problem in context.problems}
+        self.rows: list[dict[str, Any]] = []
+        self.drawn: OwnTags | RouterTags | None = None
+
+    def verified(
+        self,
+        prompts: list[str],
+        completions: list[str],
+        completion_ids: list[list[int]],
+        problem_id: list[str],
+        trainer_state: Any,
+        drawn: Sequence[Completion] | None = None,
+        **_: Any,
+    ) -> list[float]:
+        """Return rewards; `drawn` holds the completions where the rollouts are ours."""
+        done = drawn or [
+            Completion(
+                request_id="",
+                text=text,
+                tokens_out=len(ids),
+                finish_reason="length" if self.ends.isdisjoint(ids) else "stop",
+            )
+            for text, ids in zip(completions, completion_ids, strict=True)
+        ]
+        verdicts = self.context.verify([self.by_id[one] for one in problem_id], done)
+        seen: dict[str, int] = {}
+        for row in self.rows:
+            seen[row["problem_id"]] = row["sample"] + 1
+        for name, completion, verdict in zip(problem_id, done, verdicts, strict=True):
+            sample = seen.get(name, 0)
+            seen[name] = sample + 1
+            self.rows.append(
+                {
+                    "problem_id": name,
+                    "tag": -1 if completion.tag is None else completion.tag,
+                    "sample": sample,
+                    "verdict": verdict.verdict,
+                    "tokens": completion.tokens_out,
+                    "policy_version": trainer_state.global_step,
+                }
+            )
+        earned = [float(verdict.verdict == "correct") for verdict in verdicts]
+        if self.drawn is not None:
+            self.drawn.learn(prompts, done, earned)
+        return earned
+
+
+class _StateCallback(TrainerCallback):
+    """Keeps a row a step for the training log, shows progress, and puts the tables into every checkpoint."""
+
+    def __init__(self, rewards: Rewards, tags: ForkingTags, progress: Progress) -> None:
+        self.log: list[dict[str, Any]] = []
+        self.rewards, self.n_tags, self.progress = rewards, tags.n, progress
+        self.started, self.counted = time.perf_counter(), 0
+
+    def load(self, checkpoint: Path) -> None:
+        """Go on from the tables, and the router, of a checkpoint."""
+        held = json.loads((checkpoint / STATE_FILE).read_text())
+        self.log, self.rewards.rows = held["log"], held["rewards"]
+        self.counted = len(self.rewards.rows)
+        if self.rewards.drawn is not None:
+            self.rewards.drawn.load(checkpoint)
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Write the tables, and the router's state before them."""
+        checkpoint = Path(args.output_dir, f"checkpoint-{state.global_step}")
+        if self.rewards.drawn is not None:
+            self.rewards.drawn.save(checkpoint)
+        temporary = checkpoint / f"{STATE_FILE}.tmp"
+        temporary.write_text(json.dumps({"log": self.log, "rewards": self.rewards.rows}))
+        temporary.rename(checkpoint / STATE_FILE)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
+        """Add a row."""
+        if not logs or "loss" not in logs:
+            return
+        now = time.perf_counter()
+        new = self.rewards.rows[self.counted :]
+        used = [row["tag"] for row in new if row["tag"] >= 0]
+        self.log.append(
+            {
+                "step": state.global_step,
+                "loss": float(logs["loss"]),
+                "learning_rate": float(logs["learning_rate"]),
+                "tokens": sum(row["tokens"] for row in new),
+                "seconds": now - self.started,
+                "reward": float(logs["reward"]),
+                "entropy": float(logs["entropy"]) if "entropy" in logs else None,
+                "kl": float(logs["kl"]) if "kl" in logs else None,
+                "groups_skipped": round(float(logs.get("frac_reward_zero_std", 0.0)) * len(new) / args.num_generations),
+                "rollouts": len(new),
+                "tag_usage": [used.count(tag) / len(used) for tag in range(self.n_tags)] if used else None,
+            }
+        )
+        self.started, self.counted = now, len(self.rewards.rows)
+        self.progress.update(state.global_step, f"reward {logs['reward']:.3f}")
