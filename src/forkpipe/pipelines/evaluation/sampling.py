@@ -19,6 +19,7 @@ def sample_checkpoint(
     total: int,
     own: bool,
     seed: int,
+    by_tag: bool = True,
 ) -> list[Row]:
     """Return rows of `generations`: `total` samples a problem with forced tags, and as many under the model's own tag.
 
@@ -31,6 +32,7 @@ def sample_checkpoint(
         total: samples a problem; spread evenly over the checkpoint's tags, of which it must be a multiple.
         own: whether to sample with the tag left to the model too.
         seed: of the run; part of what the samples' seeds follow from.
+        by_tag: whether to sample with forced tags.
     """
     from transformers import AutoTokenizer
 
@@ -44,7 +46,8 @@ def sample_checkpoint(
     asked: dict[str, tuple[Row, Request]] = {}
     for problem in problems:
         prompt = render_prompt(tokenizer, render(template, problem.problem))
-        plan = [("by_tag", tag, sample) for tag in range(tags.n) for sample in range(total // tags.n)]
+        forced = range(tags.n) if by_tag else ()
+        plan = [("by_tag", tag, sample) for tag in forced for sample in range(total // tags.n)]
         plan += [("own", -1, sample) for sample in range(total)] if own else []
         for protocol, tag, sample in plan:
             request = Request.create(
