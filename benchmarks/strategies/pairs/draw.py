@@ -6,7 +6,7 @@ python benchmarks/strategies/pairs/draw.py join QUEUE READINGS FOLDER
 `draw` writes a queue of pairs, in the order in which they are to be read. A unit is a problem, the pool of its two
 teachers and a stratum of wording; every unit gives one pair, drawn among its pairs. Units stand in random order within
 their stratum, strata are interleaved by `SHARES`. `join` takes the labels, tab-separated (number in the queue, label,
-reason), of the first pairs of a half of the queue and writes tuning.jsonl and test.jsonl; a weight is the inverse of the
+reason), of the first pairs of a half of the queue and writes tuning.jsonl and test.jsonl; a weight is one over the
 probability of the draw.
 """
 
