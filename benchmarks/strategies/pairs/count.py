@@ -58,6 +58,9 @@ def main(folder: Path) -> None:
             problems[row["problem"]].append(row)
         print(name, dict(Counter(row["label"] for row in rows)), len(problems), "problems")
         print("  different, weighted:", interval(list(problems.values()), different))
+        weights = [row["weight"] for row in rows]
+        kish = sum(weights) ** 2 / sum(weight**2 for weight in weights)
+        print(f"  weights up to {max(weights):.0f}, worth {kish:.0f} equal pairs (Kish)")
         print("  sources:", dict(Counter(row["source"] for row in rows)))
         strata = Counter((row["pool"], row["stratum"], row["label"]) for row in rows)
         for pool, stratum in sorted({key[:2] for key in strata}):
