@@ -112,13 +112,15 @@ def test_what_the_tables_say_adds_up(project):
 def test_budgets_are_equal_and_counted(project):
     rows = project.table("08_reporting/comparison.parquet")
     rollouts = {row["method"]: row["rollouts"] for row in rows}
-    assert rollouts == {"sft": 0, "ssft_random": 0, "ssft_fixed": 0, "ssft": 0, "grpo": 48, "gfpo": 48}
+    assert rollouts == {"sft": 0, "ssft_random": 0, "ssft_fixed": 0, "ssft": 0, "grpo": 48, "gfpo": 48, "fork_rl": 48}
     tokens = {row["method"]: row["tokens_trained"] for row in rows}
     assert tokens["sft"] == tokens["ssft_random"] == tokens["ssft"] == tokens["gfpo"]
     chosen = {row["method"] for row in rows if row["policy"] == "best_tag" and row["validation_rollouts"] > 0}
     assert chosen >= {"ssft", "ssft_random"}
-    assert len(project.table("06_models/gfpo/rewards.parquet")) == 48
-    assert len(project.table("06_models/grpo/rewards.parquet")) == 48
+    for method in ("grpo", "gfpo", "fork_rl"):
+        assert len(project.table(f"06_models/{method}/rewards.parquet")) == 48
+    phases = [row["phase"] for row in project.table("06_models/fork_rl/training_log.parquet")]
+    assert phases == ["router", "traces", "fold", "fold"]
 
 
 def test_the_notebook_runs(project, monkeypatch):
@@ -133,22 +135,22 @@ def test_the_notebook_runs(project, monkeypatch):
 
 
 def test_a_second_run_has_nothing_to_do_and_another_seed_spoils_nothing(project):
-    assert "nothing to run: all 32 nodes are fresh" in project.kedro("plan", "--env=smoke")
+    assert "nothing to run: all 34 nodes are fresh" in project.kedro("plan", "--env=smoke")
     assert "run   build_trace_sets" in project.run("--pipelines=trace_generation", "--params=seed=1")
-    assert "nothing to run: all 32 nodes are fresh" in project.run()
-    assert "0 nodes ran, 32 were fresh" in project.run()
+    assert "nothing to run: all 34 nodes are fresh" in project.run()
+    assert "0 nodes ran, 34 were fresh" in project.run()
 
 
 def test_the_plan_names_what_a_parameter_changes(project):
-    said = project.kedro("plan", "--env=smoke", "--params=gfpo.train.learning_rate=0.02")
+    said = project.kedro("plan", "--env=smoke", "--params=gfpo.train.tags.learning_rate=0.02")
     planned = [line for line in said.splitlines() if line.startswith(("run ", "maybe "))]
-    assert planned[0] == "run   gfpo.train: parameter gfpo.train.learning_rate 0.01 -> 0.02"
+    assert planned[0] == "run   gfpo.train: parameter gfpo.train.tags.learning_rate 0.01 -> 0.02"
     names = [line.split()[1].rstrip(":") for line in planned[1:]]
     assert set(names) == {
         "gfpo.generate", "gfpo.score", "measure_tag_information", "compute_metrics", "compare_methods", "make_figures",
         "make_report",
     }  # fmt: skip
-    assert "nothing to run" in project.kedro("plan", "--env=smoke", "--params=rollouts.batch_rows=7")
+    assert "nothing to run" in project.kedro("plan", "--env=smoke", "--params=rollouts.engine.options.batch_rows=7")
 
 
 def test_forced_nodes_run_and_accepted_ones_do_not(project):

@@ -21,6 +21,7 @@ REGISTERED = [
     "train_ssft",
     "train_grpo",
     "train_gfpo",
+    "train_fork_rl",
     "evaluation",
     "report",
     "__default__",
@@ -40,6 +41,7 @@ ENTRIES = [
     "{method}.training_log",
     "{method}.matching",
     "{method}.rewards",
+    "{method}.rollout_store",
     "{method}.generations",
     "{method}.scores",
     "metrics",
@@ -70,7 +72,8 @@ def test_every_dataset_of_the_pipelines_is_in_the_catalog():
 
 def test_every_pipeline_reaches_down_to_the_raw_problems():
     for name, pipeline in register_pipelines().items():
-        inputs = {one for one in pipeline.inputs() if not one.startswith("params:") and not one.endswith("work")}
+        made = ("work", "rollout_store")  # kept by the nodes themselves
+        inputs = {one for one in pipeline.inputs() if not one.startswith("params:") and not one.endswith(made)}
         assert inputs <= {"raw_problems", "evaluation_sets", "trace_store"}, name
 
 

@@ -46,10 +46,10 @@ PARENTS = {
 PLAIN = {"kind": "traces", "learning_rate": 3e-4}
 OWN = {"kind": "traces", "tag": "own", "learning_rate": 1e-4}
 HEAD = {"kind": "tags", "scope": "head", "learning_rate": 1e-2}
-ROUTER = {"kind": "tags", "scope": "router", "learning_rate": 3e-3}
+ROUTER = {"kind": "tags", "scope": "router", "learning_rate": 1e-3}
 FULL = {"kind": "tags", "scope": "full", "learning_rate": 1e-3, "refresh_every": 15}
 LORA = {**FULL, "scope": "lora", "learning_rate": 3e-3}
-TRACES = {"kind": "traces", "tag": "router", "learning_rate": 1e-4, "router_learning_rate": 1e-3}
+TRACES = {"kind": "traces", "tag": "router", "learning_rate": 1e-4, "router_learning_rate": 3e-4}
 FORK_RL = {"router": {**ROUTER, "steps": 15}, "traces": TRACES}
 FOLD = {"kind": "fold", "steps": 300, "learning_rate": 1e-3}
 
@@ -91,7 +91,7 @@ RATES = {
 }
 STUDIES = {"main": MAIN, "more": MORE, "rates": RATES}
 EVERY = {**MAIN, **MORE, **RATES}
-DRAWS = 24
+DRAWS = 12
 """Samples a problem for evaluation."""
 
 

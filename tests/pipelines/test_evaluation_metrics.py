@@ -15,6 +15,7 @@ from forkpipe.pipelines.evaluation.metrics import (
     format_headline,
     headline,
 )
+from forkpipe.pipelines.evaluation.samples import covering_tag, load_pools
 
 BUDGETS = {
     "sft": {"tokens_trained": 1000, "rollouts": 0},
@@ -260,3 +261,21 @@ def test_headline_as_text():
     assert lines[0].split()[:5] == ["method", "policy", "pass@1", "cons@2", "pass@2"]
     assert len(lines) == 6
     assert "37.5 [25.0, 50.0]" in text
+
+
+def test_the_covering_tag_is_that_of_the_most_teachers_in_the_last_matchings():
+    """By hand: tag 0 had three teachers once, but at its last visit p1's trace of c went to tag 1, which then has
+    a, b, c over its problems; tag 0 keeps a and b with more traces."""
+    rows = [
+        ("p1", "t1", "a", 0, 0), ("p1", "t2", "b", 1, 0), ("p1", "t3", "c", 2, 0),
+        ("p2", "t4", "a", 1, 0), ("p2", "t5", "b", 0, 0), ("p3", "t6", "b", 0, 0), ("p3", "t7", "c", 0, 0),
+        ("p3", "t7", "c", 1, 1), ("p3", "t6", "b", 0, 1), ("p4", "t8", "a", 0, 0),
+    ]  # fmt: skip
+    names = ("problem_id", "trace_id", "teacher", "tag", "visit")
+    table = pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows])
+    assert covering_tag(table) == 1
+    scores = [pa.Table.from_pylist(rows) for rows in full_example().values()]
+    found = compute_metrics(scores, ks=[1], resamples=10, seed=0, covering={"ssft": 1})
+    values = {row["policy"]: row["value"] for row in found if (row["method"], row["split"]) == ("ssft", "test")}
+    pool = next(p for p in load_pools(scores) if (p.method, p.split, p.protocol) == ("ssft", "test", "by_tag"))
+    assert values["covering_tag"] == sum(pool.accuracy(1)) / len(pool.problems)

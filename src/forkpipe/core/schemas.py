@@ -205,7 +205,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             "method": _TEXT,
             "split": _TEXT,
             "protocol": _TEXT,  # pass@1, cons@6, pass@6, ...
-            "policy": _TEXT,  # best_tag, mixed, own, native
+            "policy": _TEXT,  # best_tag, covering_tag, mixed, own, native
             "k": _INT,
             "value": _FLOAT,
             "low": _FLOAT,

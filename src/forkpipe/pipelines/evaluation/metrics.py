@@ -4,6 +4,8 @@ A policy is the way in which a method is used:
 
 - mixed: all samples by tag pooled, every tag equally often (for a method with one plain tag simply its samples);
 - best_tag: one tag for all problems, the most accurate on validation, judged on test;
+- covering_tag: one tag for all problems, chosen without a sample: the one that training matched with traces of the most
+  teachers (the paper's choice for single-shot use);
 - own: the model writes its own tag;
 - native: one sample under each of the N tags (cons@N and pass@N only).
 
@@ -30,7 +32,12 @@ Measure = tuple[str, str, int, list[float], int]
 
 
 def compute_metrics(
-    scores: Sequence[pa.Table], *, ks: Sequence[int], resamples: int, seed: int
+    scores: Sequence[pa.Table],
+    *,
+    ks: Sequence[int],
+    resamples: int,
+    seed: int,
+    covering: Mapping[str, int] | None = None,
 ) -> list[dict[str, Any]]:
     """Return the rows of the `metrics` table, without run_id.
 
@@ -43,6 +50,7 @@ def compute_metrics(
         ks: the k of pass@k, each at least 1.
         resamples: number of bootstrap resamples.
         seed: of the bootstrap and of the draws of votes.
+        covering: the covering tag of each method that has one, see `samples.covering_tag`.
 
     Raises:
         InputError: `ks` is empty or holds a number below 1, or samples are missing (see `samples.load_pools`).
@@ -51,10 +59,10 @@ def compute_metrics(
         raise InputError(f"evaluation ks: expected numbers of samples of at least 1, got {list(ks)}")
     pools = load_pools(scores)
     n = tag_count(pools) or max(ks)
-    best = best_tags(pools)
+    chosen = {"best_tag": best_tags(pools), "covering_tag": covering or {}}
     rows = []
     for pool in pools:
-        for protocol, policy, k, values, n_samples in _measures(pool, sorted({1, n, *ks}), n, best, seed):
+        for protocol, policy, k, values, n_samples in _measures(pool, sorted({1, n, *ks}), n, chosen, seed):
             low, high = bootstrap_interval(values, resamples, seed)
             rows.append(
                 {
@@ -188,7 +196,9 @@ def format_headline(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join("  ".join(text).rstrip() for text in aligned)
 
 
-def _measures(pool: Pool, ks: Sequence[int], n: int, best: dict[str, int], seed: int) -> Iterator[Measure]:
+def _measures(
+    pool: Pool, ks: Sequence[int], n: int, chosen: Mapping[str, Mapping[str, int]], seed: int
+) -> Iterator[Measure]:
     pooled = "own" if pool.protocol == "own" else "mixed"
     size = pool.n_tags * pool.n_samples
     for k in ks:
@@ -198,7 +208,9 @@ def _measures(pool: Pool, ks: Sequence[int], n: int, best: dict[str, int], seed:
         yield f"cons@{n}", pooled, n, _cons_values(pool, n, seed), size
     if pool.n_tags > 1:
         if pool.split == "test":
-            yield "pass@1", "best_tag", 1, pool.accuracy(best[pool.method]), pool.n_samples
+            for policy, tags in chosen.items():
+                if pool.method in tags:
+                    yield "pass@1", policy, 1, pool.accuracy(tags[pool.method]), pool.n_samples
         yield f"cons@{n}", "native", n, _native_cons_values(pool, seed), size
         yield f"pass@{n}", "native", n, _native_pass_values(pool), size
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from forkpipe.core.records import Problem
-from forkpipe.methods import METHODS, SUPERVISED, TAGGED, lineage
+from forkpipe.methods import MATCHED, METHODS, SUPERVISED, TAGGED, lineage
 from forkpipe.parameters import EvaluationSettings, GenerationSettings, ModelSettings, TagSettings, VerificationSettings
 from forkpipe.pipelines.evaluation.sampling import sample_checkpoint
 from forkpipe.plugins import verifiers_of
@@ -50,11 +50,22 @@ def score_generations(generations: Any, problems: Any, settings: VerificationSet
     ]
 
 
-def compute_metrics_node(settings: EvaluationSettings, seed: int, *scores: Any) -> list[Row]:
-    """Return rows of `metrics` for all methods."""
-    from forkpipe.pipelines.evaluation.metrics import compute_metrics
+def compute_metrics_node(settings: EvaluationSettings, seed: int, *tables: Any) -> list[Row]:
+    """Return rows of `metrics` for all methods.
 
-    return compute_metrics(scores, ks=settings.pass_at, resamples=settings.bootstrap, seed=seed)
+    Args:
+        settings: see `parameters.EvaluationSettings`.
+        seed: of the run.
+        *tables: the scores of every method, then the matchings of `MATCHED`, in the order of each.
+    """
+    from forkpipe.pipelines.evaluation.metrics import compute_metrics
+    from forkpipe.pipelines.evaluation.samples import covering_tag
+
+    scores, matchings = tables[: len(METHODS)], dict(zip(MATCHED, tables[len(METHODS) :], strict=True))
+    covering = {
+        method: covering_tag(matchings[one]) for method in METHODS for one in lineage(method) if one in matchings
+    }
+    return compute_metrics(scores, ks=settings.pass_at, resamples=settings.bootstrap, seed=seed, covering=covering)
 
 
 def compare_node(metrics: Any, *tables: Any) -> list[Row]:

@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from forkpipe.methods import METHODS, SUPERVISED
+from forkpipe.methods import MATCHED, METHODS, SUPERVISED
 from forkpipe.pipelines.evaluation.nodes import (
     compare_node,
     compute_metrics_node,
@@ -39,7 +39,7 @@ def create_pipeline() -> Pipeline:
     nodes = [
         Node(
             compute_metrics_node,
-            ["params:evaluation", "params:seed", *scores],
+            ["params:evaluation", "params:seed", *scores, *(f"{method}.matching" for method in MATCHED)],
             "metrics",
             name="compute_metrics",
         ),

@@ -4,9 +4,10 @@ A missing sample biases every estimate that is taken over what happens to be the
 an error that names it.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -105,6 +106,21 @@ def best_tags(pools: Sequence[Pool]) -> dict[str, int]:
         right = [sum(sample[1] for cells in pool.cells for sample in cells[tag]) for tag in range(pool.n_tags)]
         chosen[method] = right.index(max(right))
     return chosen
+
+
+def covering_tag(matching: pa.Table) -> int:
+    """Return the tag that each problem's last matching gave to traces of the most teachers, as the paper chooses.
+
+    Of equals the one with more traces is taken, then the lowest.
+    """
+    last: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in matching.select(["problem_id", "trace_id", "teacher", "tag", "visit"]).to_pylist():
+        key = (row["problem_id"], row["trace_id"])
+        if key not in last or row["visit"] > last[key]["visit"]:
+            last[key] = row
+    traces = Counter(row["tag"] for row in last.values())
+    teachers = Counter(tag for tag, _ in {(row["tag"], row["teacher"]) for row in last.values()})
+    return min(traces, key=lambda tag: (-teachers[tag], -traces[tag], tag))
 
 
 def _sample(verdict: str, extracted: str) -> Sample:

@@ -13,6 +13,7 @@ METHODS = {
 POLICIES = {
     "mixed": "samples of all tags pooled (of a method with one plain tag, simply its samples)",
     "best_tag": "one tag for all problems, the most accurate on validation",
+    "covering_tag": "one tag for all problems, the one that training matched with the most teachers",
     "own": "the model writes its own tag",
     "native": "one sample under each tag",
 }
