@@ -40,6 +40,13 @@ def test_every_environment_is_valid(env):
             "options names 'mth', expected one of: choice, exact, math",
         ),
         ({"generation": {"use": ["nobody"]}}, "use names 'nobody', expected one of: square_multiply"),
+        ({"fork_rl": {"train": {"traces": {"steps": 44}}}}, "router 15, traces 44 steps with rollouts, expected 60"),
+        ({"fork_rl": {"train": {"router": {"steps": 60}}}}, "router 60, traces None steps with rollouts, expected 60"),
+        ({"gfpo": {"train": {"tags": None}}}, "gfpo.train: its phases take no steps with rollouts, expected 60"),
+        ({"gfpo": {"train": {"tags": {"scope": "full"}}}}, "scope is 'full' without an anchor"),
+        ({"gfpo": {"train": {"tags": {"refresh_every": 5}}}}, "scope is 'head' with an anchor or refresh_every"),
+        ({"gfpo": {"train": {"tags": {"kind": "tgs"}}}}, "gfpo.train.tags"),
+        ({"grpo": {"train": {"traces": {"router_learning_rate": 0.1}}}}, "expected tag 'router'"),
         ({"evaluation": {"pass_at": []}}, "parameter evaluation.pass_at is []"),
         ({"problems": {"shares": {"train": 0.9}}}, "shares sum to 1.42, expected 1"),
         ({"generation": {"teachers": {"peasant": {"prompt": "Go"}}}}, "expected a text that holds {problem}"),
@@ -61,3 +68,11 @@ def test_a_methods_own_settings_go_over_the_common_ones():
 def test_an_environment_changes_what_it_names_and_no_more():
     assert check_parameters(parameters("tight")).generation.teachers["peasant"].sampling.max_tokens == 20
     assert check_parameters(parameters("tight")).generation.teachers["peasant"].samples == 2
+
+
+def test_an_open_phase_takes_the_steps_that_are_left():
+    checked = check_parameters(parameters(fork_rl={"train": {"fold": {"kind": "fold", "steps": 7}}}))
+    assert checked.fork_rl.train.steps(checked.rollouts) == {"router": 15, "traces": 45, "fold": 7}
+    assert checked.gfpo.train.steps(checked.rollouts) == {"tags": 60}
+    without = check_parameters(parameters("smoke", fork_rl={"train": {"fold": None}}))
+    assert list(without.fork_rl.train.phases()) == ["router", "traces"]
