@@ -32,6 +32,7 @@ def seconds_of(updates: dict[str, Update], turns: int) -> dict[str, list[float]]
             started = clock()
             updates[name]()
             seconds[name].append(clock() - started)
+            print(f"turn {turn + 1} of {turns}: {name} {seconds[name][-1]:.3f} s", file=sys.stderr, flush=True)
     return seconds
 
 
@@ -92,7 +93,7 @@ def main() -> None:
     parser.add_argument("measure", choices=("time", "memory"))
     parser.add_argument("--tokens", type=int, nargs="+", default=[512, 2048, 8192], help="of a completion")
     parser.add_argument("--problems", type=int, nargs="+", default=[2, 1, 1], help="of an update, by length")
-    parser.add_argument("--group", type=int, nargs="+", default=[6, 6, 2], help="rollouts of a problem, by length")
+    parser.add_argument("--group", type=int, nargs="+", default=[6, 2, 2], help="rollouts of a problem, by length")
     parser.add_argument("--prompt", type=int, default=96, help="tokens")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--micro-tokens", type=int, default=8192, help="completion tokens of a forward pass of GRPO")
