@@ -127,6 +127,8 @@ class GRPOUpdate(Update):
             model=model, reward_funcs=lambda **_: [], args=settings, processing_class=tokenizer,
             train_dataset=Dataset.from_list([{"prompt": one} for one in problems]),
         )  # fmt: skip
+        if checkpointing:  # `train` would do it
+            self.trainer.model.gradient_checkpointing_enable()
         self.trainer.create_optimizer()
         prompts = torch.tensor([tokenizer(one)["input_ids"] for one in problems]).repeat_interleave(shape.group, dim=0)
         tokens = torch.randint(2, 900, (len(prompts), shape.tokens), generator=torch.Generator().manual_seed(1))
