@@ -92,7 +92,10 @@ class GFPOUpdate(Update):
 
     def __init__(self, shape: Shape, objective: str, scope: str) -> None:
         model, tokenizer, tags, problems = _start(shape)
-        adapters = {"head": lambda: head_rows(model, tags), "router": lambda: router_adapter(LoraSettings())}
+        adapters = {
+            "head": lambda: head_rows(model, tags),
+            "router": lambda: router_adapter(model, tags, LoraSettings()),
+        }
         settings = GFPOConfig(objective=objective, draws=shape.group, baseline="leave_one_out", **_common())
         rows = [
             {"problem": one, "rewards": [[reward] for reward in rewards]}

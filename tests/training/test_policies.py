@@ -221,6 +221,17 @@ def test_a_router_picks_by_problem_and_leaves_completions_alone(base, tmp_path, 
     assert min(tags.count(1), tags.count(4)) > 0.3 * len(tags)
 
 
+def test_a_router_can_be_sure_where_the_norm_bounds_the_states(base, tmp_path, rl_problems):
+    """The norm before the output matrix fixes the length of the last state: with the tags' rows as they were drawn, no
+    low-rank layer could make one tag much likelier than the others."""
+    model, _, tags = load_checkpoint(base)
+    ids = [one[0] for one in tags.token_ids]
+    bound = model.lm_head.weight[ids].norm(dim=1).max() * model.config.hidden_size**0.5
+    assert 1 / (1 + 5 * torch.exp(-2 * bound)) < 0.9  # what the rows allow at most
+    result, _ = train(base, tmp_path, rl_problems(8), router(learning_rate=1e-2), steps=40)
+    assert result.log[-1]["tag_usage"][3] > 0.95
+
+
 def test_what_a_router_picks_is_completed_as_if_it_were_forced(base, tmp_path, rl_problems):
     """Greedy: the tag of the router's argmax, then what the model writes behind that tag."""
     problems = rl_problems(4)

@@ -14,15 +14,23 @@ from forkpipe.core.forking import ForkingTags
 from forkpipe.core.losses import tag_log_probs
 from forkpipe.parameters import LoraSettings
 from forkpipe.training.adapters import lora_config
+from forkpipe.training.scopes import output_name
 
 ROUTER_FOLDER = "router"
 """Within a checkpoint."""
 
 
-def router_adapter(settings: LoraSettings) -> Any:
-    """Return the peft configuration of a router: it reads the tags' rows and trains none of them."""
+def router_adapter(model: Any, tags: ForkingTags, settings: LoraSettings) -> Any:
+    """Return the peft configuration of a router: low-rank layers, and the output rows of the tags' deciding tokens.
+
+    Without the rows the choice stays blunt: the norm before the output matrix fixes the length of the last state, and
+    so how far apart the tags' logits can be. Where embeddings are tied the rows stay as they are: they would be
+    those of the prompt too.
+    """
     config = lora_config(settings)
-    config.trainable_token_indices = {}
+    (position,) = tags.deciding_positions
+    rows = [ids[position] for ids in tags.token_ids]
+    config.trainable_token_indices = {} if model.config.tie_word_embeddings else {output_name(model): rows}
     return config
 
 

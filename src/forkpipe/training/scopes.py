@@ -19,9 +19,13 @@ def head_rows(model: Any, tags: ForkingTags) -> Any:
     from peft import TrainableTokensConfig
 
     check_head_scope(tags, model.config.tie_word_embeddings)
+    return TrainableTokensConfig(target_modules=[output_name(model)], token_indices=[ids[0] for ids in tags.token_ids])
+
+
+def output_name(model: Any) -> str:
+    """Return the name of the output matrix within the model."""
     output = model.get_output_embeddings()
-    name = next(name for name, module in model.named_modules() if module is output)
-    return TrainableTokensConfig(target_modules=[name], token_indices=[ids[0] for ids in tags.token_ids])
+    return next(name for name, module in model.named_modules() if module is output)
 
 
 def check_head_scope(tags: ForkingTags, tied: bool) -> None:

@@ -164,7 +164,7 @@ def _adapter(model: Any, tags: ForkingTags, settings: TagsPhase) -> Any:
     if settings.scope == "head":
         return head_rows(model, tags)
     if settings.scope == "router":
-        return router_adapter(settings.adapter)
+        return router_adapter(model, tags, settings.adapter)
     return lora_config(settings.adapter) if settings.scope == "lora" else None
 
 

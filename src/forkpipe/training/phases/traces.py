@@ -6,6 +6,7 @@ rollouts are ours and the update is TRL's.
 
 import json
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,7 @@ def train_traces(
     elif settings.tag == "own":
         drawn = OwnTags(model, tokenizer, tags, prompts, context, job)
     rewards.drawn = drawn
+    warnings.filterwarnings("ignore", message="You are using 'rollout_func'")  # docs/decisions/gfpo-scope.md
     trainer = GRPOTrainer(
         model=model,
         reward_funcs=rewards.verified,
