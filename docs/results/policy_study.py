@@ -46,10 +46,10 @@ PARENTS = {
 PLAIN = {"kind": "traces", "learning_rate": 3e-4}
 OWN = {"kind": "traces", "tag": "own", "learning_rate": 1e-4}
 HEAD = {"kind": "tags", "scope": "head", "learning_rate": 1e-2}
-ROUTER = {"kind": "tags", "scope": "router", "learning_rate": 1e-3}
+ROUTER = {"kind": "tags", "scope": "router", "learning_rate": 3e-3}
 FULL = {"kind": "tags", "scope": "full", "learning_rate": 1e-3, "refresh_every": 15}
 LORA = {**FULL, "scope": "lora", "learning_rate": 3e-3}
-TRACES = {"kind": "traces", "tag": "router", "learning_rate": 1e-4, "router_learning_rate": 3e-4}
+TRACES = {"kind": "traces", "tag": "router", "learning_rate": 1e-4, "router_learning_rate": 1e-3}
 FORK_RL = {"router": {**ROUTER, "steps": 15}, "traces": TRACES}
 FOLD = {"kind": "fold", "steps": 300, "learning_rate": 1e-3}
 
@@ -64,10 +64,10 @@ MAIN = {
     "gfpo head": ("ssft", {"tags": HEAD}),
     "gfpo router": ("ssft", {"tags": ROUTER}),
     "fork_rl": ("ssft", FORK_RL),
-    "fork_rl, tag weight 1": ("ssft, tag weight 1", FORK_RL),
     "grpo from ssft": ("ssft", {"traces": OWN}),
 }
 MORE = {
+    "fork_rl, tag weight 1": ("ssft, tag weight 1", FORK_RL),
     "grpo from ssft_random": ("ssft_random", {"traces": OWN}),
     "gfpo head, tag weight 1": ("ssft, tag weight 1", {"tags": HEAD}),
     "gfpo full, kl": ("ssft", anchored(FULL, "kl")),
@@ -77,16 +77,12 @@ MORE = {
     "fork_rl, folded": ("ssft", {**FORK_RL, "fold": FOLD}),
 }
 RATES = {
-    **{f"grpo {rate:g}": ("sft", {"traces": {**PLAIN, "learning_rate": rate}}) for rate in (1e-4, 6e-4, 1e-3)},
+    **{f"grpo {rate:g}": ("sft", {"traces": {**PLAIN, "learning_rate": rate}}) for rate in (1e-4, 6e-4)},
     **{f"grpo from ssft {rate:g}": ("ssft", {"traces": {**OWN, "learning_rate": rate}}) for rate in (3e-4,)},
-    **{f"gfpo head {rate:g}": ("ssft", {"tags": {**HEAD, "learning_rate": rate}}) for rate in (3e-3, 3e-2)},
-    **{f"gfpo router {rate:g}": ("ssft", {"tags": {**ROUTER, "learning_rate": rate}}) for rate in (1e-3, 1e-2)},
+    **{f"gfpo head {rate:g}": ("ssft", {"tags": {**HEAD, "learning_rate": rate}}) for rate in (3e-3,)},
+    **{f"gfpo router {rate:g}": ("ssft", {"tags": {**ROUTER, "learning_rate": rate}}) for rate in (1e-3,)},
     **{
-        f"fork_rl {rate:g}, router {own:g}": (
-            "ssft",
-            {**FORK_RL, "traces": {**TRACES, "learning_rate": rate, "router_learning_rate": own}},
-        )
-        for rate, own in ((3e-4, 1e-3), (1e-4, 3e-3), (1e-4, 3e-4))
+        f"fork_rl {rate:g}": ("ssft", {**FORK_RL, "traces": {**TRACES, "learning_rate": rate}}) for rate in (3e-5, 3e-4)
     },
 }
 STUDIES = {"main": MAIN, "more": MORE, "rates": RATES}
