@@ -83,9 +83,8 @@ def check_shard(path: Path) -> tuple[list[str] | None, str]:
 def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
     """Return some columns of a shard, without touching the others; texts that repeat come as dictionaries."""
     repeated = [name for name in columns if name in _REPEATED]
-    return pq.read_table(
-        path, columns=list(columns), read_dictionary=repeated, page_checksum_verification=True, partitioning=None
-    )
+    with pq.ParquetFile(path, read_dictionary=repeated, page_checksum_verification=True) as file:
+        return file.read(columns=list(columns))
 
 
 def read_rows(path: Path, rows: np.ndarray) -> pa.Table:
