@@ -7,7 +7,7 @@ system; one of the machine also takes what was not synced.
 import os
 import shutil
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -63,9 +63,9 @@ def crash_after(calls):
 def row(number, attempt, text):
     return {
         "request_id": f"{number:016x}", "attempt": attempt, "trace_id": "t", "problem_id": "p", "teacher": "t",
-        "teacher_revision": "", "sample": 0, "seed": 0, "prompt": "", "prompt_hash": "", "sampling": '{"max_tokens": 9}',
-        "text": text, "reasoning": "", "tokens_in": 0, "tokens_out": 0, "finish_reason": "stop", "status": "done",
-        "error": "", "seconds": 0.0, "run_id": "",
+        "teacher_revision": "", "sample": 0, "seed": 0, "prompt": "", "prompt_hash": "",
+        "sampling": '{"max_tokens": 9}', "text": text, "reasoning": "", "tokens_in": 0, "tokens_out": 0,
+        "finish_reason": "stop", "status": "done", "error": "", "seconds": 0.0, "run_id": "",
     }  # fmt: skip
 
 
@@ -141,11 +141,8 @@ class StoreModel(RuleBasedStateMachine):
             except Crash:
                 pass
         self.die()
-        with crash_after(calls):
-            try:
-                self.open()
-            except Crash:
-                pass
+        with crash_after(calls), suppress(Crash):
+            self.open()
         self.die()
         self.settle()
 

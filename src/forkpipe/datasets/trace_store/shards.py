@@ -87,7 +87,7 @@ def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
         return file.read(columns=list(columns))
 
 
-def read_rows(path: Path, rows: np.ndarray) -> pa.Table:
+def read_rows(path: Path, rows: np.ndarray, columns: Sequence[str] | None = None) -> pa.Table:
     """Return rows of a shard by their ascending numbers; only the row groups that hold them are read."""
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
         sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
@@ -95,7 +95,7 @@ def read_rows(path: Path, rows: np.ndarray) -> pa.Table:
         groups, inside = np.unique(np.searchsorted(ends, rows, side="right"), return_inverse=True)
         starts = (ends - sizes)[groups]
         kept = np.cumsum([0, *(sizes[group] for group in groups)])[:-1]
-        table = file.read_row_groups(groups.tolist())
+        table = file.read_row_groups(groups.tolist(), columns=columns)
     # A reader's batches may be many; taking from one is what is fast.
     return (
         table.combine_chunks()

@@ -3,7 +3,7 @@
 import os
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
@@ -122,16 +122,19 @@ class TraceStore:
             parts = [self._indexed[number] for number in self._shards]
             return Index.concatenated(parts) if parts else Index.empty()
 
-    def tables(self, entries: Index) -> Iterator[pa.Table]:
+    def size(self) -> int:
+        """Return the bytes of all shards."""
+        return sum(self._path_of_shard(number).stat().st_size for number in self._shards)
+
+    def tables(self, entries: Index, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """Yield the rows of entries of the index, in their order, some `READ_BYTES` of texts at a time.
 
         What was asked for in about this order lies close together: then each text is read once.
         """
-        size = sum(self._path_of_shard(number).stat().st_size for number in self._shards)
         rows = sum(len(part) for part in self._indexed.values())
-        step = max(shards.GROUP_ROWS, int(READ_BYTES / (3 * max(size, 1) / max(rows, 1))))  # texts shrink to a third
+        step = max(shards.GROUP_ROWS, int(READ_BYTES / (3 * max(self.size(), 1) / max(rows, 1))))  # texts shrink
         for start in range(0, len(entries), step):
-            yield self._read(entries.take(slice(start, start + step)))
+            yield self._read(entries.take(slice(start, start + step)), columns)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield every row, one for each (request_id, attempt), in no particular order."""
@@ -233,14 +236,15 @@ class TraceStore:
         for one in old:
             self._indexed.pop(one, None)
 
-    def _read(self, entries: Index) -> pa.Table:
+    def _read(self, entries: Index, columns: Sequence[str] | None) -> pa.Table:
         """Return the rows of entries in their order."""
         order = np.lexsort((entries.row, entries.shard))
         found = []
         for number in np.unique(entries.shard).tolist():
             path = self._path_of_shard(number)
             try:
-                found.append(shards.read_rows(path, entries.row[order][entries.shard[order] == number]))
+                rows = entries.row[order][entries.shard[order] == number]
+                found.append(shards.read_rows(path, rows, columns))
             except shards.UNREADABLE as error:
                 if path.exists():
                     self._set_aside(path, f"its texts cannot be read ({type(error).__name__})")
