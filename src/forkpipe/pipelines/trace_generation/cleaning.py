@@ -9,6 +9,7 @@ import numpy as np
 from forkpipe.core.records import Problem
 from forkpipe.datasets.trace_store import TraceStore
 from forkpipe.parameters import GenerationSettings
+from forkpipe.pipelines.trace_generation.attempts import is_among
 from forkpipe.pipelines.trace_generation.requests import plan_requests
 from forkpipe.plugins import create_engines
 
@@ -44,7 +45,7 @@ def clean(store: TraceStore, keys: np.ndarray, *, delete: bool) -> Unasked:
     tokens: Counter[str] = Counter()
     with store:
         index = store.index()
-        unasked = index.take(~np.isin(index.key, keys))
+        unasked = index.take(~is_among(index.key, keys))
         before = store.size()
         for table in store.tables(unasked, columns=["teacher", "tokens_out"]):
             summed = table.group_by("teacher").aggregate([("tokens_out", "count"), ("tokens_out", "sum")])
