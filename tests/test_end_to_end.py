@@ -152,6 +152,38 @@ def test_the_plan_names_what_a_parameter_changes(project):
     assert "nothing to run" in project.kedro("plan", "--env=smoke", "--params=rollouts.batch_rows=7")
 
 
+def test_a_limit_ends_a_run_in_one_line_and_the_next_goes_on(project):
+    target = ("--pipelines=trace_generation", "--params=seed=2,generation.limits.tokens=3000")
+    said = project.run(*target, fails=True)
+    assert "Error: generation.limits.tokens is 3000, this run has spent 30" in said
+    assert "requests are not asked (square_multiply " in said
+    assert "Traceback" not in said
+    other = project.folder / "data/smoke/seed2"
+    assert not (other / "03_primary/traces.parquet").exists()
+    said = project.run("--pipelines=trace_generation", "--params=seed=2")
+    assert " 0 already in the store" in said  # of the teachers that were not reached
+    report = {
+        row["teacher"]: row for row in pq.read_table(other / "05_model_input/generation_report.parquet").to_pylist()
+    }
+    assert 0 < report["square_multiply"]["asked"] < report["square_multiply"]["requests"]
+    assert sum(row["kept"] for row in report.values()) == sum(
+        len(row["traces"]) for row in pq.read_table(other / "05_model_input/trace_sets.parquet").to_pylist()
+    )
+    assert all(row["requests"] == row["attempts"] and row["not_asked"] == 0 for row in report.values())
+
+
+def test_cleaning_says_what_it_would_drop_and_then_drops_it(project):
+    """Of two samples a problem of one teacher out of six, one is not asked for any more."""
+    n = len([row for row in project.table("02_intermediate/problems.parquet") if row["split"] == "train"])
+    fewer = ("traces", "clean", "--env=smoke", "--params=seed=2,generation.teachers.peasant.samples=1")
+    said = project.kedro(*fewer)
+    assert f"peasant: {n} rows" in said
+    assert f"{n} of {12 * n} rows are not asked for" in said
+    assert "nothing was dropped" in said
+    assert f"dropped {n} rows, kept {11 * n}" in project.kedro(*fewer, "--delete")
+    assert f"all {11 * n} rows are asked for" in project.kedro(*fewer)
+
+
 def test_forced_nodes_run_and_accepted_ones_do_not(project):
     said = project.run("--pipelines=trace_generation", "--force=cluster_strategies")
     assert "run   cluster_strategies: forced" in said

@@ -141,8 +141,9 @@ def test_a_partial_set_holds_what_was_answered_and_the_report_says_so(store):
     assert totals["t"]["not_asked"] == 32
 
 
-def test_the_report_adds_up_by_teacher(store):
+def test_the_report_adds_up_by_teacher(store, caplog):
     """40 requests, 10 of which fail first and are answered in a second run: 50 attempts, 40 x 10 tokens paid."""
+    caplog.set_level(logging.INFO, logger="forkpipe")
     with store:
         ask(store, WindowEngine(fails=lambda sent: sent % 4 == 0))
         plan, outcome = ask(store, WindowEngine())
@@ -156,6 +157,10 @@ def test_the_report_adds_up_by_teacher(store):
     sets = pa.table({"traces": [[{"teacher": "t"}, {"teacher": "t"}], [{"teacher": "t"}], []]})
     (row,) = report_generation(totals, traces, verdicts, sets, GenerationSettings(teachers={"t": TEACHER}))
     price = (40 * 3 * 1 + 40 * 7 * 10) / 1e6
+    assert (
+        caplog.messages[-1]
+        == "teacher t: 40 requests, 6 correct, 3 kept, 93 tokens a kept trace, price 0.00292, 0.0009733 a kept trace"
+    )
     assert row == {
         "teacher": "t", "requests": 40, "asked": failed, "not_asked": 0, "attempts": 40 + failed, "tokens_in": 120,
         "tokens_out": 280, "seconds": 80.0, "failed": 0, "truncated": 0, "errors": f'{{"timeout": {failed}}}',

@@ -24,7 +24,7 @@ JOURNAL_BYTES = 64 << 20
 """A journal of this size becomes a shard: some 16,000 rows of 4 kB, half a second's pause."""
 SMALL_BYTES, MERGE_AT = 8 << 20, 16
 """So many shards below this size are merged when the store is opened: a run leaves at least one."""
-READ_BYTES = 128 << 20
+READ_BYTES = 64 << 20
 """Texts in memory at a time when many are read."""
 
 _SHARD = re.compile(r"shard-(\d{6,})\.parquet")

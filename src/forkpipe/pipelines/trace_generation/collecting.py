@@ -108,4 +108,16 @@ def report_generation(
                 "price_per_kept": price / kept[name] if kept[name] and price is not None else None,
             }
         )
+        logger.info("%s", _summary(rows[-1]))
     return rows
+
+
+def _summary(row: Row) -> str:
+    said = f"teacher {row['teacher']}: {row['requests']} requests, {row['correct']} correct, {row['kept']} kept"
+    if row["kept"]:
+        said += f", {row['tokens_per_kept']:.0f} tokens a kept trace"
+    if row["price"] is not None:
+        said += f", price {row['price']:.4g}"
+    if row["price_per_kept"] is not None:
+        said += f", {row['price_per_kept']:.4g} a kept trace"
+    return said
