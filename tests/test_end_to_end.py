@@ -162,9 +162,8 @@ def test_a_limit_ends_a_run_in_one_line_and_the_next_goes_on(project):
     assert not (other / "03_primary/traces.parquet").exists()
     said = project.run("--pipelines=trace_generation", "--params=seed=2")
     assert " 0 already in the store" in said  # of the teachers that were not reached
-    report = {
-        row["teacher"]: row for row in pq.read_table(other / "05_model_input/generation_report.parquet").to_pylist()
-    }
+    table = pq.read_table(other / "05_model_input/generation_report.parquet")
+    report = {row["teacher"]: row for row in table.to_pylist()}
     assert 0 < report["square_multiply"]["asked"] < report["square_multiply"]["requests"]
     assert sum(row["kept"] for row in report.values()) == sum(
         len(row["traces"]) for row in pq.read_table(other / "05_model_input/trace_sets.parquet").to_pylist()
