@@ -3,6 +3,8 @@
     python benchmarks/store/scale.py write /tmp/big --rows 1000000
     python benchmarks/store/scale.py ids /tmp/big --rows 1000000       # a process of its own: time and peak memory
     python benchmarks/store/scale.py texts /tmp/big --rows 1000000     # all texts, in the order of the requests
+    python benchmarks/store/scale.py plan /tmp/big --rows 1000000      # the requests of one teacher, 8 a problem
+    python benchmarks/store/scale.py digest /tmp/big --rows 100000     # the table of traces, and its digest
 
 `write` goes through `append`, with its syncs and compactions, and goes on where it was stopped. A text is 4 kB out of
 60 MB of words drawn from a vocabulary of 4,096, which zstd shrinks to about half.
@@ -20,8 +22,13 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from forkpipe.core.ids import content_hash
+from forkpipe.core.records import Problem
+from forkpipe.datasets.table import Batches, TableDataset
 from forkpipe.datasets.trace_store import TraceStore
+from forkpipe.engines.procedural import ProceduralEngine
+from forkpipe.parameters import TeacherSettings
 from forkpipe.pipelines.trace_generation.attempts import latest
+from forkpipe.pipelines.trace_generation.requests import plan_requests
 
 CHARACTERS = 4096
 PROMPT = "Solve the problem and put the final answer in a box. " * 4
@@ -99,19 +106,54 @@ def texts(folder: Path, n: int) -> dict[str, Any]:
     return {"rows": n, "bytes": size, "s": time.monotonic() - started}
 
 
+def plan(folder: Path, n: int) -> dict[str, Any]:
+    """Plan n requests, 8 a problem."""
+    problems = [
+        Problem.create(f"{PROMPT}{number}", "1", answer_type="integer", source="s", source_id=str(number))
+        for number in range(n // 8)
+    ]
+    teacher = TeacherSettings(engine="procedural", samples=8)
+    engine = ProceduralEngine(strategy="cycle")
+    before, started = peak(), time.process_time()
+    planned = plan_requests(problems, "t", teacher, engine)
+    cpu = time.process_time() - started
+    return {"requests": len(planned), "cpu s": cpu, "MB of problems": before, "MB of the plan": peak() - before}
+
+
+def digest(folder: Path, n: int) -> dict[str, Any]:
+    """Write the first n rows as a table of traces, and digest it as the runner does after a node has run."""
+    data = TableDataset(filepath=str(folder) + "-traces.parquet", table="traces")
+    with TraceStore(folder) as store:
+        entries = store.index().take(slice(0, n))
+        started = time.process_time()
+        data.save(Batches(lambda: store.tables(entries)))
+    written = time.process_time()
+    data.content_digest()
+    digested = time.process_time()
+    data.content_keys()
+    ended = time.process_time()
+    Path(f"{folder}-traces.parquet").unlink()
+    return {
+        "rows": n, "table cpu s": written - started, "digest cpu s": digested - written, "keys cpu s": ended - digested,
+    }  # fmt: skip
+
+
 def peak() -> float:
     """Return the most memory this process has held, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+PARTS = {"write": write, "ids": ids, "texts": texts, "plan": plan, "digest": digest}
+
+
 def main() -> None:
     """Do one part and print what it took."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=("write", "ids", "texts"))
+    parser.add_argument("part", choices=PARTS)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rows", type=int, default=1_000_000)
     given = parser.parse_args()
-    result = {"write": write, "ids": ids, "texts": texts}[given.part](given.folder, given.rows)
+    result = PARTS[given.part](given.folder, given.rows)
     shards = sorted(given.folder.glob("shard-*.parquet"))
     held = sum(pq.read_metadata(path).num_rows for path in shards)
     size = sum(path.stat().st_size for path in shards)
