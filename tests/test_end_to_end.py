@@ -153,9 +153,9 @@ def test_the_plan_names_what_a_parameter_changes(project):
 
 
 def test_a_limit_ends_a_run_in_one_line_and_the_next_goes_on(project):
-    target = ("--pipelines=trace_generation", "--params=seed=2,generation.limits.tokens=3000")
+    target = ("--pipelines=trace_generation", "--params=seed=2,generation.limits.tokens=1000")
     said = project.run(*target, fails=True)
-    assert "Error: generation.limits.tokens is 3000, this run has spent 30" in said
+    assert "Error: generation.limits.tokens is 1000, this run has spent 10" in said
     assert "requests are not asked (square_multiply " in said
     assert "Traceback" not in said
     other = project.folder / "data/smoke/seed2"
@@ -173,7 +173,8 @@ def test_a_limit_ends_a_run_in_one_line_and_the_next_goes_on(project):
 
 def test_cleaning_says_what_it_would_drop_and_then_drops_it(project):
     """Of two samples a problem of one teacher out of six, one is not asked for any more."""
-    n = len([row for row in project.table("02_intermediate/problems.parquet") if row["split"] == "train"])
+    splits = pq.read_table(project.folder / "data/smoke/seed2/02_intermediate/problems.parquet")["split"].to_pylist()
+    n = splits.count("train")
     fewer = ("traces", "clean", "--env=smoke", "--params=seed=2,generation.teachers.peasant.samples=1")
     said = project.kedro(*fewer)
     assert f"peasant: {n} rows" in said

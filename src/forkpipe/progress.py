@@ -45,9 +45,7 @@ class StatusLine:
     def __init__(self) -> None:
         self._live = sys.stderr.isatty()
         self._last = time.monotonic()
-        if self._live:
-            for handler in logging.getLogger().handlers:
-                handler.addFilter(self._clear)
+        self._over: list[logging.Handler] = []
 
     def show(self, line: Callable[[], str]) -> None:
         """Show a line, which is made only if the last one is old enough."""
@@ -56,6 +54,10 @@ class StatusLine:
             return
         self._last = now
         if self._live:
+            if not self._over:
+                self._over = list(logging.getLogger().handlers)
+                for handler in self._over:
+                    handler.addFilter(self._clear)
             sys.stderr.write(f"\r\x1b[2K{line()}")
             sys.stderr.flush()
         else:
@@ -64,8 +66,9 @@ class StatusLine:
     def close(self, line: str) -> None:
         """Log the last line."""
         logger.info("%s", line)
-        for handler in logging.getLogger().handlers:
+        for handler in self._over:
             handler.removeFilter(self._clear)
+        self._over = []
 
     def _clear(self, record: logging.LogRecord) -> bool:
         """Make room for a log line."""

@@ -1,8 +1,8 @@
 """Asking a teacher: send what the store lacks, keep each answer as it comes, stop where a limit says so."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, get_args, overload
+from typing import Any, get_args
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from forkpipe.pipelines.trace_generation.attempts import latest
 from forkpipe.pipelines.trace_generation.budget import Budget
 from forkpipe.pipelines.trace_generation.early import EarlyCheck
 from forkpipe.pipelines.trace_generation.meter import Meter
-from forkpipe.pipelines.trace_generation.requests import RequestPlan
+from forkpipe.pipelines.trace_generation.requests import MadeRequests, RequestPlan
 from forkpipe.progress import logger
 
 Row = dict[str, Any]
@@ -37,7 +37,7 @@ class Outcome:
         return Outcome(self.to_send + other.to_send, self.answered + other.answered, self.limit or other.limit)
 
 
-class Feed(Sequence[Request]):
+class Feed(MadeRequests):
     """The requests that an engine is given: those of a plan that are to be sent, until it is closed.
 
     Args:
@@ -56,21 +56,16 @@ class Feed(Sequence[Request]):
     def __len__(self) -> int:
         return len(self._positions)
 
-    @overload
-    def __getitem__(self, position: int) -> Request: ...
-    @overload
-    def __getitem__(self, position: slice) -> list[Request]: ...
-    def __getitem__(self, position: int | slice) -> Request | list[Request]:
-        if isinstance(position, slice):
-            return [self[one] for one in range(*position.indices(len(self)))]
-        self.taken = max(self.taken, (position % len(self)) + 1 if len(self) else 0)
+    def make(self, position: int) -> Request:
+        """Return the request at a position."""
+        self.taken = max(self.taken, position + 1)
         return self._plan[int(self._positions[position])]
 
     def __iter__(self) -> Iterator[Request]:
         for position in range(len(self)):
             if self.closed_at is not None:
                 return
-            yield self[position]
+            yield self.make(position)
 
 
 def ask_teacher(

@@ -47,17 +47,21 @@ def clean_traces(env: str | None, params: dict[str, Any], delete: bool) -> None:
         click.echo(f"{teacher}: {n} rows, {found.tokens[teacher]} tokens out")
     dropped = sum(found.rows.values())
     in_all = dropped + found.rows_kept
-    megabytes = found.bytes_before / 1e6
+    share = found.bytes_before * dropped / max(in_all, 1)
     if not dropped:
         click.echo(f"{store.path}: all {found.rows_kept} rows are asked for")
     elif found.bytes_after is None:
         click.echo(
-            f"{store.path}: {dropped} of {in_all} rows are not asked for, about {megabytes * dropped / in_all:.1f} of "
-            f"{megabytes:.1f} MB; nothing was dropped, --delete drops them"
+            f"{store.path}: {dropped} of {in_all} rows are not asked for, about {_size(share)} of "
+            f"{_size(found.bytes_before)}; nothing was dropped, --delete drops them"
         )
     else:
-        freed = megabytes - found.bytes_after / 1e6
-        click.echo(f"{store.path}: dropped {dropped} rows, kept {found.rows_kept}; {freed:.1f} MB are free")
+        freed = _size(found.bytes_before - found.bytes_after)
+        click.echo(f"{store.path}: dropped {dropped} rows, kept {found.rows_kept}; {freed} are free")
+
+
+def _size(n: float) -> str:
+    return f"{n / 1e6:.1f} MB" if n >= 1e6 else f"{n / 1e3:.1f} kB"
 
 
 clean_traces.params[:0] = [option for option in kedro_run.params if option.name in ("env", "params")]

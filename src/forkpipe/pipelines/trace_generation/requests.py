@@ -1,5 +1,6 @@
 """What the teachers are asked: plans of requests that are made when they are looked at."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import overload
 
@@ -13,8 +14,28 @@ from forkpipe.parameters import TeacherSettings
 from forkpipe.progress import logger
 
 
-class RequestPlan(Sequence[Request]):
-    """What one teacher is asked, in order. A request is made when it is looked at: a plan of millions fits in memory.
+class MadeRequests(Sequence[Request], ABC):
+    """Requests that are made when they are looked at."""
+
+    @abstractmethod
+    def make(self, position: int) -> Request:
+        """Return the request at a position, from 0 on."""
+
+    @overload
+    def __getitem__(self, position: int) -> Request: ...
+    @overload
+    def __getitem__(self, position: slice) -> list[Request]: ...
+    def __getitem__(self, position: int | slice) -> Request | list[Request]:
+        if isinstance(position, slice):
+            return [self.make(one) for one in range(*position.indices(len(self)))]
+        return self.make(range(len(self))[position])
+
+    def __iter__(self) -> Iterator[Request]:
+        return (self.make(position) for position in range(len(self)))
+
+
+class RequestPlan(MadeRequests):
+    """What one teacher is asked, in order; a plan of millions fits in memory.
 
     Args:
         problems: texts and ids.
@@ -50,13 +71,8 @@ class RequestPlan(Sequence[Request]):
     def __len__(self) -> int:
         return len(self._which)
 
-    @overload
-    def __getitem__(self, position: int) -> Request: ...
-    @overload
-    def __getitem__(self, position: slice) -> list[Request]: ...
-    def __getitem__(self, position: int | slice) -> Request | list[Request]:
-        if isinstance(position, slice):
-            return [self[one] for one in range(*position.indices(len(self)))]
+    def make(self, position: int) -> Request:
+        """Return the request at a position."""
         problem = self._problems[self._which[position]]
         return Request.create(
             problem_id=problem.problem_id,
@@ -67,9 +83,6 @@ class RequestPlan(Sequence[Request]):
             sample=int(self._samples[position]),
             sampling=self._sampling,
         )
-
-    def __iter__(self) -> Iterator[Request]:
-        return (self[position] for position in range(len(self)))
 
     def position(self, request_id: str) -> int:
         """Return where a request stands; KeyError where it is not in the plan."""
