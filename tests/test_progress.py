@@ -7,6 +7,9 @@ import re
 import pytest
 
 from forkpipe import progress
+from forkpipe.core.records import Completion
+from forkpipe.parameters import TeacherSettings
+from forkpipe.pipelines.trace_generation.meter import Meter
 
 
 class Screen(io.StringIO):
@@ -50,3 +53,21 @@ def test_elsewhere_it_is_a_log_line_every_few_seconds(clock, caplog):
             line.show(lambda second=second: f"at {second}")
         line.close("the end")
     assert caplog.messages == ["at 5", "at 10", "the end"]
+
+
+def test_a_teacher_is_said_by_done_failed_speed_and_price(caplog, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("forkpipe.pipelines.trace_generation.meter.time.monotonic", lambda: now[0])
+    teacher = TeacherSettings.model_validate({"engine": "test", "price": {"input": 1, "output": 10}})
+    with caplog.at_level(logging.INFO, logger="forkpipe"):
+        meter = Meter("t", teacher, 4)
+        now[0] = 10.0
+        meter.count(Completion("a", tokens_in=1000, tokens_out=5000))
+        now[0] = 20.0
+        meter.count(Completion("b", finish_reason="error", error="x"))
+        meter.close()
+    assert caplog.messages == [
+        "teacher t: 1 of 4 answered, 0 failed, 500 tokens/s, price 0.051, about 30 s left",
+        "teacher t: 2 of 4 answered, 1 failed, 250 tokens/s, price 0.051, about 20 s left",
+        "teacher t: 2 of 4 answered, 1 failed, 250 tokens/s, price 0.051, in 20 s",
+    ]

@@ -12,7 +12,6 @@ from forkpipe.parameters import EarlyStopSettings, GenerationSettings, LimitSett
 from forkpipe.pipelines.trace_generation import asking, budget, cleaning, early
 from forkpipe.pipelines.trace_generation.asking import Outcome, ask_teacher
 from forkpipe.pipelines.trace_generation.collecting import collect, report_generation, stop_or_warn
-from forkpipe.pipelines.trace_generation.meter import Meter
 from forkpipe.pipelines.trace_generation.requests import plan_requests
 
 PROBLEMS = [
@@ -91,6 +90,19 @@ def test_a_limit_sends_no_more_and_keeps_what_is_under_way(store, limits, said):
     again = WindowEngine()
     assert ask(store, again)[1] == Outcome(32, 32, "")
     assert held(store) == 40
+
+
+def test_an_engine_that_first_looks_at_all_requests_is_waited_for_all_the_same(store, monkeypatch):
+    monkeypatch.setattr(asking, "MOST_IN_FLIGHT", 10)
+    engine = WindowEngine()
+    generate = engine.generate
+
+    def look_then_generate(requests):
+        assert not any(request.own_tag for request in requests)
+        yield from generate(requests)
+
+    engine.generate = look_then_generate
+    assert ask(store, engine, {"tokens": 50})[1].answered == 8
 
 
 def test_a_limit_on_time_is_the_runs(store, monkeypatch):
@@ -256,24 +268,7 @@ def test_an_unknown_finish_reason_is_named(store):
         ask(store, engine)
 
 
-# --- progress and cleaning
-
-
-def test_progress_says_done_failed_speed_and_price(caplog, monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr("forkpipe.pipelines.trace_generation.meter.time.monotonic", lambda: now[0])
-    with caplog.at_level(logging.INFO, logger="forkpipe"):
-        meter = Meter("t", TEACHER, 4)
-        now[0] = 10.0
-        meter.count(Completion("a", tokens_in=1000, tokens_out=5000))
-        now[0] = 20.0
-        meter.count(Completion("b", finish_reason="error", error="x"))
-        meter.close()
-    assert caplog.messages == [
-        "teacher t: 1 of 4 answered, 0 failed, 500 tokens/s, price 0.051, about 30 s left",
-        "teacher t: 2 of 4 answered, 1 failed, 250 tokens/s, price 0.051, about 20 s left",
-        "teacher t: 2 of 4 answered, 1 failed, 250 tokens/s, price 0.051, in 20 s",
-    ]
+# --- cleaning
 
 
 def test_cleaning_counts_and_then_drops_what_is_not_asked_for(store):

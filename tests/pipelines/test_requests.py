@@ -152,6 +152,16 @@ def test_failures_are_rows_and_are_asked_again(store):
     assert len(engine.asked) == 20
 
 
+def test_requests_may_come_as_a_list_and_each_once(store):
+    engine = CountingEngine()
+    plan = plan_requests(PROBLEMS, "t", teacher(), engine)
+    assert ask_teacher("t", teacher(), list(plan)[:7], engine, store, "run").answered == 7
+    assert engine.asked == [request.request_id for request in plan[:7]]
+    assert plan[-1] == list(plan)[-1]
+    with pytest.raises(InputError, match="planned twice"):
+        ask_teacher("t", teacher(), [plan[0], plan[0]], engine, store, "run")
+
+
 def test_an_engine_that_holds_fewer_samples_gives_those(store):
     assert len(ask(CountingEngine(held=1), store)) == 10
 

@@ -1,6 +1,6 @@
 """Asking a teacher: send what the store lacks, keep each answer as it comes, stop where a limit says so."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -49,7 +49,7 @@ class Feed(MadeRequests):
         self._plan = plan
         self._positions = positions
         self.taken = 0
-        """How far an engine has gone."""
+        """How far an engine has gone; it may look at all requests before it begins."""
         self.closed_at: int | None = None
         """How far it had gone when no more was to be sent."""
 
@@ -62,6 +62,7 @@ class Feed(MadeRequests):
         return self._plan[int(self._positions[position])]
 
     def __iter__(self) -> Iterator[Request]:
+        self.taken = 0
         for position in range(len(self)):
             if self.closed_at is not None:
                 return
@@ -71,7 +72,7 @@ class Feed(MadeRequests):
 def ask_teacher(
     name: str,
     teacher: TeacherSettings,
-    requests: RequestPlan,
+    requests: Sequence[Request],
     engine: Engine,
     store: TraceStore,
     run_id: str,
@@ -87,7 +88,7 @@ def ask_teacher(
     Args:
         name: of the teacher.
         teacher: its settings.
-        requests: all that it is asked, as `plan_requests` returns them.
+        requests: all that it is asked; `plan_requests` makes them.
         engine: what answers.
         store: where answers are kept; opened if it is not yet.
         run_id: of the session, for the rows.
@@ -98,8 +99,9 @@ def ask_teacher(
         InputError: the engine answered too little, or what it was not asked; or `check` has stopped the run.
     """
     budget = budget or Budget(LimitSettings())
+    plan = requests if isinstance(requests, RequestPlan) else RequestPlan(len(requests), requests.__getitem__)
     with store:
-        known = latest(store.index(), requests.keys, teacher.sampling.max_tokens)
+        known = latest(store.index(), plan.keys, teacher.sampling.max_tokens)
         todo = np.flatnonzero(~known.final)
         limit = budget.reached()
         logger.info(
@@ -108,7 +110,7 @@ def ask_teacher(
         )  # fmt: skip
         meter = Meter(name, teacher, len(todo))
         if len(todo) and not limit:
-            limit = _ask(name, teacher, requests, todo, known.next_attempt, engine, store, run_id, budget, check, meter)
+            limit = _ask(name, teacher, plan, todo, known.next_attempt, engine, store, run_id, budget, check, meter)
     if meter.done < len(todo) and not limit:
         raise InputError(f"the engine of teacher {name} answered {meter.done} of {len(todo)} requests, expected all")
     return Outcome(len(todo), meter.done, limit if meter.done < len(todo) else "")

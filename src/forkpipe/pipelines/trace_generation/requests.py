@@ -1,7 +1,7 @@
 """What the teachers are asked: plans of requests that are made when they are looked at."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import overload
 
 import numpy as np
@@ -38,51 +38,25 @@ class RequestPlan(MadeRequests):
     """What one teacher is asked, in order; a plan of millions fits in memory.
 
     Args:
-        problems: texts and ids.
-        which: for each request the index of its problem.
-        samples: for each request the index of its sample.
-        name, teacher, engine: see `plan_requests`.
+        n: number of requests.
+        make: position -> request, always the same.
     """
 
-    def __init__(
-        self,
-        problems: Sequence[Problem],
-        which: np.ndarray,
-        samples: np.ndarray,
-        name: str,
-        teacher: TeacherSettings,
-        engine: Engine,
-    ) -> None:
-        self._problems = problems
-        self._which = which
-        self._samples = samples
-        self._template = teacher.prompt
-        self._sampling = teacher.sampling.record()
-        self._asked_of = f"{name} {engine.identity}"
-        self._revision = f"{engine.version} {teacher.revision}"
-        self.keys = np.fromiter((int(one.request_id, 16) for one in self), np.uint64, len(self))
+    def __init__(self, n: int, make: Callable[[int], Request]) -> None:
+        self._n = n
+        self._make = make
+        self.keys = np.fromiter((int(one.request_id, 16) for one in self), np.uint64, n)
         """The requests' ids as numbers."""
         self._order = np.argsort(self.keys, kind="stable")
-        if len(self) and (np.diff(self.keys[self._order]) == 0).any():
-            raise InputError(
-                "table problems holds a problem twice, expected each once: run the pipeline problems again"
-            )
+        if n and (np.diff(self.keys[self._order]) == 0).any():
+            raise InputError("a request is planned twice, expected each once: is a problem twice in table problems?")
 
     def __len__(self) -> int:
-        return len(self._which)
+        return self._n
 
     def make(self, position: int) -> Request:
         """Return the request at a position."""
-        problem = self._problems[self._which[position]]
-        return Request.create(
-            problem_id=problem.problem_id,
-            problem=problem.problem,
-            asked_of=self._asked_of,
-            revision=self._revision,
-            prompt=render(self._template, problem.problem),
-            sample=int(self._samples[position]),
-            sampling=self._sampling,
-        )
+        return self._make(position)
 
     def position(self, request_id: str) -> int:
         """Return where a request stands; KeyError where it is not in the plan."""
@@ -117,7 +91,22 @@ def plan_requests(problems: Sequence[Problem], name: str, teacher: TeacherSettin
         )
     which = np.repeat(np.arange(len(problems), dtype=np.int32), counts)
     samples = np.arange(len(which), dtype=np.int32) - np.repeat(np.cumsum(counts) - counts, counts)
-    return RequestPlan(problems, which, samples, name, teacher, engine)
+    asked_of, revision = f"{name} {engine.identity}", f"{engine.version} {teacher.revision}"
+    sampling = teacher.sampling.record()
+
+    def make(position: int) -> Request:
+        problem = problems[which[position]]
+        return Request.create(
+            problem_id=problem.problem_id,
+            problem=problem.problem,
+            asked_of=asked_of,
+            revision=revision,
+            prompt=render(teacher.prompt, problem.problem),
+            sample=int(samples[position]),
+            sampling=sampling,
+        )
+
+    return RequestPlan(len(which), make)
 
 
 def fixed_samples(
