@@ -62,7 +62,8 @@ def test_a_target_in_a_fresh_clone_makes_what_it_needs(project):
 def test_another_target_leaves_what_is_there(project):
     said = project.run("--pipelines=trace_generation")
     assert "run   collect_rejected: rejected is not there" in said
-    assert "1 nodes ran" in said
+    assert "run   report_generation: generation_report is not there" in said
+    assert "2 nodes ran" in said
     assert "nothing to run" in project.run("--pipelines=train_gfpo")
 
 
@@ -135,10 +136,10 @@ def test_the_notebook_runs(project, monkeypatch):
 
 
 def test_a_second_run_has_nothing_to_do_and_another_seed_spoils_nothing(project):
-    assert "nothing to run: all 34 nodes are fresh" in project.kedro("plan", "--env=smoke")
+    assert "nothing to run: all 35 nodes are fresh" in project.kedro("plan", "--env=smoke")
     assert "run   build_trace_sets" in project.run("--pipelines=trace_generation", "--params=seed=1")
-    assert "nothing to run: all 34 nodes are fresh" in project.run()
-    assert "0 nodes ran, 34 were fresh" in project.run()
+    assert "nothing to run: all 35 nodes are fresh" in project.run()
+    assert "0 nodes ran, 35 were fresh" in project.run()
 
 
 def test_the_plan_names_what_a_parameter_changes(project):
@@ -151,6 +152,38 @@ def test_the_plan_names_what_a_parameter_changes(project):
         "make_report",
     }  # fmt: skip
     assert "nothing to run" in project.kedro("plan", "--env=smoke", "--params=rollouts.engine.options.batch_rows=7")
+
+
+def test_a_limit_ends_a_run_in_one_line_and_the_next_goes_on(project):
+    target = ("--pipelines=trace_generation", "--params=seed=2,generation.limits.tokens=1000")
+    said = project.run(*target, fails=True)
+    assert "Error: generation.limits.tokens is 1000, this run has spent 10" in said
+    assert "requests are not asked (square_multiply " in said
+    assert "Traceback" not in said
+    other = project.folder / "data/smoke/seed2"
+    assert not (other / "03_primary/traces.parquet").exists()
+    said = project.run("--pipelines=trace_generation", "--params=seed=2")
+    assert " 0 already in the store" in said  # of the teachers that were not reached
+    table = pq.read_table(other / "05_model_input/generation_report.parquet")
+    report = {row["teacher"]: row for row in table.to_pylist()}
+    assert 0 < report["square_multiply"]["asked"] < report["square_multiply"]["requests"]
+    assert sum(row["kept"] for row in report.values()) == sum(
+        len(row["traces"]) for row in pq.read_table(other / "05_model_input/trace_sets.parquet").to_pylist()
+    )
+    assert all(row["requests"] == row["attempts"] and row["not_asked"] == 0 for row in report.values())
+
+
+def test_cleaning_says_what_it_would_drop_and_then_drops_it(project):
+    """Of two samples a problem of one teacher out of six, one is not asked for any more."""
+    splits = pq.read_table(project.folder / "data/smoke/seed2/02_intermediate/problems.parquet")["split"].to_pylist()
+    n = splits.count("train")
+    fewer = ("traces", "clean", "--env=smoke", "--params=seed=2,generation.teachers.peasant.samples=1")
+    said = project.kedro(*fewer)
+    assert f"peasant: {n} rows" in said
+    assert f"{n} of {12 * n} rows are not asked for" in said
+    assert "nothing was dropped" in said
+    assert f"dropped {n} rows, kept {11 * n}" in project.kedro(*fewer, "--delete")
+    assert f"all {11 * n} rows are asked for" in project.kedro(*fewer)
 
 
 def test_forced_nodes_run_and_accepted_ones_do_not(project):

@@ -3,6 +3,7 @@
 import click
 
 from forkpipe.commands import verify
+from forkpipe.pipelines.trace_generation.commands import traces
 from forkpipe.provenance.commands import accept, plan, run
 
 
@@ -14,4 +15,5 @@ def cli() -> None:
 cli.add_command(run)
 cli.add_command(plan)
 cli.add_command(accept)
+cli.add_command(traces)
 cli.add_command(verify)

@@ -19,12 +19,13 @@ SLICES = ("tags", "node_names", "from_nodes", "to_nodes", "from_inputs", "to_out
 
 DECLARED = Declared(
     packages=("forkpipe",),
-    # Names of implementations, progress, the run's id, errors: none of them reaches a result.
+    # Names of implementations, progress, the run's id, errors, what stops a run: none of them reaches a result.
     exempt_modules=(
         "forkpipe.plugins",
         "forkpipe.progress",
         "forkpipe.datasets.run_id",
         "forkpipe.core.errors",
+        "forkpipe.pipelines.trace_generation.early",
         "forkpipe.provenance.recipes",
     ),
     ignored_parameters=(
@@ -35,6 +36,10 @@ DECLARED = Declared(
         "supervised.report_to",
         "*.train.*.save_every",
         "*.batch_rows",
+        # it reads these to stop early; prices are the report's
+        "generate_traces:verification.*",
+        "generate_traces:generation.early_stop.*",
+        "generate_traces:generation.teachers.*.price.*",
     ),
     versions_of=("forkpipe", "kedro", "torch", "transformers", "trl", "math-verify", "pyarrow", "numpy"),
 )

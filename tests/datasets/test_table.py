@@ -90,7 +90,7 @@ def test_a_killed_save_leaves_the_old_file(tmp_path, monkeypatch):
     def killed(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pq, "write_table", killed)
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", killed)
     with pytest.raises(KeyboardInterrupt):
         data.save([ROW, ROW])
     assert data.load().num_rows == 1

@@ -113,6 +113,7 @@ def report_of(inputs, figures, agreement=None, **options):
     shared = {name: inputs[name] for name in ("comparison", "scores", "problems", "tag_information")}
     options = {"title": "A & <b>B</b>", "environment": "smoke<x>", "versions": {"torch": "2<3"}} | options
     agreement = agreement or {"v_measure": 0.9, "adjusted_rand": 0.8, "problems": 6}
+    options.setdefault("generation", table("generation_report", []))
     return make_report(figures=figures, strategy_agreement=agreement, seed=0, resamples=50, **shared, **options)
 
 
@@ -189,6 +190,24 @@ def test_report_holds_methods_differences_budgets_and_captions(report):
 def test_report_says_when_budgets_were_equal(inputs, figures):
     rows = [row for row in inputs["comparison"].to_pylist() if row["method"] in ("sft", "grpo")]
     assert "All budgets were equal" in report_of({**inputs, "comparison": table("comparison", rows)}, figures)
+
+
+def test_report_says_what_teachers_took_and_gave(inputs, figures):
+    rows = [
+        {
+            "teacher": "<i>a",
+            "requests": 1200,
+            "kept": 40,
+            "tokens_per_kept": 80.4,
+            "price": 1.5,
+            "price_per_kept": 0.0375,
+        },
+        {"teacher": "b", "requests": 10},
+    ]
+    page = report_of(inputs, figures, generation=table("generation_report", rows))
+    first, second = re.findall(r"<tr><td class=\"text\">(?:&lt;i&gt;a|b)</td>(.*?)</tr>", page)
+    assert re.findall(r"<td>(.*?)</td>", first) == ["1,200", "0", "0", "0", "0", "40", "0", "0", "80", "1.5", "0.0375"]
+    assert re.findall(r"<td>(.*?)</td>", second)[-3:] == ["&ndash;"] * 3
 
 
 def test_report_escapes_text(report):

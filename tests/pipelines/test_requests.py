@@ -6,8 +6,9 @@ from forkpipe.core.errors import InputError
 from forkpipe.core.records import Completion, Problem
 from forkpipe.datasets.trace_store import TraceStore
 from forkpipe.parameters import TeacherSettings
-from forkpipe.pipelines.trace_generation import requests as asking
-from forkpipe.pipelines.trace_generation.requests import ask_teacher, plan_requests
+from forkpipe.pipelines.trace_generation.asking import ask_teacher
+from forkpipe.pipelines.trace_generation.collecting import collect
+from forkpipe.pipelines.trace_generation.requests import plan_requests
 from forkpipe.plugins import create_engines
 
 PROBLEMS = [
@@ -50,13 +51,23 @@ def teacher(**changes):
 
 
 def ask(engine, store, **changes):
+    """Ask, and return the rows of the table of traces."""
     settings = teacher(**changes)
-    return ask_teacher("t", settings, plan_requests(PROBLEMS, "t", settings, engine), engine, store, "run")
+    plan = plan_requests(PROBLEMS, "t", settings, engine)
+    with store:
+        outcome = ask_teacher("t", settings, plan, engine, store, "run")
+        batches, _ = collect(store, {"t": [plan]}, {"t": settings}, {"t": outcome})
+        return [row for table in batches for row in table.to_pylist()]
+
+
+def rows_of(store):
+    with store:
+        return list(store.rows())
 
 
 @pytest.fixture
 def store(tmp_path):
-    return TraceStore(tmp_path / "store.jsonl")
+    return TraceStore(tmp_path / "store")
 
 
 def test_a_second_run_asks_nothing_and_gives_the_same_rows(store):
@@ -68,17 +79,16 @@ def test_a_second_run_asks_nothing_and_gives_the_same_rows(store):
     assert len({row["trace_id"] for row in first}) == 20
 
 
-def test_a_killed_run_is_continued(store, monkeypatch):
-    monkeypatch.setattr(asking, "APPEND_EVERY", 4)
+def test_a_killed_run_is_continued(store):
     killed = CountingEngine(dies_after=10)
     with pytest.raises(KeyboardInterrupt):
         ask(killed, store)
-    assert len(list(store.rows())) == 10  # also what came after the last whole append
+    assert len(rows_of(store)) == 10
     second = CountingEngine()
     rows = ask(second, store)
     assert len(second.asked) == 10
     assert len(rows) == 20
-    assert len(list(store.rows())) == 20
+    assert len(rows_of(store)) == 20
 
 
 def test_only_what_is_new_is_asked(store):
@@ -126,7 +136,7 @@ def test_an_engine_that_answers_too_little_is_named(store):
 
     with pytest.raises(InputError, match="engine of teacher t answered 7 of 20 requests"):
         ask(Lazy(), store)
-    assert len(list(store.rows())) == 7
+    assert len(rows_of(store)) == 7
 
 
 def test_a_teacher_that_holds_nothing_is_named(store):
@@ -140,6 +150,16 @@ def test_failures_are_rows_and_are_asked_again(store):
     engine = CountingEngine()
     assert {row["status"] for row in ask(engine, store)} == {"done"}
     assert len(engine.asked) == 20
+
+
+def test_requests_may_come_as_a_list_and_each_once(store):
+    engine = CountingEngine()
+    plan = plan_requests(PROBLEMS, "t", teacher(), engine)
+    assert ask_teacher("t", teacher(), list(plan)[:7], engine, store, "run").answered == 7
+    assert engine.asked == [request.request_id for request in plan[:7]]
+    assert plan[-1] == list(plan)[-1]
+    with pytest.raises(InputError, match="planned twice"):
+        ask_teacher("t", teacher(), [plan[0], plan[0]], engine, store, "run")
 
 
 def test_an_engine_that_holds_fewer_samples_gives_those(store):

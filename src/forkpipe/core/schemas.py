@@ -104,6 +104,30 @@ SCHEMAS: dict[str, pa.Schema] = {
         },
         {},
     ),
+    "generation_report": _schema(
+        "generation_report",
+        1,
+        {
+            "teacher": _TEXT,
+            "requests": _INT,
+            "asked": _INT,  # attempts of the run that wrote the row
+            "not_asked": _INT,  # requests without an attempt: a limit was reached
+            "attempts": _INT,  # of all runs; tokens, seconds and errors are theirs
+            "tokens_in": _INT,
+            "tokens_out": _INT,
+            "seconds": _FLOAT,
+            "failed": _INT,
+            "truncated": _INT,
+            "errors": _TEXT,  # JSON: kind -> attempts that ended so
+            "correct": _INT,
+            "kept": _INT,  # traces in trace sets
+        },
+        {
+            "tokens_per_kept": _FLOAT,  # tokens out
+            "price": _FLOAT,  # null where the teacher has none
+            "price_per_kept": _FLOAT,
+        },
+    ),
     "verdicts": _schema("verdicts", 2, {"trace_id": _TEXT, **_VERDICT}, {}),
     "strategies": _schema(
         "strategies",

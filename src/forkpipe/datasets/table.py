@@ -7,7 +7,7 @@ rows, and a preview reads the first rows only.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, TypeAlias
 
@@ -24,7 +24,22 @@ from forkpipe.datasets import run_id
 MISFITS = (pa.ArrowException, UnicodeEncodeError)
 """What Arrow raises for a value that does not fit a column's type."""
 
-Rows: TypeAlias = pa.Table | Sequence[Mapping[str, Any]]
+
+class Batches:
+    """A table that is made piece by piece while it is saved, so that it is never in memory as a whole.
+
+    Args:
+        make: returns the pieces, of the declared schema, in order.
+    """
+
+    def __init__(self, make: Callable[[], Iterator[pa.Table]]) -> None:
+        self._make = make
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        return self._make()
+
+
+Rows: TypeAlias = pa.Table | Sequence[Mapping[str, Any]] | Batches
 
 
 class TableDataset(AbstractDataset[Rows, pa.Table]):
@@ -67,13 +82,19 @@ class TableDataset(AbstractDataset[Rows, pa.Table]):
 
     def save(self, data: Rows) -> None:
         """Check the rows against the schema and replace the file; `run_id` is filled in where it is missing."""
-        table = to_table(data, self._table, run_id.current())
+        pieces: Iterable[pa.Table] = (
+            data if isinstance(data, Batches) else [to_table(data, self._table, run_id.current())]
+        )
         filesystem, path = fsspec.core.url_to_fs(self._filepath)
         filesystem.makedirs(str(PurePosixPath(path).parent), exist_ok=True)
         # A reader, or a run that is killed here, never sees half a file.
         temporary = f"{path}.tmp"
-        with filesystem.open(temporary, "wb") as file:
-            pq.write_table(table, file, compression="zstd")
+        with (
+            filesystem.open(temporary, "wb") as file,
+            pq.ParquetWriter(file, SCHEMAS[self._table], compression="zstd") as writer,
+        ):
+            for piece in pieces:
+                writer.write_table(piece)
         filesystem.mv(temporary, path)
 
     def content_digest(self) -> str:
@@ -94,7 +115,7 @@ class TableDataset(AbstractDataset[Rows, pa.Table]):
     def _batches(self) -> Iterator[pa.RecordBatch]:
         kept = [name for name in SCHEMAS[self._table].names if name not in VOLATILE]
         with self._open() as file:
-            yield from pq.ParquetFile(file, pre_buffer=False).iter_batches(columns=kept)
+            yield from pq.ParquetFile(file, pre_buffer=False).iter_batches(batch_size=4096, columns=kept)
 
     def _open(self) -> Any:
         """Open the file for reading, without Python in between where it is local.
@@ -127,7 +148,7 @@ class TableDataset(AbstractDataset[Rows, pa.Table]):
         return {"filepath": self._filepath, "table": self._table}
 
 
-def to_table(data: Rows, name: str, current_run: str) -> pa.Table:
+def to_table(data: pa.Table | Sequence[Mapping[str, Any]], name: str, current_run: str) -> pa.Table:
     """Return rows as a table of the declared schema; ValueError naming table, row and column where they do not fit."""
     schema = SCHEMAS[name]
     rows = data.to_pylist() if isinstance(data, pa.Table) else data

@@ -24,6 +24,16 @@ class SamplingSettings(Settings):
         return Sampling(self.temperature, self.top_p, self.max_tokens)
 
 
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class PriceSettings(Settings):
+    """Price of a million tokens, in any currency that is the same for all teachers."""
+
+    input: Amount = 0.0
+    output: Amount
+
+
 class TeacherSettings(Settings):
     """A teacher: an engine with its options, and what is asked of it."""
 
@@ -39,6 +49,32 @@ class TeacherSettings(Settings):
     sampling: SamplingSettings = SamplingSettings()
     strategy: str | None = None
     """The strategy this teacher is known to use: for reports on agreement, never for clustering."""
+    price: PriceSettings | None = None
+    """For progress, reports and `limits.price`; null: not known."""
+
+
+class LimitSettings(Settings):
+    """What one run may spend on traces; null: any amount. A run that is stopped goes on when it is started again."""
+
+    tokens: Count | None = None
+    """Tokens in and out, of all teachers together."""
+    price: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """In the currency of the teachers' prices, which all must have."""
+    minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Since the first teacher was asked."""
+    partial: bool = False
+    """Whether a run that has reached a limit goes on with the traces there are; else it ends there."""
+
+
+class EarlyStopSettings(Settings):
+    """When a run is stopped because something must be wrong with a teacher: its server, prompt or template."""
+
+    first: Count = 100
+    """Answers of a teacher that are looked at, once in a run."""
+    max_failed: Share = 0.5
+    """Share of them that may fail; requests that were answered before count as answered."""
+    max_unparsed: Share = 0.5
+    """Share of those that ended by themselves in which verification may find no answer."""
 
 
 class GenerationSettings(Settings):
@@ -48,12 +84,18 @@ class GenerationSettings(Settings):
     teachers: dict[str, TeacherSettings] = Field(min_length=1)
     use: Annotated[list[str], Field(min_length=1)] | None = None
     """Names of the teachers that are asked, null for all: an environment cannot take away those of `conf/base`."""
+    limits: LimitSettings = LimitSettings()
+    early_stop: EarlyStopSettings | None = EarlyStopSettings()
+    """null: never."""
 
     @model_validator(mode="after")
     def _known(self) -> "GenerationSettings":
         for name in self.use or ():
             if name not in self.teachers:
                 raise ValueError(f"use names '{name}', expected one of: {', '.join(self.teachers)}")
+        without = [name for name, teacher in self.asked.items() if teacher.price is None]
+        if self.limits.price is not None and without:
+            raise ValueError(f"limits.price is set and teacher {without[0]} has no price, expected one for each")
         return self
 
     @property

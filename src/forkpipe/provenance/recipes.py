@@ -19,8 +19,8 @@ class Declared:
     """What a project declares about its recipes.
 
     packages: packages whose code counts. exempt_modules: modules of them whose code does not. ignored_parameters:
-    patterns of dotted parameter names that affect no result (worker counts, batch sizes, log levels). versions_of:
-    packages whose versions are recorded.
+    patterns of dotted parameter names that affect no result (worker counts, batch sizes, log levels); "node:pattern" is
+    for the inputs of one node. versions_of: packages whose versions are recorded.
     """
 
     packages: tuple[str, ...]
@@ -78,7 +78,10 @@ class Recipes:
         kept = {
             name: value
             for name, value in flat.items()
-            if not any(fnmatchcase(name, pattern) for pattern in self._declared.ignored_parameters)
+            if not any(
+                fnmatchcase(name, pattern) or fnmatchcase(f"{node.name}:{name}", pattern)
+                for pattern in self._declared.ignored_parameters
+            )
         }
         return Recipe(code, kept, {})
 

@@ -59,6 +59,7 @@ def render_report(
     figures: Mapping[str, go.Figure],
     tag_information: Mapping[str, Any],
     strategy_agreement: Mapping[str, float] | None,
+    generation: Sequence[Mapping[str, Any]],
     versions: Mapping[str, str],
 ) -> str:
     """Return the report as one self-contained HTML document.
@@ -73,6 +74,7 @@ def render_report(
         figures: by name; names of `captions.FIGURES` come first and in that order, others follow.
         tag_information: the result of `tag_information`.
         strategy_agreement: name -> number, how far strategies found agree with known ones; None if not known.
+        generation: rows of the `generation_report` table.
         versions: package -> version.
     """
     rows = headline(comparison)
@@ -93,6 +95,8 @@ def render_report(
         "<h2>Budgets</h2>",
         _budgets(rows, budget_warning(comparison)),
         *drawn.values(),
+        "<h2>Teachers</h2>",
+        _teachers(generation),
         "<h2>Strategies and tags</h2>",
         _strategies(tag_information, strategy_agreement),
         _footer(versions),
@@ -164,6 +168,30 @@ def _budgets(rows: Sequence[Mapping[str, Any]], warning: str | None) -> str:
         + '<p class="note">Tokens trained on and samples drawn for training, over all stages that led to a method; '
         "validation rollouts are samples drawn to choose its best tag.</p>"
     )
+
+
+def _teachers(generation: Sequence[Mapping[str, Any]]) -> str:
+    """Return a row a teacher: what its traces took and how many of them are trained on."""
+    counts = ("requests", "not_asked", "failed", "truncated", "correct", "kept", "tokens_in", "tokens_out")
+    cells = [
+        [
+            escape(row["teacher"]),
+            *(f"{row[name]:,}" for name in counts),
+            _number(row["tokens_per_kept"], ".0f"),
+            _number(row["price"], ".4g"),
+            _number(row["price_per_kept"], ".4g"),
+        ]
+        for row in generation
+    ]
+    head = [name.replace("_", " ") for name in counts] + ["tokens a kept trace", "price", "price a kept trace"]
+    return _table(["teacher", *head], cells) + (
+        '<p class="note">Kept traces are those in trace sets. Tokens and prices are those of all attempts, failed and '
+        "truncated ones too.</p>"
+    )
+
+
+def _number(value: float | None, form: str) -> str:
+    return "&ndash;" if value is None else f"{value:{form}}"
 
 
 def _strategies(tag_information: Mapping[str, Any], agreement: Mapping[str, float] | None) -> str:

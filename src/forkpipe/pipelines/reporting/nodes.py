@@ -66,6 +66,7 @@ def make_report(
     problems: pa.Table,
     tag_information: Mapping[str, Any],
     strategy_agreement: Mapping[str, float] | None,
+    generation: pa.Table,
     versions: Mapping[str, str],
     title: str,
     environment: str,
@@ -81,6 +82,7 @@ def make_report(
         problems: the `problems` table, for the number of problems in each split.
         tag_information: result of `evaluation.tags.tag_information`.
         strategy_agreement: problems (how many were compared), v_measure and adjusted_rand.
+        generation: the `generation_report` table.
         versions: package -> version, for the footer.
         title: heading of the report.
         environment: name of the configuration that was run.
@@ -100,6 +102,7 @@ def make_report(
         figures=figures,
         tag_information=tag_information,
         strategy_agreement=strategy_agreement if strategy_agreement and strategy_agreement["problems"] else None,
+        generation=generation.to_pylist(),
         versions=versions,
     )
 
@@ -149,6 +152,7 @@ def make_report_node(
     problems: Any,
     tag_information: dict[str, Any],
     strategy_agreement: dict[str, Any],
+    generation_report: Any,
     environment: str,
     seed: int,
     settings: EvaluationSettings,
@@ -157,7 +161,7 @@ def make_report_node(
     """Return the report.
 
     Args:
-        comparison, problems, tag_information, strategy_agreement, environment, seed: by name.
+        comparison, problems, tag_information, strategy_agreement, generation_report, environment, seed: by name.
         settings: for the number of bootstrap resamples.
         *rest: the figures in the order of `FIGURES`, then the scores of every method.
     """
@@ -168,6 +172,7 @@ def make_report_node(
         problems=problems,
         tag_information=tag_information,
         strategy_agreement=strategy_agreement,
+        generation=generation_report,
         versions=_versions(),
         title="forkpipe: SSFT and GFPO against their baselines",
         environment=environment,

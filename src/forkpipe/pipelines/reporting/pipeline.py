@@ -14,6 +14,7 @@ def create_pipeline() -> Pipeline:
     figures = [f"figure_{name}" for name in FIGURES]
     tables = ["comparison", "metrics", "tag_information"]
     tables += ["problems", "traces", "verdicts", "strategies", "trace_sets", "rejected"]
+    read = ["comparison", "problems", "tag_information", "strategy_agreement", "generation_report"]
     settings = ["params:environment", "params:seed", "params:evaluation"]
     nodes = [
         Node(
@@ -24,7 +25,7 @@ def create_pipeline() -> Pipeline:
         ),
         Node(
             make_report_node,
-            ["comparison", "problems", "tag_information", "strategy_agreement", *settings, *figures, *scores],
+            [*read, *settings, *figures, *scores],
             "report",
             name="make_report",
         ),

@@ -8,9 +8,14 @@ from forkpipe.core.records import Problem
 from forkpipe.core.statistics import clustering_agreement
 from forkpipe.core.strategies import StrategyClusterer
 from forkpipe.datasets import run_id
+from forkpipe.datasets.table import Batches
 from forkpipe.datasets.trace_store import TraceStore
 from forkpipe.parameters import GenerationSettings, StrategySettings, TraceSetSettings, VerificationSettings
-from forkpipe.pipelines.trace_generation.requests import ask_teacher, plan_requests
+from forkpipe.pipelines.trace_generation.asking import Outcome, ask_teacher
+from forkpipe.pipelines.trace_generation.budget import Budget
+from forkpipe.pipelines.trace_generation.collecting import collect, stop_or_warn
+from forkpipe.pipelines.trace_generation.early import early_check
+from forkpipe.pipelines.trace_generation.requests import RequestPlan, fixed_samples
 from forkpipe.pipelines.trace_generation.selection import select_sets
 from forkpipe.plugins import CLUSTERERS, clusterer_of, create, create_engines, engines_of, verifiers_of
 from forkpipe.progress import Progress, logger
@@ -21,27 +26,43 @@ Row = dict[str, Any]
 
 
 @implementations(engines_of)
-def generate_traces(problems: Any, store: TraceStore, settings: GenerationSettings) -> list[Row]:
-    """Return the last attempt of every teacher at every request; what the store holds is not asked again."""
+def generate_traces(
+    problems: Any, store: TraceStore, settings: GenerationSettings, verification: VerificationSettings
+) -> tuple[Batches, dict[str, Any]]:
+    """Return (the attempt that counts of every teacher at every request, what each teacher's requests came to).
+
+    What the store holds is not asked again. A run that has reached a limit ends here, or goes on with what there is if
+    `limits.partial` says so.
+    """
     chosen = [Problem.from_row(row) for row in problems.to_pylist() if row["split"] in settings.splits]
     if not chosen:
         raise InputError(f"no problem is in generation.splits {settings.splits}, expected at least one")
     engines = create_engines(settings.asked)
-    rows: list[Row] = []
-    for name, teacher in settings.asked.items():
-        engine = engines[name]
-        try:
-            requests = plan_requests(chosen, name, teacher, engine)
-            rows += ask_teacher(name, teacher, requests, engine, store, run_id.current())
-        finally:
-            engine.close()
-    return rows
+    budget = Budget(settings.limits)
+    asked: dict[str, list[RequestPlan]] = {}
+    outcomes: dict[str, Outcome] = {}
+    with store, early_check(settings.early_stop, verification, chosen) as check:
+        for name, teacher in settings.asked.items():
+            engine = engines[name]
+            try:
+                asked[name], outcomes[name] = [], Outcome(0, 0, "")
+                for plan in fixed_samples(chosen, name, teacher, engine):
+                    asked[name].append(plan)
+                    outcomes[name] += ask_teacher(
+                        name, teacher, plan, engine, store, run_id.current(), budget=budget, check=check
+                    )
+                    if outcomes[name].limit:
+                        break
+            finally:
+                engine.close()
+        stop_or_warn(outcomes, settings.limits)
+        return collect(store, asked, settings.asked, outcomes)
 
 
 @implementations(verifiers_of)
 def verify_traces(traces: Any, problems: Any, settings: VerificationSettings) -> list[Row]:
     """Return a verdict for every trace."""
-    rows = traces.to_pylist()
+    rows = traces.select(["trace_id", "problem_id", "text", "status", "finish_reason"]).to_pylist()
     progress = Progress("verify traces", len(rows), unit="traces")
     verdicts = verify_responses(rows, problems.to_pylist(), settings, progress)
     counts = Counter(verdict["verdict"] for verdict in verdicts)

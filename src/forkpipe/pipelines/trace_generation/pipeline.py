@@ -2,6 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from forkpipe.pipelines.trace_generation.collecting import report_generation
 from forkpipe.pipelines.trace_generation.nodes import (
     build_trace_sets,
     cluster_strategies,
@@ -15,7 +16,12 @@ def create_pipeline() -> Pipeline:
     """Return the pipeline `trace_generation`, without the problems it starts from."""
     return Pipeline(
         [
-            Node(generate_traces, ["problems", "trace_store", "params:generation"], "traces", name="generate_traces"),
+            Node(
+                generate_traces,
+                ["problems", "trace_store", "params:generation", "params:verification"],
+                ["traces", "generation_totals"],
+                name="generate_traces",
+            ),
             Node(verify_traces, ["traces", "problems", "params:verification"], "verdicts", name="verify_traces"),
             Node(
                 cluster_strategies,
@@ -34,6 +40,12 @@ def create_pipeline() -> Pipeline:
                 ["rejected_problems", "rejected_overlaps", "rejected_traces", "rejected_sets"],
                 "rejected",
                 name="collect_rejected",
+            ),
+            Node(
+                report_generation,
+                ["generation_totals", "traces", "verdicts", "trace_sets", "params:generation"],
+                "generation_report",
+                name="report_generation",
             ),
         ],
         tags="trace_generation",

@@ -1,143 +1,120 @@
-"""Asking the teachers: which requests there are, which are answered already, and appending what comes."""
+"""What the teachers are asked: plans of requests that are made when they are looked at."""
 
-import json
-from collections import Counter
-from collections.abc import Mapping
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import overload
+
+import numpy as np
 
 from forkpipe.core.errors import InputError
-from forkpipe.core.ids import content_hash
 from forkpipe.core.prompts import render
-from forkpipe.core.records import Completion, Problem, Request
-from forkpipe.datasets.trace_store import TraceStore
+from forkpipe.core.records import Problem, Request
 from forkpipe.engines.base import Engine
 from forkpipe.parameters import TeacherSettings
-from forkpipe.progress import Progress, logger
-
-Row = dict[str, Any]
-
-APPEND_EVERY = 256
-"""Rows to a write: a killed run sends at most these again."""
+from forkpipe.progress import logger
 
 
-def plan_requests(problems: list[Problem], name: str, teacher: TeacherSettings, engine: Engine) -> list[Request]:
-    """Return what one teacher is asked, `samples` a problem or as many as its engine holds."""
-    requests = []
-    without = 0
-    for problem in problems:
-        held = engine.samples_held(problem.problem)
-        without += held == 0
-        prompt = render(teacher.prompt, problem.problem)
-        for sample in range(teacher.samples if held is None else min(teacher.samples, held)):
-            requests.append(
-                Request.create(
-                    problem_id=problem.problem_id,
-                    problem=problem.problem,
-                    asked_of=f"{name} {engine.identity}",
-                    revision=f"{engine.version} {teacher.revision}",
-                    prompt=prompt,
-                    sample=sample,
-                    sampling=teacher.sampling.record(),
-                )
-            )
+class MadeRequests(Sequence[Request], ABC):
+    """Requests that are made when they are looked at."""
+
+    @abstractmethod
+    def make(self, position: int) -> Request:
+        """Return the request at a position, from 0 on."""
+
+    @overload
+    def __getitem__(self, position: int) -> Request: ...
+    @overload
+    def __getitem__(self, position: slice) -> list[Request]: ...
+    def __getitem__(self, position: int | slice) -> Request | list[Request]:
+        if isinstance(position, slice):
+            return [self.make(one) for one in range(*position.indices(len(self)))]
+        return self.make(range(len(self))[position])
+
+    def __iter__(self) -> Iterator[Request]:
+        return (self.make(position) for position in range(len(self)))
+
+
+class RequestPlan(MadeRequests):
+    """What one teacher is asked, in order; a plan of millions fits in memory.
+
+    Args:
+        n: number of requests.
+        make: position -> request, always the same.
+    """
+
+    def __init__(self, n: int, make: Callable[[int], Request]) -> None:
+        self._n = n
+        self._make = make
+        self.keys = np.fromiter((int(one.request_id, 16) for one in self), np.uint64, n)
+        """The requests' ids as numbers."""
+        self._order = np.argsort(self.keys, kind="stable")
+        if n and (np.diff(self.keys[self._order]) == 0).any():
+            raise InputError("a request is planned twice, expected each once: is a problem twice in table problems?")
+
+    def __len__(self) -> int:
+        return self._n
+
+    def make(self, position: int) -> Request:
+        """Return the request at a position."""
+        return self._make(position)
+
+    def position(self, request_id: str) -> int:
+        """Return where a request stands; KeyError where it is not in the plan."""
+        try:
+            key = np.uint64(int(request_id, 16))
+        except (ValueError, OverflowError):
+            raise KeyError(request_id) from None
+        found = int(np.searchsorted(self.keys, key, sorter=self._order))
+        if found == len(self) or self.keys[self._order[found]] != key:
+            raise KeyError(request_id)
+        return int(self._order[found])
+
+
+def plan_requests(problems: Sequence[Problem], name: str, teacher: TeacherSettings, engine: Engine) -> RequestPlan:
+    """Return what one teacher is asked, `samples` a problem or as many as its engine holds.
+
+    Args:
+        problems: those that are asked.
+        name: of the teacher.
+        teacher: its settings.
+        engine: what answers; its identity and version are part of every request's id.
+    """
+    held = [engine.samples_held(problem.problem) for problem in problems]
+    counts = np.array([teacher.samples if one is None else min(teacher.samples, one) for one in held], np.int64)
+    without = held.count(0)
     if without:
         logger.warning("teacher %s holds no trace of %d of %d problems", name, without, len(problems))
-    if not requests:
+    if not counts.sum():
         raise InputError(
             f"teacher {name} holds no trace of any of the {len(problems)} problems, expected texts equal to theirs "
             "(generation.teachers, generation.splits)"
         )
-    return requests
+    which = np.repeat(np.arange(len(problems), dtype=np.int32), counts)
+    samples = np.arange(len(which), dtype=np.int32) - np.repeat(np.cumsum(counts) - counts, counts)
+    asked_of, revision = f"{name} {engine.identity}", f"{engine.version} {teacher.revision}"
+    sampling = teacher.sampling.record()
+
+    def make(position: int) -> Request:
+        problem = problems[which[position]]
+        return Request.create(
+            problem_id=problem.problem_id,
+            problem=problem.problem,
+            asked_of=asked_of,
+            revision=revision,
+            prompt=render(teacher.prompt, problem.problem),
+            sample=int(samples[position]),
+            sampling=sampling,
+        )
+
+    return RequestPlan(len(which), make)
 
 
-def ask_teacher(
-    name: str, teacher: TeacherSettings, requests: list[Request], engine: Engine, store: TraceStore, run_id: str
-) -> list[Row]:
-    """Send what the store lacks, append it, and return the last attempt at every request, in the order of requests.
+def fixed_samples(
+    problems: Sequence[Problem], name: str, teacher: TeacherSettings, engine: Engine
+) -> Iterator[RequestPlan]:
+    """Yield the one round of a teacher that is asked for a fixed number of samples.
 
-    An answer that was cut by a smaller `max_tokens` than today's, or that failed, is asked for again as a further
-    attempt; everything else is final.
+    A planner that asks in rounds is a generator like this one: it is resumed when all requests of its last round have
+    been answered, and may look into the store for what to ask next.
     """
-    known = store.last_attempts()
-    todo = [request for request in requests if not is_final(known.get(request.request_id), teacher)]
-    by_id = {request.request_id: request for request in todo}
-    progress = Progress(f"teacher {name}", len(todo), unit="traces")
-    pending: list[Row] = []
-    done = 0
-    try:
-        for completion in engine.generate(todo):
-            request = by_id.pop(completion.request_id)
-            attempt = known[request.request_id]["attempt"] + 1 if request.request_id in known else 0
-            row = trace_row(request, completion, name, teacher, attempt, run_id)
-            known[request.request_id] = row
-            pending.append(row)
-            done += 1
-            if len(pending) >= APPEND_EVERY:
-                store.append(pending)
-                pending = []
-            progress.update(done)
-    finally:
-        store.append(pending)  # also when the engine fails: what was answered is paid for
-    if by_id:
-        raise InputError(f"the engine of teacher {name} answered {done} of {len(todo)} requests, expected all")
-    rows = [cut_to_limit(known[request.request_id], teacher) for request in requests]
-    counts = Counter(row["finish_reason"] for row in rows)
-    logger.info(
-        "teacher %s: %d requests, %d already in the store, %d asked; %d complete, %d truncated, %d failed",
-        name, len(requests), len(requests) - len(todo), len(todo), counts["stop"], counts["length"], counts["error"],
-    )  # fmt: skip
-    return rows
-
-
-def cut_to_limit(row: Row, teacher: TeacherSettings) -> Row:
-    """Return the row as today's limit has it: an answer that was given under a higher limit may count as truncated.
-
-    A row above the limit it was asked with is of an engine that knows no limits (a file): it stays as it is.
-    """
-    if row["finish_reason"] == "stop" and teacher.sampling.max_tokens < row["tokens_out"] <= _limit_asked(row):
-        return {**row, "finish_reason": "length"}
-    return row
-
-
-def is_final(row: Mapping[str, Any] | None, teacher: TeacherSettings) -> bool:
-    """Return whether an attempt needs no other.
-
-    It ended by itself; or it was cut by no less than today's limit; or it was cut below its own limit, by the teacher
-    itself, so that a higher one changes nothing.
-    """
-    if row is None or row["status"] == "failed":
-        return False
-    cut_by_teacher = row["tokens_out"] < _limit_asked(row)
-    return bool(row["finish_reason"] == "stop" or row["tokens_out"] >= teacher.sampling.max_tokens or cut_by_teacher)
-
-
-def _limit_asked(row: Mapping[str, Any]) -> int:
-    return int(json.loads(row["sampling"])["max_tokens"])
-
-
-def trace_row(
-    request: Request, completion: Completion, teacher_name: str, teacher: TeacherSettings, attempt: int, run_id: str
-) -> Row:
-    """Return a row of the `traces` table."""
-    return {
-        "request_id": request.request_id,
-        "attempt": attempt,
-        "trace_id": content_hash("trace", request.request_id, attempt),
-        "problem_id": request.problem_id,
-        "teacher": teacher_name,
-        "teacher_revision": teacher.revision,
-        "sample": request.sample,
-        "seed": request.seed,
-        "prompt": request.prompt,
-        "prompt_hash": content_hash("prompt", request.prompt),
-        "sampling": request.sampling.to_json(),
-        "text": completion.text,
-        "reasoning": completion.reasoning,
-        "tokens_in": completion.tokens_in,
-        "tokens_out": completion.tokens_out,
-        "finish_reason": completion.finish_reason,
-        "status": "failed" if completion.finish_reason == "error" else "done",
-        "error": completion.error,
-        "seconds": completion.seconds,
-        "run_id": run_id,
-    }
+    yield plan_requests(problems, name, teacher, engine)

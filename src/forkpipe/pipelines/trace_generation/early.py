@@ -1,0 +1,85 @@
+"""A look at a teacher's first answers: a wrong key, a wrong prompt or a wrong template should cost little."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from forkpipe.core.errors import InputError
+from forkpipe.core.records import Problem
+from forkpipe.parameters import EarlyStopSettings, VerificationSettings
+from forkpipe.verification.rows import RowVerifier, VerdictRow, gold_of
+
+Row = dict[str, Any]
+
+LEAST_READ = 10
+"""Whole answers that it takes to say that a teacher's cannot be read."""
+
+
+class EarlyCheck:
+    """Stops a run whose first answers of a teacher are mostly failures, or mostly hold no answer that can be read.
+
+    Args:
+        settings: see `parameters.EarlyStopSettings`.
+        verify: rows of traces -> their verdict columns, in order.
+    """
+
+    def __init__(self, settings: EarlyStopSettings, verify: Callable[[Sequence[Row]], Sequence[Row]]) -> None:
+        self.first = settings.first
+        self._settings = settings
+        self._verify = verify
+
+    def look(self, teacher: str, rows: Sequence[Row], final_before: int) -> None:
+        """Look at the first rows of this run.
+
+        Args:
+            teacher: its name.
+            rows: the first answers of this run.
+            final_before: requests that were answered before this run: what still fails after many were answered is no
+                reason to stop.
+
+        Raises:
+            InputError: says what is wrong, with two examples.
+        """
+        failed = [row for row in rows if row["status"] == "failed"]
+        if len(failed) > self._settings.max_failed * (len(rows) + final_before):
+            self._stop(
+                teacher, f"{len(failed)} of the first {len(rows)} requests failed", [row["error"] for row in failed],
+                "max_failed",
+            )  # fmt: skip
+        whole = [row for row in rows if row["status"] == "done" and row["finish_reason"] == "stop"]
+        if len(whole) < LEAST_READ:
+            return
+        verdicts = self._verify(whole)
+        unread = [row for row, verdict in zip(whole, verdicts, strict=True) if verdict["verdict"] == "unparsed"]
+        if len(unread) > self._settings.max_unparsed * len(whole):
+            what = f"no answer was found in {len(unread)} of the first {len(whole)} whole responses"
+            self._stop(teacher, what, [f"...{row['text'][-80:]}" for row in unread], "max_unparsed")
+
+    def _stop(self, teacher: str, what: str, examples: Sequence[str], parameter: str) -> None:
+        shown = " and ".join(repr(one[:200]) for one in list(dict.fromkeys(examples))[:2])
+        raise InputError(
+            f"teacher {teacher}: {what}, for example {shown}; the run was stopped, what was answered is kept "
+            f"(parameter generation.early_stop.{parameter})"
+        )
+
+
+@contextmanager
+def early_check(
+    settings: EarlyStopSettings | None, verification: VerificationSettings, problems: Sequence[Problem]
+) -> Iterator[EarlyCheck | None]:
+    """Make an `EarlyCheck` that verifies as the run will, without its judge; None where none is wanted."""
+    if settings is None:
+        yield None
+        return
+    by_id = {problem.problem_id: problem for problem in problems}
+    with RowVerifier(verification.model_copy(update={"judge": None, "max_unscored": 1.0})) as verifier:
+
+        def verify(rows: Sequence[Row]) -> Sequence[Row]:
+            asked = []
+            for row in rows:
+                problem = by_id[row["problem_id"]]
+                gold = gold_of(problem.answer_type, problem.problem, problem.answer, problem.metadata)
+                asked.append(VerdictRow(problem.answer_type, gold, row["text"], row["status"], row["finish_reason"]))
+            return verifier.verify(asked)
+
+        yield EarlyCheck(settings, verify)
