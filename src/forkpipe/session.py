@@ -35,6 +35,7 @@ DECLARED = Declared(
         "supervised.report_to",
         "gfpo.train.save_every",
         "*.batch_rows",
+        *(f"generation.teachers.*.{name}" for name in ("base_url", "concurrency", "stream", "timeout", "attempts")),
     ),
     versions_of=("forkpipe", "kedro", "torch", "transformers", "trl", "math-verify", "pyarrow", "numpy"),
 )
