@@ -45,7 +45,8 @@ class OpenAIEngine:
         timeout: seconds a reply may take, from sending to its last token.
         connect_timeout: seconds a connection may take.
         attempts: tries at a request, those that met a rate limit apart.
-        backoff: seconds to wait after a first failure; doubles, with jitter. A server's Retry-After goes before.
+        backoff: seconds to wait after a first failure; doubles, with jitter. A server's Retry-After goes before. Probes
+            of a dead server come at such intervals too.
         longest_backoff: the longest of these waits, in seconds.
         rate_limit_wait: seconds that a request may wait for rate limits, in all.
         patience: seconds without any server that answers, after which the run ends.
@@ -140,7 +141,7 @@ class OpenAIEngine:
         if any(request.prefix_ids or request.own_tag for request in requests):
             if self._tagged is None:
                 raise InputError("requests have forking tags, which needs endpoint 'completions' and checkpoint")
-            self._tagged.load()
+            self._tagged.check(own=any(request.own_tag for request in requests))
         key = find_key(*self._key_from)
         if requests:
             yield from iterate(lambda put: self._complete(requests, key, put), room=self._concurrency)
@@ -157,7 +158,11 @@ class OpenAIEngine:
         workers = min(self._concurrency, len(requests))
         servers = [Server(url, self._client(url, key)) for url in self._urls]
         pool = Servers(
-            servers, patience=self._patience, probe_wait=self._backoff, connect_timeout=self._connect_timeout
+            servers,
+            patience=self._patience,
+            first_wait=self._backoff,
+            longest_wait=self._longest_backoff,
+            connect_timeout=self._connect_timeout,
         )
         waiting = iter(requests)
 

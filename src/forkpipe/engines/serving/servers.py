@@ -18,9 +18,6 @@ from forkpipe.progress import logger
 FAILURES_OUT = 5
 """Failures in a row after which a server is out: one request in four hundred meets that by chance where 30 % fail."""
 
-LONGEST_PROBE_WAIT = 30.0
-"""Seconds between two probes of a dead server, at most."""
-
 
 class Server:
     """One server, and how it does. States: in, out (asked nothing), trial (asked one request at a time)."""
@@ -34,6 +31,8 @@ class Server:
         self.succeeded = False
         """Whether it has ever completed a request."""
         self.trying = False
+        self.outs = 0
+        """Times it went out since it last answered."""
 
 
 class Turn(NamedTuple):
@@ -49,14 +48,24 @@ class Servers:
     Args:
         servers: all of them; at least one.
         patience: seconds in which no server is in, after which the run ends.
-        probe_wait: seconds before the first probe of a dead server.
+        first_wait: seconds before the first probe of a dead server; doubles.
+        longest_wait: the longest of these waits.
         connect_timeout: seconds a probe may take.
     """
 
-    def __init__(self, servers: Sequence[Server], *, patience: float, probe_wait: float, connect_timeout: float) -> None:
+    def __init__(
+        self,
+        servers: Sequence[Server],
+        *,
+        patience: float,
+        first_wait: float,
+        longest_wait: float,
+        connect_timeout: float,
+    ) -> None:
         self._servers = servers
         self._patience = patience
-        self._probe_wait = probe_wait
+        self._first_wait = first_wait
+        self._longest_wait = longest_wait
         self._connect_timeout = connect_timeout
         self._changed = asyncio.Event()
         self._probes: set[asyncio.Task[None]] = set()
@@ -98,7 +107,7 @@ class Servers:
         server.in_flight -= 1
         server.trying = server.trying and not turn.on_trial
         if failure is None or failure.kind not in OF_SERVER:
-            server.failures = 0
+            server.failures = server.outs = 0
             server.succeeded = server.succeeded or failure is None
             self._none_in_since = None
             if server.state != "in":
@@ -114,6 +123,7 @@ class Servers:
         if server.state == "in":
             logger.warning("server %s is left out, to be tried again: %s", server.url, failure)
         server.state = "out"
+        server.outs += 1
         if self._none_in_since is None and all(one.state != "in" for one in self._servers):
             self._none_in_since = time.monotonic()
         probe = asyncio.create_task(self._probe(server, failure))
@@ -122,10 +132,10 @@ class Servers:
 
     async def _probe(self, server: Server, failure: Failure) -> None:
         # In a row: one that answers probes but completes nothing is asked ever less often.
-        rounds = max(0, server.failures - FAILURES_OUT)
+        rounds = server.outs - 1
         while server.state == "out":
             self._lose_patience(server, failure)
-            await asyncio.sleep(min(LONGEST_PROBE_WAIT, self._probe_wait * 2 ** min(rounds, 10)))
+            await asyncio.sleep(min(self._longest_wait, self._first_wait * 2 ** min(rounds, 30)))
             rounds += 1
             if await self._answers(server) and server.state == "out":
                 server.state = "trial"

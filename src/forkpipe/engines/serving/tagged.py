@@ -32,19 +32,20 @@ class TaggedPrompts:
         self._folder = Path(checkpoint)
         self._loaded: tuple[Any, ForkingTags] | None = None
 
-    def load(self) -> tuple[Any, ForkingTags]:
-        """Return (tokenizer, tags), read once; InputError where the folder has none."""
+    def check(self, *, own: bool) -> None:
+        """Raise InputError where the folder has no tags, or, if tags are to be drawn, a router that no server runs."""
+        from forkpipe.training.router import has_router
+
+        self._load()
+        if own and has_router(self._folder):
+            raise InputError(f"{self._folder}: a router picks this checkpoint's tags, expected engine 'transformers'")
+
+    def _load(self) -> tuple[Any, ForkingTags]:
         if self._loaded is None:
             from transformers import AutoTokenizer
 
             from forkpipe.training.checkpoint import load_tags
-            from forkpipe.training.router import has_router
 
-            if has_router(self._folder):
-                raise InputError(
-                    f"{self._folder}: a router picks this checkpoint's tags, which no server runs: "
-                    "expected engine 'transformers'"
-                )
             tokenizer = AutoTokenizer.from_pretrained(self._folder)
             self._loaded = tokenizer, load_tags(self._folder, tokenizer)
         return self._loaded
@@ -55,7 +56,7 @@ class TaggedPrompts:
         The reply's token ids lack the end token. An own tag is drawn token by token among the tags only, one
         small request for each token at which they differ, so the policy is normalised over the tags.
         """
-        tokenizer, tags = self.load()
+        tokenizer, tags = self._load()
         prompt = [*tokenizer(request.prompt, add_special_tokens=False)["input_ids"], *request.prefix_ids]
         tag = tags.index_of(request.prefix_ids)
         if request.own_tag:
@@ -66,10 +67,10 @@ class TaggedPrompts:
         banned = {ids[0] for ids in tags.token_ids}
         reply = await ask({"prompt": prompt, "logit_bias": {str(token): BAN for token in sorted(banned)}})
         ids = _ids(reply)
-        if ids and reply.finish_reason == "stop" and ids[-1] in tokenizer.all_special_ids:
-            ids = ids[:-1]
         if banned & set(ids):
             raise Failure("invalid reply", "it holds a forking tag, which logit_bias was to prevent")
+        if ids and reply.finish_reason == "stop" and ids[-1] in tokenizer.all_special_ids:
+            ids = ids[:-1]
         return Reply(reply.text, reply.reasoning, reply.finish_reason, reply.tokens_in, len(ids), ids), tag
 
     async def _draw(self, request: Request, prompt: list[int], tags: ForkingTags, ask: Ask) -> list[int]:
