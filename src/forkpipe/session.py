@@ -35,7 +35,15 @@ DECLARED = Declared(
         "supervised.report_to",
         "gfpo.train.save_every",
         "*.batch_rows",
-        *(f"generation.teachers.*.{name}" for name in ("base_url", "concurrency", "stream", "timeout", "attempts")),
+        # Where and how fast a teacher is asked, and by which key.
+        *(
+            f"generation.teachers.*.{name}"
+            for name in (
+                *("base_url", "concurrency", "stream", "timeout", "connect_timeout", "attempts", "aliases"),
+                *("backoff", "longest_backoff", "rate_limit_wait", "patience", "api_key_env", "credentials"),
+                *("actors", "address", "cpus", "gpus", "start_timeout"),
+            )
+        ),
     ),
     versions_of=("forkpipe", "kedro", "torch", "transformers", "trl", "math-verify", "pyarrow", "numpy"),
 )

@@ -248,8 +248,10 @@ class _Connection(asyncio.Protocol):
                     spaced = word if not events else f" {word}"
                     delta = {"delta": {name: spaced}} if chat else {"text": spaced}
                     if word and name in source:
-                        events.append(json.dumps({**common, "choices": [{"index": 0, "finish_reason": None, **delta}]}))
-            end: Body = {"index": 0, "finish_reason": choice["finish_reason"], **({"delta": {}} if chat else {"text": ""})}
+                        piece = {"index": 0, "finish_reason": None, **delta}
+                        events.append(json.dumps({**common, "choices": [piece]}))
+            end: Body = {"index": 0, "finish_reason": choice["finish_reason"]}
+            end |= {"delta": {}} if chat else {"text": ""}
             events.append(json.dumps({**common, "choices": [end]}))
         events.append(json.dumps({**common, "choices": [], "usage": reply["usage"]}))
         if fault == "garbage":

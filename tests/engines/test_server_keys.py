@@ -21,9 +21,7 @@ KEY = "sk-test-0123456789abcdef"
 
 def asked():
     return [
-        Request.create(
-            problem_id="p", problem="", asked_of="m", revision="", prompt="q", sample=0, sampling=Sampling()
-        )
+        Request.create(problem_id="p", problem="", asked_of="m", revision="", prompt="q", sample=0, sampling=Sampling())
     ]
 
 
@@ -46,7 +44,8 @@ def test_a_key_of_the_environment_is_sent_and_said_nowhere(monkeypatch, caplog):
 def test_a_key_that_nobody_named_is_not_sent(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     with FaultServer() as server:
-        assert list(OpenAIEngine(model="m", base_url=server.url).generate(asked()))[0].finish_reason == "stop"
+        (done,) = OpenAIEngine(model="m", base_url=server.url).generate(asked())
+        assert done.finish_reason == "stop"
         assert server.authorizations == {"Bearer none"}
 
 

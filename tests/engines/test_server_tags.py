@@ -39,9 +39,8 @@ def as_vllm(ids):
 
 
 def ask(server, base, asked, **options):
-    engine = OpenAIEngine(
-        model="m", base_url=server.url, endpoint="completions", checkpoint=str(base), attempts=2, backoff=0.01, **options
-    )
+    options = {"endpoint": "completions", "checkpoint": str(base), "attempts": 2, "backoff": 0.01, **options}
+    engine = OpenAIEngine(model="m", base_url=server.url, **options)
     return {done.request_id: done for done in engine.generate(asked)}
 
 
@@ -102,9 +101,11 @@ def test_a_server_that_does_not_ban_or_give_ids_is_found_out(base, tokenizer):
     tag = tokenizer.convert_tokens_to_ids("<think1>")
     (request,) = requests(prefix_ids=(tag,))
     with FaultServer(reply=as_vllm([tag])) as server:
-        assert ask(server, base, [request])[request.request_id].error.startswith("invalid reply: it holds a forking tag")
+        (done,) = ask(server, base, [request]).values()
+    assert done.error.startswith("invalid reply: it holds a forking tag")
     with FaultServer() as server:
-        assert ask(server, base, [request])[request.request_id].error.startswith("invalid reply: no token_ids")
+        (done,) = ask(server, base, [request]).values()
+    assert done.error.startswith("invalid reply: no token_ids")
 
 
 def test_tags_need_a_checkpoint_and_no_router(base, tmp_path):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forkpipe.engines.serving.bridge import iterate
-from forkpipe.engines.serving.failures import Failure, from_status, retry_after, wait_before
+from forkpipe.engines.serving.failures import RequestError, from_status, retry_after, wait_before
 from forkpipe.engines.serving.replies import FINISHED, read_reply
 
 GOOD = {
@@ -28,7 +28,7 @@ values = st.recursive(
 
 @given(values)
 def test_whatever_json_a_server_sends_is_a_reply_or_a_named_failure(value):
-    with pytest.raises(Failure):
+    with pytest.raises(RequestError):
         read_reply(json.dumps(value).encode(), "m", ())
 
 
@@ -36,10 +36,9 @@ def test_whatever_json_a_server_sends_is_a_reply_or_a_named_failure(value):
 def test_one_field_gone_wrong_is_a_reply_or_a_named_failure(field, value):
     try:
         reply = read_reply(json.dumps({**GOOD, field: value}).encode(), "m", ())
-    except Failure as failure:
-        assert failure.kind in ("invalid reply", "empty reply", "wrong model", "cut stream")
-    else:
-        assert reply.text == "yes"
+    except RequestError:
+        return
+    assert (reply.text, reply.finish_reason) == ("yes", "stop")
 
 
 @given(st.sampled_from(["finish_reason", "message", "token_ids"]), values)
@@ -47,14 +46,14 @@ def test_one_field_of_a_choice_gone_wrong_likewise(field, value):
     choice = {**GOOD["choices"][0], field: value}
     try:
         reply = read_reply(json.dumps({**GOOD, "choices": [choice]}).encode(), "m", ())
-    except Failure:
+    except RequestError:
         return
     assert reply.finish_reason in FINISHED.values()
 
 
 @given(st.binary(max_size=20))
 def test_bytes_that_are_no_json_are_an_invalid_reply(content):
-    with pytest.raises(Failure):
+    with pytest.raises(RequestError):
         read_reply(content, "m", ())
 
 
@@ -67,7 +66,7 @@ def test_how_a_text_ended(finish, expected):
     choice = {**GOOD["choices"][0], "finish_reason": finish}
     try:
         said = read_reply(json.dumps({**GOOD, "choices": [choice]}).encode(), "m", ()).finish_reason
-    except Failure as failure:
+    except RequestError as failure:
         said = failure.kind
     assert said == expected
 
@@ -105,7 +104,7 @@ def test_what_a_status_means(status, code, kind, again, misconfigured):
 
 
 def test_a_secret_goes_from_what_was_said_before_it_is_cut():
-    failure = Failure("refused", "x" * 290 + " the key sk-12345678901234567890").hide("sk-12345678901234567890")
+    failure = RequestError("refused", "x" * 290 + " the key sk-12345678901234567890").hide("sk-12345678901234567890")
     assert str(failure).startswith("refused: xxx")
     assert "sk-" not in str(failure)
 

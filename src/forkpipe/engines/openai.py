@@ -1,7 +1,7 @@
 """Any server that speaks the OpenAI protocol: vLLM, SGLang, llama.cpp, hosted APIs; one or many of one model.
 
-Requests go through the openai client, a bounded number at a time, from an event loop in a thread of its own. The client's
-own retries are off: what is tried again, where and when, is decided here.
+Requests go through the openai client, a bounded number at a time, from an event loop in a thread of its own. The
+client's own retries are off: what is tried again, where and when, is decided here.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from forkpipe.core.ids import content_hash
 from forkpipe.core.records import Completion, Request
 from forkpipe.engines.keys import find_key
 from forkpipe.engines.serving.bridge import iterate
-from forkpipe.engines.serving.failures import Failure, from_client, wait_before
+from forkpipe.engines.serving.failures import RequestError, from_client, wait_before
 from forkpipe.engines.serving.options import check_choice, check_count, check_seconds, check_urls
 from forkpipe.engines.serving.replies import Reply, read_reply, read_stream
 from forkpipe.engines.serving.servers import Server, Servers, Turn
@@ -144,7 +144,11 @@ class OpenAIEngine:
             self._tagged.check(own=any(request.own_tag for request in requests))
         key = find_key(*self._key_from)
         if requests:
-            yield from iterate(lambda put: self._complete(requests, key, put), room=self._concurrency)
+
+            async def complete(put: Put) -> None:
+                await self._complete(requests, key, put)
+
+            yield from iterate(complete, room=self._concurrency)
 
     def samples_held(self, problem: str) -> int | None:
         """Any number of samples; InputError where the key is not there, so that a run says so before it begins."""
@@ -198,7 +202,7 @@ class OpenAIEngine:
             turn = await pool.take()
             try:
                 completion = await self._ask(turn, request, key)
-            except Failure as raised:
+            except RequestError as raised:
                 failure = raised
             else:
                 pool.done(turn, None)
@@ -236,9 +240,9 @@ class OpenAIEngine:
                 else:
                     reply = await ask(self._prompt(request))
         except TimeoutError:
-            raise Failure("timeout", f"no whole reply within {self._timeout:g} s") from None
+            raise RequestError("timeout", f"no whole reply within {self._timeout:g} s") from None
         except Exception as error:
-            raise (error if isinstance(error, Failure) else from_client(error)).hide(key) from None
+            raise (error if isinstance(error, RequestError) else from_client(error)).hide(key) from None
         tokens_in, tokens_out = self._tokens(request, reply)
         return Completion(
             request.request_id,

@@ -1,1 +1,1 @@
-"""Talking to servers: which one is asked, what a failure means, what a reply holds, and a loop in a thread for it all."""
+"""Talking to servers: which one is asked, what a failure means, what a reply holds."""

@@ -26,7 +26,7 @@ LONGEST_MESSAGE = 300
 """Characters of what a server said that are kept."""
 
 
-class Failure(Exception):
+class RequestError(Exception):
     """One try at a request that gave no completion; its text is the kind, a colon and what was said, on one line.
 
     Attributes:
@@ -56,14 +56,14 @@ class Failure(Exception):
     def __str__(self) -> str:
         return f"{self.kind}: {' '.join(self.said.split())[:LONGEST_MESSAGE]}"
 
-    def hide(self, secret: str | None) -> "Failure":
+    def hide(self, secret: str | None) -> "RequestError":
         """Take a secret out of what was said: servers have been seen to echo the key."""
         if secret:
             self.said = self.said.replace(secret, "***")
         return self
 
 
-def from_status(status: int, headers: Mapping[str, str], body: Any, said: str) -> Failure:
+def from_status(status: int, headers: Mapping[str, str], body: Any, said: str) -> RequestError:
     """Return what an HTTP status other than 2xx means.
 
     Args:
@@ -74,15 +74,15 @@ def from_status(status: int, headers: Mapping[str, str], body: Any, said: str) -
     """
     code = body.get("code") if isinstance(body, Mapping) else None
     if status == 429 and code == "insufficient_quota":
-        return Failure("rate limit", said, again=False, misconfigured=True)
+        return RequestError("rate limit", said, again=False, misconfigured=True)
     if status == 429:
-        return Failure("rate limit", said, retry_after=retry_after(headers))
+        return RequestError("rate limit", said, retry_after=retry_after(headers))
     if status in (408, 409, 425) or status >= 500:
-        return Failure("server error", said, retry_after=retry_after(headers))
-    return Failure("refused", said, again=False, misconfigured=status in (401, 404))
+        return RequestError("server error", said, retry_after=retry_after(headers))
+    return RequestError("refused", said, again=False, misconfigured=status in (401, 404))
 
 
-def from_client(error: Exception) -> Failure:
+def from_client(error: Exception) -> RequestError:
     """Return what an exception of the openai client, or of the HTTP client below it, means."""
     import httpx2
     import openai
@@ -90,19 +90,19 @@ def from_client(error: Exception) -> Failure:
     if isinstance(error, openai.APIStatusError):
         return from_status(error.status_code, error.response.headers, error.body, error.message)
     if isinstance(error, ValueError):  # json's own error is one
-        return Failure("invalid reply", f"not JSON: {error}")
+        return RequestError("invalid reply", f"not JSON: {error}")
     causes: list[BaseException] = [error]
     while causes[-1].__cause__ is not None:
         causes.append(causes[-1].__cause__)
     said = next((str(one) for one in reversed(causes) if str(one)), type(causes[-1]).__name__)
     if any(isinstance(one, httpx2.ReadError | httpx2.RemoteProtocolError) for one in causes):
-        return Failure("cut stream", said)
+        return RequestError("cut stream", said)
     # The HTTP client calls a server that hangs up before it answers a time-out too.
     if any(isinstance(one, TimeoutError) for one in causes):
-        return Failure("timeout", f"no connection: {said}")
+        return RequestError("timeout", f"no connection: {said}")
     if isinstance(error, openai.APIConnectionError):
-        return Failure("connection", said)
-    return Failure("server error", said)  # said in the midst of a stream
+        return RequestError("connection", said)
+    return RequestError("server error", said)  # said in the midst of a stream
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

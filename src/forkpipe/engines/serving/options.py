@@ -8,7 +8,7 @@ from forkpipe.core.errors import InputError
 
 
 def check_urls(urls: Sequence[Any]) -> None:
-    """Refuse what is no list of web addresses, and addresses that hold a password: parameters are written to records."""
+    """Refuse what is no web address, and addresses that hold a password: parameters are written to records."""
     if not urls:
         raise InputError("base_url is an empty list, expected at least one address")
     for url in urls:

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from forkpipe.core.records import FinishReason
-from forkpipe.engines.serving.failures import Failure
+from forkpipe.engines.serving.failures import RequestError
 
 FINISHED: dict[str, FinishReason] = {
     "stop": "stop",
@@ -52,14 +52,14 @@ class _Parts:
     def add(self, data: Any, message_key: str) -> None:
         """Take a whole reply (message_key "message") or an event of a stream ("delta")."""
         if not isinstance(data, Mapping):
-            raise Failure("invalid reply", f"it is {type(data).__name__}, expected an object")
+            raise RequestError("invalid reply", f"it is {type(data).__name__}, expected an object")
         if data.get("error"):
-            raise Failure("server error", _said(data["error"]))
+            raise RequestError("server error", _said(data["error"]))
         self.model = data.get("model") or self.model
         self.usage = data.get("usage") or self.usage
         choices = data.get("choices") or []
         if not isinstance(choices, Sequence) or not all(isinstance(one, Mapping) for one in choices):
-            raise Failure("invalid reply", "choices is no list of objects")
+            raise RequestError("invalid reply", "choices is no list of objects")
         for choice in choices[:1]:
             self.choices += 1
             self.finish = _text(choice, "finish_reason") or self.finish
@@ -75,29 +75,31 @@ class _Parts:
     def finished(self, model: str, aliases: Sequence[str]) -> Reply:
         """Return the reply, or raise what is wrong with it."""
         if self.choices == 0:
-            raise Failure("empty reply", "it has no choice")
+            raise RequestError("empty reply", "it has no choice")
         if self.model != model and not any(fnmatchcase(str(self.model), alias) for alias in aliases):
-            raise Failure("wrong model", f"'{self.model}' answered, expected '{model}' or one of options.aliases")
+            raise RequestError("wrong model", f"'{self.model}' answered, expected '{model}' or one of options.aliases")
         if self.finish is None:
-            raise Failure("cut stream", "the reply has no finish reason")
+            raise RequestError("cut stream", "the reply has no finish reason")
         if self.finish == "content_filter":
-            raise Failure("refused", "the server's content filter", again=False)
+            raise RequestError("refused", "the server's content filter", again=False)
         if self.finish == "abort":
-            raise Failure("server error", "the server aborted the request")
+            raise RequestError("server error", "the server aborted the request")
         if self.finish not in FINISHED:
-            raise Failure("invalid reply", f"finish reason '{self.finish}', expected one of: {', '.join(FINISHED)}")
+            raise RequestError(
+                "invalid reply", f"finish reason '{self.finish}', expected one of: {', '.join(FINISHED)}"
+            )
         usage = self.usage if isinstance(self.usage, Mapping) else {}
         text, reasoning = "".join(self.text), "".join(self.reasoning)
         tokens_out = _count(usage.get("completion_tokens"))
         # A model may end at once, or think without words: then the server has counted tokens.
         if not text and not reasoning and not tokens_out:
-            raise Failure("empty reply", "it has no text, and counts no tokens")
+            raise RequestError("empty reply", "it has no text, and counts no tokens")
         ids = None if self.token_ids is None else tuple(self.token_ids)
         return Reply(text, reasoning, FINISHED[self.finish], _count(usage.get("prompt_tokens")), tokens_out, ids)
 
 
 def read_reply(content: bytes, model: str, aliases: Sequence[str]) -> Reply:
-    """Read the body of a reply; Failure says what is wrong with it.
+    """Read the body of a reply; RequestError says what is wrong with it.
 
     Args:
         content: the body.
@@ -107,7 +109,7 @@ def read_reply(content: bytes, model: str, aliases: Sequence[str]) -> Reply:
     try:
         data = json.loads(content)
     except ValueError as error:
-        raise Failure("invalid reply", f"not JSON: {error}") from error
+        raise RequestError("invalid reply", f"not JSON: {error}") from error
     parts = _Parts()
     parts.add(data, "message")
     return parts.finished(model, aliases)
@@ -119,7 +121,7 @@ async def read_stream(events: AsyncIterator[Any], model: str, aliases: Sequence[
     async for event in events:
         parts.add(event, "delta")
     if parts.choices and parts.finish is None:
-        raise Failure("cut stream", "the stream ended without a finish reason")
+        raise RequestError("cut stream", "the stream ended without a finish reason")
     return parts.finished(model, aliases)
 
 
@@ -128,7 +130,7 @@ def _text(source: Mapping[str, Any], name: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise Failure("invalid reply", f"{name} is {type(value).__name__}, expected text")
+        raise RequestError("invalid reply", f"{name} is {type(value).__name__}, expected text")
     return value
 
 

@@ -1,8 +1,8 @@
-"""Which of several servers is asked: the least loaded of those that answer; one that is dead is left out and tried again.
+"""Which of several servers is asked: the least loaded of those that answer. A dead one is left out and tried again.
 
-A server goes out after `FAILURES_OUT` failures in a row. It is then probed (its list of models costs nothing), at growing
-intervals. When it answers it is on trial: one request at a time, until one succeeds; a failure puts it out again. So a
-server that lives but completes nothing takes one request at a time from the others.
+A server goes out after `FAILURES_OUT` failures in a row. It is then probed (its list of models costs nothing), at
+growing intervals. When it answers it is on trial: one request at a time, until one succeeds; a failure puts it out
+again. So a server that lives but completes nothing takes one request at a time from the others.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
 from forkpipe.core.errors import InputError
-from forkpipe.engines.serving.failures import OF_SERVER, Failure
+from forkpipe.engines.serving.failures import OF_SERVER, RequestError
 from forkpipe.progress import logger
 
 FAILURES_OUT = 5
@@ -101,7 +101,7 @@ class Servers:
             self._changed.clear()
             await self._changed.wait()
 
-    def done(self, turn: Turn, failure: Failure | None) -> None:
+    def done(self, turn: Turn, failure: RequestError | None) -> None:
         """End a turn, with what came of the request: None for a completion."""
         server = turn.server
         server.in_flight -= 1
@@ -119,7 +119,7 @@ class Servers:
                 self._take_out(server, failure)
         self._changed.set()
 
-    def _take_out(self, server: Server, failure: Failure) -> None:
+    def _take_out(self, server: Server, failure: RequestError) -> None:
         if server.state == "in":
             logger.warning("server %s is left out, to be tried again: %s", server.url, failure)
         server.state = "out"
@@ -130,7 +130,7 @@ class Servers:
         self._probes.add(probe)
         probe.add_done_callback(self._probes.discard)
 
-    async def _probe(self, server: Server, failure: Failure) -> None:
+    async def _probe(self, server: Server, failure: RequestError) -> None:
         # In a row: one that answers probes but completes nothing is asked ever less often.
         rounds = server.outs - 1
         while server.state == "out":
@@ -141,7 +141,7 @@ class Servers:
                 server.state = "trial"
                 self._changed.set()
 
-    def _lose_patience(self, server: Server, failure: Failure) -> None:
+    def _lose_patience(self, server: Server, failure: RequestError) -> None:
         silent = 0.0 if self._none_in_since is None else time.monotonic() - self._none_in_since
         if silent > self._patience:
             urls = ", ".join(one.url for one in self._servers)

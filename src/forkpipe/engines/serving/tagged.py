@@ -1,6 +1,6 @@
 """Forking tags through a server: the prompt as token ids with the tag behind it, the tags banned from what follows.
 
-That takes a server that accepts token ids, `logit_bias`, `allowed_token_ids` and `return_token_ids`: vLLM's completions.
+That takes a server that knows token ids, `logit_bias`, `allowed_token_ids`, `return_token_ids`: vLLM's completions.
 """
 
 from collections.abc import Awaitable, Callable
@@ -11,7 +11,7 @@ from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.ids import derived_seed
 from forkpipe.core.records import Request
-from forkpipe.engines.serving.failures import Failure
+from forkpipe.engines.serving.failures import RequestError
 from forkpipe.engines.serving.replies import Reply
 
 BAN = -100.0
@@ -68,7 +68,7 @@ class TaggedPrompts:
         reply = await ask({"prompt": prompt, "logit_bias": {str(token): BAN for token in sorted(banned)}})
         ids = _ids(reply)
         if banned & set(ids):
-            raise Failure("invalid reply", "it holds a forking tag, which logit_bias was to prevent")
+            raise RequestError("invalid reply", "it holds a forking tag, which logit_bias was to prevent")
         if ids and reply.finish_reason == "stop" and ids[-1] in tokenizer.all_special_ids:
             ids = ids[:-1]
         return Reply(reply.text, reply.reasoning, reply.finish_reason, reply.tokens_in, len(ids), ids), tag
@@ -86,12 +86,16 @@ class TaggedPrompts:
             body = {"prompt": prompt + drawn, "max_tokens": 1, "seed": seed, "allowed_token_ids": open_ids}
             ids = _ids(await ask(body))
             if len(ids) != 1 or ids[0] not in open_ids:
-                raise Failure("invalid reply", f"token ids {list(ids)}, expected one of {open_ids}: allowed_token_ids")
+                raise RequestError(
+                    "invalid reply", f"token ids {list(ids)}, expected one of {open_ids}: allowed_token_ids"
+                )
             drawn += ids
         return drawn
 
 
 def _ids(reply: Reply) -> tuple[int, ...]:
     if reply.token_ids is None:
-        raise Failure("invalid reply", "no token_ids, which tags need: expected vLLM's return_token_ids", again=False)
+        raise RequestError(
+            "invalid reply", "no token_ids, which tags need: expected vLLM's return_token_ids", again=False
+        )
     return reply.token_ids
