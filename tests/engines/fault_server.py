@@ -179,6 +179,8 @@ class _Connection(asyncio.Protocol):
         self.waiting = True
         app.most_in_flight = max(app.most_in_flight, app.in_flight)
         fault = app.fault(number, body) if app.fault else None
+        if body.get("messages") == []:  # some clients ask what the limits are by asking nothing
+            fault = "400"
         if fault:
             app.faults[fault] += 1
         if fault == "hang":
