@@ -72,7 +72,7 @@ class OpenAIEngine:
         concurrency: int = 64,
         stream: bool = False,
         timeout: float = 1800.0,
-        connect_timeout: float = 10.0,
+        connect_timeout: float = 30.0,
         attempts: int = 6,
         backoff: float = 1.0,
         longest_backoff: float = 60.0,
