@@ -68,7 +68,9 @@ def main() -> None:
                 load = os.getloadavg()[0]
                 print(json.dumps({"round": number, "client": client, **result, "load": round(load, 1)}), flush=True)
     limit = given.concurrency / given.latency
-    print(f"\n{given.requests} requests, {given.concurrency} in flight, latency {given.latency} s: at most {limit:.0f}/s")
+    print(
+        f"\n{given.requests} requests, {given.concurrency} in flight, latency {given.latency} s: at most {limit:.0f}/s"
+    )
     print("| client | requests/s, median (range) | to bare, median of rounds (range) | processor ms a request |")
     print("|---|---|---|---|")
     for client in found:

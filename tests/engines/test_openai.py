@@ -4,6 +4,7 @@ import random
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from fault_server import FAULTS, FaultServer, answer_to
@@ -33,7 +34,7 @@ def requests(n, max_tokens=20, **more):
 
 def engine(*servers, **options):
     urls = [server.url for server in servers]
-    return OpenAIEngine(**{"model": "m", "base_url": urls, "timeout": 5.0, "backoff": 0.01, **options})
+    return OpenAIEngine(**{"model": "m", "base_url": urls, "timeout": 60.0, "backoff": 0.01, **options})
 
 
 def one(server, **options):
@@ -57,7 +58,7 @@ def test_where_three_of_ten_fail_every_request_gets_its_own_answer(stream):
     with FaultServer(fault=some_fail(0.3)) as server:
         given = {
             done.request_id: done
-            for done in engine(server, concurrency=32, timeout=1.0, attempts=12, stream=stream).generate(asked)
+            for done in engine(server, concurrency=32, timeout=2.0, attempts=12, stream=stream).generate(asked)
         }
         assert server.faults.keys() == set(FAULTS)
         assert server.most_in_flight <= 32
@@ -90,7 +91,8 @@ def test_where_three_of_ten_fail_every_request_gets_its_own_answer(stream):
 )
 def test_what_never_works_ends_as_a_failure_with_its_name(fault, kind, stream):
     with FaultServer(fault=lambda number, body: fault) as server:
-        done = one(server, stream=stream, attempts=2, timeout=0.2, rate_limit_wait=0.02)
+        timeout = 0.2 if fault == "hang" else 60.0
+        done = one(server, stream=stream, attempts=2, timeout=timeout, rate_limit_wait=0.02)
         assert done.finish_reason == "error"
         assert done.error.startswith(f"{kind}: ")
         assert "\n" not in done.error
@@ -257,6 +259,20 @@ def test_thinking_without_words_is_an_answer():
     assert (done.finish_reason, done.text, done.tokens_out) == ("length", "", 20)
 
 
+def test_halves_of_characters_are_neither_sent_nor_kept():
+    """A text with a lone surrogate cannot be written to a file; a pair that comes in two pieces is one character."""
+
+    def broken(reply, body):
+        reply["choices"][0]["message"] = {"role": "assistant", "content": "a \ud83d\ude00 b \ud83d"}
+
+    (request,) = requests(1)
+    with FaultServer(reply=broken) as server:
+        assert one(server).text == "a \U0001f600 b \ufffd"
+        (done,) = engine(server).generate([replace(request, prompt="\ud800")])
+        assert server.served == 1
+    assert done.error.startswith("refused: the prompt is no text that can be sent")
+
+
 def test_other_names_of_the_model_are_taken_where_they_are_listed():
     with FaultServer(model="m-2026-11-22") as server:
         assert one(server, attempts=1).error.startswith("wrong model: 'm-2026-11-22' answered, expected 'm'")
@@ -283,6 +299,7 @@ def test_what_changes_no_text_changes_no_id():
         ({"base_url": "localhost:8000"}, "base_url is 'localhost:8000', expected an address such as"),
         ({"base_url": "http://me:secret@host/v1"}, "base_url of host holds a name or password"),
         ({"endpoint": "responses"}, "endpoint is 'responses', expected one of: chat, completions"),
+        ({"model": 7}, "model is 7, expected its name at the server"),
         ({"concurrency": 0}, "concurrency is 0, expected a whole number from 1"),
         ({"timeout": "long"}, "timeout is 'long', expected seconds above 0"),
         ({"aliases": "n"}, "aliases is 'n', expected a list"),

@@ -25,7 +25,8 @@ Endpoint = Literal["chat", "completions"]
 PATHS: dict[Endpoint, str] = {"chat": "/chat/completions", "completions": "/completions"}
 Put = Callable[[Completion], Awaitable[None]]
 
-OWN_FIELDS = {"model", "messages", "prompt", "n", "stream", "max_tokens", "temperature", "top_p", "seed"}
+OWN_FIELDS = {"model", "messages", "prompt", "n", "stream", "temperature", "top_p", "seed"}
+OWN_FIELDS |= {"max_tokens", "max_completion_tokens"}
 
 KEEP_ALIVE = 4.0
 """Seconds an idle connection is kept: servers close theirs after 5 s, and a request sent just then is lost."""
@@ -88,6 +89,8 @@ class OpenAIEngine:
     ) -> None:
         self._urls = [base_url] if isinstance(base_url, str) else list(base_url)
         check_urls(self._urls)
+        if not isinstance(model, str) or not model:
+            raise InputError(f"model is {model!r}, expected its name at the server")
         check_choice("endpoint", endpoint, PATHS)
         check_choice("max_tokens_field", max_tokens_field, ("max_tokens", "max_completion_tokens"))
         for field in omit:
@@ -108,7 +111,7 @@ class OpenAIEngine:
             raise InputError("api_key_env and credentials are both given, expected one of them")
         if system is not None and endpoint != "chat":
             raise InputError(f"system is given and endpoint '{endpoint}', which has no messages: expected 'chat'")
-        if checkpoint is not None and endpoint != "completions":
+        if checkpoint and endpoint != "completions":
             raise InputError(f"checkpoint is given and endpoint '{endpoint}': tags need endpoint 'completions'")
         for name in sorted(OWN_FIELDS & set(extra_body or {})):
             raise InputError(f"extra_body has '{name}', which follows from the teacher's other parameters")
@@ -282,9 +285,8 @@ class OpenAIEngine:
         if not self._stream:
             response = await client.post(path, body=body, cast_to=httpx2.Response)
             return read_reply(response.content, self._model, self._aliases)
-        async with await client.post(
-            path, body=body, cast_to=object, stream=True, stream_cls=AsyncStream[object]
-        ) as events:
+        stream: dict[str, Any] = {"stream": True, "stream_cls": AsyncStream[object]}
+        async with await client.post(path, body=body, cast_to=object, **stream) as events:
             return await read_stream(aiter(events), self._model, self._aliases)
 
     def _tokens(self, request: Request, reply: Reply) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """What went wrong with one try at a request, whether another can help, and how long to wait before it."""
 
+import json
 import random
 import time
 from collections.abc import Mapping
@@ -83,14 +84,19 @@ def from_status(status: int, headers: Mapping[str, str], body: Any, said: str) -
 
 
 def from_client(error: Exception) -> RequestError:
-    """Return what an exception of the openai client, or of the HTTP client below it, means."""
+    """Return what an exception of the openai client, or of the HTTP client below it, means; raise any other."""
+    import aiohttp
     import httpx2
     import openai
 
     if isinstance(error, openai.APIStatusError):
         return from_status(error.status_code, error.response.headers, error.body, error.message)
-    if isinstance(error, ValueError):  # json's own error is one
+    if isinstance(error, UnicodeEncodeError):
+        return RequestError("refused", f"the prompt is no text that can be sent: {error}", again=False)
+    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError | RecursionError):
         return RequestError("invalid reply", f"not JSON: {error}")
+    if not isinstance(error, openai.OpenAIError | httpx2.HTTPError | aiohttp.ClientError | OSError):
+        raise error
     causes: list[BaseException] = [error]
     while causes[-1].__cause__ is not None:
         causes.append(causes[-1].__cause__)

@@ -89,7 +89,7 @@ class _Parts:
                 "invalid reply", f"finish reason '{self.finish}', expected one of: {', '.join(FINISHED)}"
             )
         usage = self.usage if isinstance(self.usage, Mapping) else {}
-        text, reasoning = "".join(self.text), "".join(self.reasoning)
+        text, reasoning = _whole(self.text), _whole(self.reasoning)
         tokens_out = _count(usage.get("completion_tokens"))
         # A model may end at once, or think without words: then the server has counted tokens.
         if not text and not reasoning and not tokens_out:
@@ -108,7 +108,7 @@ def read_reply(content: bytes, model: str, aliases: Sequence[str]) -> Reply:
     """
     try:
         data = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RequestError("invalid reply", f"not JSON: {error}") from error
     parts = _Parts()
     parts.add(data, "message")
@@ -123,6 +123,11 @@ async def read_stream(events: AsyncIterator[Any], model: str, aliases: Sequence[
     if parts.choices and parts.finish is None:
         raise RequestError("cut stream", "the stream ended without a finish reason")
     return parts.finished(model, aliases)
+
+
+def _whole(parts: list[str]) -> str:
+    """Join what came; halves of characters that lack the other half could not be written down."""
+    return "".join(parts).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _text(source: Mapping[str, Any], name: str) -> str:
