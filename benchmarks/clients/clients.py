@@ -25,7 +25,7 @@ def bare(url: str, n: int, concurrency: int, fast: bool = False) -> Callable[[],
     async def main() -> int:
         limits = httpx2.Limits(max_connections=concurrency)
         transport = {"http_client": DefaultAioHttpClient(limits=limits)} if fast else {}
-        client = AsyncOpenAI(base_url=url, api_key="none", max_retries=0, **transport)
+        client = AsyncOpenAI(base_url=url, api_key="none", max_retries=0, timeout=600, **transport)
         waiting = iter(range(n))
         answers = []
 

@@ -67,20 +67,26 @@ def main() -> None:
                 found[client].append(result)
                 load = os.getloadavg()[0]
                 print(json.dumps({"round": number, "client": client, **result, "load": round(load, 1)}), flush=True)
+            print_table(given, found)
+
+
+def print_table(given: argparse.Namespace, found: dict[str, list[dict[str, float]]]) -> None:
+    """Print what the rounds so far say."""
     limit = given.concurrency / given.latency
     print(
         f"\n{given.requests} requests, {given.concurrency} in flight, latency {given.latency} s: at most {limit:.0f}/s"
     )
     print("| client | requests/s, median (range) | to bare, median of rounds (range) | processor ms a request |")
     print("|---|---|---|---|")
-    for client in found:
+    for client in sorted(found, key=CLIENTS.index):
         rates = [given.requests / one["seconds"] for one in found[client]]
         base = [given.requests / one["seconds"] for one in found["bare"]]
         ratios = [rate / other for rate, other in zip(rates, base, strict=True)]
         used = statistics.median(1000 * one["processor"] / given.requests for one in found[client])
         print(
             f"| {client} | {statistics.median(rates):.0f} ({min(rates):.0f} to {max(rates):.0f}) "
-            f"| {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) | {used:.2f} |"
+            f"| {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) | {used:.2f} |",
+            flush=True,
         )
 
 
