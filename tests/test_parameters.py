@@ -18,7 +18,7 @@ def parameters(env=None, **runtime):
     return loader["parameters"]
 
 
-@pytest.mark.parametrize("env", ["base", "import_traces", "smoke", "tight"])
+@pytest.mark.parametrize("env", ["base", "import_traces", "ray", "smoke", "tight"])
 def test_every_environment_is_valid(env):
     assert check_parameters(parameters(env, inputs={"traces": "t", "problems": "p"})).environment == env
 

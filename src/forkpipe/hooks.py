@@ -4,9 +4,11 @@ import os
 import sys
 from typing import Any
 
+from kedro.config import MissingConfigException
 from kedro.framework.hooks import hook_impl
 
 from forkpipe.datasets import run_id
+from forkpipe.engines import keys
 from forkpipe.parameters import Parameters, check_parameters
 
 
@@ -17,7 +19,8 @@ class ProjectHooks:
 
     @hook_impl
     def after_context_created(self, context: Any) -> None:
-        """Check all parameters, those that no node of this run reads too."""
+        """Check all parameters, those that no node of this run reads too, and say where credentials are."""
+        keys.provide(lambda: _credentials(context.config_loader))
         self._parameters = check_parameters(context.config_loader["parameters"])
 
     @hook_impl
@@ -42,6 +45,13 @@ class ProjectHooks:
             print(f"\n{warning}")
         report = catalog["report"]._describe()["filepath"]
         print(f"\nReport: {report}")
+
+
+def _credentials(loader: Any) -> dict[str, Any]:
+    try:
+        return dict(loader["credentials"])
+    except MissingConfigException:  # no credentials.yml
+        return {}
 
 
 def _limit_threads(threads: int) -> None:

@@ -25,6 +25,8 @@ ENGINES = {
     "procedural": Plugin("forkpipe.engines.procedural:ProceduralEngine"),
     "import": Plugin("forkpipe.engines.imported:ImportEngine"),
     "transformers": Plugin("forkpipe.engines.transformers:TransformersEngine", ("torch", "transformers")),
+    "openai": Plugin("forkpipe.engines.openai:OpenAIEngine", ("openai", "aiohttp")),
+    "ray": Plugin("forkpipe.engines.ray:RayEngine", ("ray",), "ray"),
 }
 VERIFIERS = {
     "math": Plugin("forkpipe.verification.math:MathVerifier", ("math_verify",)),

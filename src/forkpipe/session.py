@@ -40,6 +40,15 @@ DECLARED = Declared(
         "generate_traces:verification.*",
         "generate_traces:generation.early_stop.*",
         "generate_traces:generation.teachers.*.price.*",
+        # Where and how fast a teacher is asked, and by which key.
+        *(
+            f"generation.teachers.*.{name}"
+            for name in (
+                *("base_url", "concurrency", "stream", "timeout", "connect_timeout", "attempts", "aliases"),
+                *("backoff", "longest_backoff", "rate_limit_wait", "patience", "api_key_env", "credentials"),
+                *("actors", "address", "cpus", "gpus", "start_timeout"),
+            )
+        ),
     ),
     versions_of=("forkpipe", "kedro", "torch", "transformers", "trl", "math-verify", "pyarrow", "numpy"),
 )

@@ -1,0 +1,248 @@
+"""Any other engine, on the actors of a Ray cluster or of this machine.
+
+Each actor holds one engine and is given a batch of requests at a time; completions come back one by one, as they are
+made, to the process that asks, which alone writes them down. What a dead actor had not answered is sent again.
+"""
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from forkpipe.core.errors import InputError
+from forkpipe.core.records import Completion, Request
+from forkpipe.engines import keys
+from forkpipe.engines.serving.options import check_count, check_seconds
+from forkpipe.plugins import ENGINES, create
+from forkpipe.progress import logger
+
+SHRINK = 16
+"""A batch that an actor died of is sent again in parts this many times smaller, so that the request at fault, if one
+is, soon stands alone: at the default sizes, 256, 16, 1."""
+
+DEATHS_AT_START = 3
+"""Actors that die before they are ready, one after the other, after which the run ends."""
+
+
+class RayEngine:
+    """Completes requests by engines on Ray actors; ids are those of the engine within.
+
+    Args:
+        engine: name of the engine that each actor holds.
+        options: its options.
+        actors: how many.
+        address: of the cluster, "auto" for the one this machine belongs to; null uses RAY_ADDRESS, or starts Ray on
+            this machine for as long as the engine lives.
+        cpus: processors an actor takes of its machine.
+        gpus: GPUs an actor takes; parts of one share it.
+        batch_rows: requests given to an actor at a time. An actor that has few left works on few at once, so: several
+            times what its engine works on at once.
+        attempts: actors that a request may be sent to, if those before died.
+        start_timeout: seconds until a first actor must be ready.
+    """
+
+    def __init__(
+        self,
+        *,
+        engine: str,
+        options: Mapping[str, Any] | None = None,
+        actors: int = 1,
+        address: str | None = None,
+        cpus: float = 1.0,
+        gpus: float = 0.0,
+        batch_rows: int = 256,
+        attempts: int = 3,
+        start_timeout: float = 600.0,
+    ) -> None:
+        if engine == "ray":
+            raise InputError("engine is 'ray', expected the engine that its actors hold")
+        for name, count in (("actors", actors), ("batch_rows", batch_rows), ("attempts", attempts)):
+            check_count(name, count)
+        check_seconds(start_timeout=start_timeout)
+        for name, share in (("cpus", cpus), ("gpus", gpus)):
+            if isinstance(share, bool) or not isinstance(share, int | float) or share < 0:
+                raise InputError(f"{name} is {share!r}, expected a number from 0")
+        self._made_of = (engine, dict(options or {}))
+        # One here says what the others are; it loads nothing.
+        self._local = create("engine", ENGINES, *self._made_of, "options.engine")
+        self.version: str = self._local.version
+        self.identity: str = self._local.identity
+        self._actors = actors
+        self._address = address
+        self._resources = {"num_cpus": cpus, "num_gpus": gpus}
+        self._batch_rows = batch_rows
+        self._attempts = attempts
+        self._start_timeout = start_timeout
+        self._pool: list[_Actor] = []
+        self._started_ray = False
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        """Yield completions as they come from any actor; actors live until `close`."""
+        if not requests:
+            return
+        fresh = iter(requests)
+        again: deque[Request] = deque()
+        deaths: dict[str, int] = {}
+        self._start()
+        asked = time.monotonic()
+        died_at_start = 0
+        try:
+            while True:
+                for actor in self._pool:
+                    if actor.ready and not actor.busy and (batch := self._batch(fresh, again, deaths)):
+                        actor.give(batch)
+                if not any(actor.busy for actor in self._pool) and not (again or not self._pool_ready()):
+                    return
+                event = self._next(asked)
+                if event is None:
+                    continue
+                actor, completion, fault = event
+                if completion is not None:
+                    yield completion
+                elif fault is not None:
+                    died_at_start = 0 if actor.ready else died_at_start + 1
+                    if died_at_start >= DEATHS_AT_START:
+                        raise InputError(f"{died_at_start} actors in a row died before they were ready: {fault}")
+                    yield from self._bury(actor, fault, again, deaths)
+        finally:
+            # One that works on what nobody waits for is of no use to the next who asks.
+            for actor in [one for one in self._pool if one.busy]:
+                actor.kill()
+                self._pool.remove(actor)
+
+    def samples_held(self, problem: str) -> int | None:
+        """As many as the engine within."""
+        held: int | None = self._local.samples_held(problem)
+        return held
+
+    def close(self) -> None:
+        """End the actors, and Ray where it was started here."""
+        for actor in self._pool:
+            actor.kill()
+        self._pool = []
+        self._local.close()
+        if self._started_ray:
+            import ray
+
+            ray.shutdown()
+            self._started_ray = False
+
+    def _pool_ready(self) -> bool:
+        return any(actor.ready for actor in self._pool)
+
+    def _start(self) -> None:
+        import ray
+
+        if not ray.is_initialized():
+            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+            here = self._address is None and "RAY_ADDRESS" not in os.environ
+            options: dict[str, Any] = {"include_dashboard": False} if here else {"address": self._address}
+            ray.init(log_to_driver=False, logging_level="warning", **options)
+            self._started_ray = True
+        while len(self._pool) < self._actors:
+            self._pool.append(_Actor(*self._made_of, self._resources))
+
+    def _batch(self, fresh: Iterator[Request], again: deque[Request], deaths: Mapping[str, int]) -> list[Request]:
+        """Return what an actor is given next: what was sent before goes first, in smaller parts."""
+        if not again:
+            return list(islice(fresh, self._batch_rows))
+        died = deaths[again[0].request_id]
+        size = max(1, self._batch_rows // SHRINK**died)
+        batch: list[Request] = []
+        while again and len(batch) < size and deaths[again[0].request_id] == died:
+            batch.append(again.popleft())
+        return batch
+
+    def _next(self, asked: float) -> "tuple[_Actor, Completion | None, str | None] | None":
+        """Wait for something to happen: (actor, its completion, what it died of), None where nothing needs doing."""
+        import ray
+
+        waited_for = {actor.waited_for: actor for actor in self._pool if actor.waited_for is not None}
+        happened, _ = ray.wait(list(waited_for), num_returns=1, timeout=1.0)
+        if happened:
+            actor = waited_for[happened[0]]
+            try:
+                return actor, actor.take(), None
+            except ray.exceptions.RayActorError as error:
+                return actor, None, " ".join(str(error).split())[:300]
+            except ray.exceptions.RayTaskError as error:
+                raise (error.cause if isinstance(error.cause, InputError) else error) from None
+        if not self._pool_ready() and time.monotonic() - asked > self._start_timeout:
+            raise InputError(
+                f"no actor was ready within {self._start_timeout:g} s: each takes {self._resources}, "
+                f"the cluster has {ray.cluster_resources()} (options.cpus, options.gpus, options.start_timeout)"
+            )
+        return None
+
+    def _bury(self, actor: "_Actor", fault: str, again: deque[Request], deaths: dict[str, int]) -> Iterator[Completion]:
+        logger.warning("an actor died with %d requests unanswered: %s", len(actor.unanswered), fault)
+        self._pool[self._pool.index(actor)] = _Actor(*self._made_of, self._resources)
+        for request in actor.unanswered.values():
+            deaths[request.request_id] = deaths.get(request.request_id, 0) + 1
+            if deaths[request.request_id] < self._attempts:
+                again.append(request)
+            else:
+                yield Completion(request.request_id, finish_reason="error", error=f"actor died: {fault}")
+
+
+class _Actor:
+    """An actor, seen from where requests are asked. It is starting, idle, or busy with a batch."""
+
+    def __init__(self, engine: str, options: Mapping[str, Any], resources: Mapping[str, float]) -> None:
+        import ray
+
+        # On another machine there is no conf/local. Only what the engine names travels.
+        named = options.get("credentials")
+        credentials = {named: keys.provided().get(named)} if named else {}
+        self.handle: Any = ray.remote(Worker).options(max_restarts=0, **resources).remote()
+        self.waited_for: Any = self.handle.start.remote(engine, dict(options), credentials)
+        self.ready = False
+        self.unanswered: dict[str, Request] = {}
+
+    @property
+    def busy(self) -> bool:
+        """Whether it works on a batch."""
+        return self.ready and self.waited_for is not None
+
+    def give(self, batch: Sequence[Request]) -> None:
+        """Give an idle actor a batch."""
+        self.unanswered = {request.request_id: request for request in batch}
+        self.waited_for = self.handle.generate.options(num_returns="streaming").remote(batch)
+
+    def take(self) -> Completion | None:
+        """Return a completion of what is waited for, None where it has started or ended its batch; raise its error."""
+        import ray
+
+        if not self.ready:
+            ray.get(self.waited_for)
+            self.ready, self.waited_for = True, None
+            return None
+        try:
+            completion: Completion = ray.get(next(self.waited_for))
+        except StopIteration:
+            self.waited_for = None
+            return None
+        self.unanswered.pop(completion.request_id, None)
+        return completion
+
+    def kill(self) -> None:
+        """End it, whatever it does."""
+        import ray
+
+        if ray.is_initialized():
+            ray.kill(self.handle)
+
+
+class Worker:
+    """What an actor runs."""
+
+    def start(self, engine: str, options: Mapping[str, Any], credentials: keys.Credentials) -> None:
+        """Make the engine."""
+        keys.provide(lambda: credentials)
+        self._engine = create("engine", ENGINES, engine, options, "options.engine")
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        """Yield the engine's completions."""
+        yield from self._engine.generate(requests)

@@ -1,0 +1,1 @@
+"""Talking to servers: which one is asked, what a failure means, what a reply holds."""
