@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forkpipe.core.errors import InputError
-from forkpipe.core.trace_reading import (
+from forkpipe.strategies.reading import (
     ANY_TAG,
     count_operations,
     count_values,

@@ -1,0 +1,105 @@
+r"""A trace as its steps: each says what it does (techniques, equations, values), not how that is worded."""
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from forkpipe.strategies.canonical import equation_form, shape, value_of
+from forkpipe.strategies.formulas import Token, Tree, Unreadable, formulas, parse
+from forkpipe.strategies.reading import split_boxed
+from forkpipe.strategies.sentences import sentences, solution_of
+from forkpipe.strategies.vocabulary import techniques
+
+MOST_STEPS = 150
+
+
+class Step(NamedTuple):
+    """What one sentence of a solution does, without what the problem says and what earlier steps have done."""
+
+    techniques: frozenset[str]
+    equations: frozenset[str]
+    """Canonical forms, see `canonical.equation_form`."""
+    computations: frozenset[str]
+    """Shapes of what is computed, see `canonical.shape`."""
+    values: frozenset[str]
+    text: str
+    """The sentence, for showing."""
+
+
+class Given(NamedTuple):
+    """What the problem says."""
+
+    techniques: frozenset[str]
+    equations: frozenset[str]
+    names: frozenset[str]
+    values: frozenset[str]
+
+
+def given_by(problem: str) -> Given:
+    """Return what a problem says, so that its restatement is no step."""
+    equations, _, values, names = _facts(problem, frozenset())
+    again, _, _, _ = _facts(problem, names)
+    return Given(frozenset(techniques(problem)), equations | again, names, values)
+
+
+def steps_of(problem: str, text: str, given: Given | None = None) -> list[Step]:
+    r"""Return the steps of a trace, at most `MOST_STEPS`.
+
+    >>> for step in steps_of("How many pairs are there among 9 points?", r"We use combinations: \(\binom{9}{2} = 36\).")[:1]:
+    ...     print(sorted(step.techniques), sorted(step.computations), sorted(step.values))
+    ['combination'] ['binom(9,2)'] []
+    """
+    given = given or given_by(problem)
+    solution = solution_of(text)
+    boxes = split_boxed(text)[1]
+    answers = frozenset(value for box in boxes[-1:] for value in _facts(box, given.names)[2])
+    done: set[str] = set(given.techniques | given.equations | given.values | answers | TRIVIAL)
+    steps = []
+    for sentence in sentences(_without_boxes(solution)):
+        named = frozenset(techniques(sentence)) - done
+        equations, computations, values, _ = (part - done for part in _facts(sentence, given.names))
+        step = Step(named, equations, computations, values, " ".join(sentence.split()))
+        if named or equations or computations or values:
+            steps.append(step)
+            done |= named | equations | computations | values
+    return steps[:MOST_STEPS]
+
+
+TRIVIAL = frozenset({"0", "1", "2"})
+"""Values that say nothing: they are in every solution."""
+
+
+def _without_boxes(text: str) -> str:
+    return text.replace("\\boxed", "")
+
+
+def _facts(
+    text: str, known: Collection[str]
+) -> tuple[frozenset[str], frozenset[str], frozenset[str], frozenset[str]]:
+    """Return (equations, computations, values, names) of a text."""
+    equations: set[str] = set()
+    computations: set[str] = set()
+    values: set[str] = set()
+    names: set[str] = set()
+    for sides in formulas(text):
+        trees = [tree for side in sides if (tree := _read(side)) is not None]
+        names.update(token.text.lstrip("\\") for side in sides for token in side if token.kind == "name")
+        for tree in trees:
+            value = value_of(tree)
+            if value is not None:
+                values.add(str(value))
+                if tree[0] not in ("number", "-"):
+                    computations.add(shape(tree))
+        for left, right in zip(trees, trees[1:], strict=False):
+            if "name" in (left[0], right[0]) and None not in (value_of(left), value_of(right)):
+                continue
+            form = equation_form(left, right, known)
+            if form:
+                equations.add(form)
+    return frozenset(equations), frozenset(computations), frozenset(values), frozenset(names)
+
+
+def _read(side: Sequence[Token]) -> Tree | None:
+    try:
+        return parse(list(side))
+    except Unreadable:
+        return None
