@@ -5,7 +5,8 @@ from typing import Any
 from forkpipe.core.errors import InputError
 from forkpipe.core.records import Split
 from forkpipe.parameters import Parameters
-from forkpipe.plugins import CLUSTERERS, VERIFIERS, create, create_engines, create_judge
+from forkpipe.plugins import CLUSTERERS, VERIFIERS, create, create_engines, create_judge, create_strategy_model
+from forkpipe.strategies.grouping import check_measures
 
 SPLITS_NEEDED: dict[str, tuple[Split, ...]] = {
     "gfpo.rollouts": ("rl",),
@@ -30,7 +31,11 @@ def check_run(catalog: Any, nodes: set[str]) -> None:
             engine.close()
     if "cluster_strategies" in nodes:
         settings = parameters.strategies
-        create("clusterer", CLUSTERERS, settings.clusterer, settings.options, "strategies.clusterer")
+        clusterer = create("clusterer", CLUSTERERS, settings.clusterer, settings.options, "strategies.clusterer")
+        for model, where in ((settings.summaries, "summaries"), (settings.judge, "judge")):
+            if model is not None:
+                check_measures(clusterer)
+                create_strategy_model(model, where).close()
     if "verify_traces" in nodes:
         verification = parameters.verification
         for name in set(verification.verifiers.values()):

@@ -35,6 +35,7 @@ DECLARED = Declared(
         "supervised.report_to",
         "gfpo.train.save_every",
         "*.batch_rows",
+        "strategies.*.cache",
     ),
     versions_of=("forkpipe", "kedro", "torch", "transformers", "trl", "math-verify", "pyarrow", "numpy"),
 )

@@ -107,7 +107,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     "verdicts": _schema("verdicts", 2, {"trace_id": _TEXT, **_VERDICT}, {}),
     "strategies": _schema(
         "strategies",
-        1,
+        2,
         {
             "trace_id": _TEXT,
             "problem_id": _TEXT,
@@ -115,17 +115,18 @@ SCHEMAS: dict[str, pa.Schema] = {
             "representative": pa.bool_(),
             "distance": _FLOAT,  # to the representative of the cluster, 0 to 1
         },
-        {},
+        {"distances": pa.list_(_FLOAT)},  # to the representatives of clusters 0, 1, ..., where they are measured
     ),
     "trace_sets": _schema(
         "trace_sets",
-        1,
+        2,
         {
             "problem_id": _TEXT,
             "problem": _TEXT,
             "answer": _TEXT,
             "source": _TEXT,
             "split": _TEXT,
+            "strategies": _INT,  # distinct ones among its traces
             "traces": pa.list_(pa.field("element", _TRACE_IN_SET, nullable=False)),
         },
         {},

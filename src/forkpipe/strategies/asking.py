@@ -47,10 +47,6 @@ class Asker:
                 self._keep(done.request_id, done.text)
         return [known.get(requests[question].request_id) for question in questions]
 
-    def close(self) -> None:
-        """Free what the engine holds."""
-        self._engine.close()
-
     def _request(self, question: str) -> Request:
         return Request.create(
             problem_id="strategies",

@@ -25,6 +25,7 @@ _CHATTER = re.compile(
     r"|^\W{0,3}(?:alternatively|but (?:is|how|what|maybe)|is there)\b"
 )
 _ENDS = re.compile(r"(?<=[.!?:;])\s+(?=[A-Z\\$(\[*#0-9-])|\n+")
+_ENUMERATION = re.compile(r"^(?:[\s_]{0,6}[-•+]\s)?(?:[\s*_]{0,6}\(?[0-9]{1,2}[.)](?=\s|$)[\s_]{0,6})?")
 _CONTINUED = re.compile(r"^(?:\\\[|\\\]|\$\$|\\begin\{\w+\*?\}|\\end\{\w+\*?\})?\s*$")
 
 
@@ -48,11 +49,12 @@ def sentences(text: str) -> Iterator[str]:
         sentence = piece.strip()
         if not sentence or _CONTINUED.match(sentence):
             continue
+        sentence = _ENUMERATION.sub("", sentence)
+        if not sentence:
+            continue
         bare = _HEADING.sub("", sentence)
-        if sentence[0] in "#*" or len(bare) < 30:
-            heading = bool(_CHECK_HEADING.match(bare))
-            if sentence[0] in "#*" or heading:
-                checking = heading
+        if sentence[0] in "#*":
+            checking = bool(_CHECK_HEADING.match(bare))
         if checking or _CHECK.match(bare) or _CHATTER.search(sentence):
             continue
         yield sentence

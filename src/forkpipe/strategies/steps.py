@@ -1,10 +1,13 @@
 r"""A trace as its steps: each says what it does (techniques, equations, values), not how that is worded."""
 
+import re
 from collections.abc import Collection, Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
 from forkpipe.strategies.canonical import equation_form, shape, value_of
 from forkpipe.strategies.formulas import Token, Tree, Unreadable, formulas, parse
+from forkpipe.strategies.objects import objects
 from forkpipe.strategies.reading import split_boxed
 from forkpipe.strategies.sentences import sentences, solution_of
 from forkpipe.strategies.vocabulary import techniques
@@ -32,13 +35,14 @@ class Given(NamedTuple):
     equations: frozenset[str]
     names: frozenset[str]
     values: frozenset[str]
+    objects: frozenset[str]
 
 
 def given_by(problem: str) -> Given:
     """Return what a problem says, so that its restatement is no step."""
     equations, _, values, names = _facts(problem, frozenset())
     again, _, _, _ = _facts(problem, names)
-    return Given(frozenset(techniques(problem)), equations | again, names, values)
+    return Given(frozenset(techniques(problem)), equations | again, names, values, frozenset(objects(problem)))
 
 
 def steps_of(problem: str, text: str, given: Given | None = None) -> list[Step]:
@@ -52,6 +56,7 @@ def steps_of(problem: str, text: str, given: Given | None = None) -> list[Step]:
     solution = solution_of(text)
     boxes = split_boxed(text)[1]
     answers = frozenset(value for box in boxes[-1:] for value in _facts(box, given.names)[2])
+    answers |= _operands_of(solution, answers)
     done: set[str] = set(given.techniques | given.equations | given.values | answers | TRIVIAL)
     steps = []
     for sentence in sentences(_without_boxes(solution)):
@@ -66,6 +71,26 @@ def steps_of(problem: str, text: str, given: Given | None = None) -> list[Step]:
 
 TRIVIAL = frozenset({"0", "1", "2"})
 """Values that say nothing: they are in every solution."""
+
+
+def _operands_of(text: str, answers: frozenset[str]) -> frozenset[str]:
+    """Return the numbers from which the answer is put together at the end (m + n from m / n): all solutions have them."""
+    found: set[str] = set()
+    for sides in formulas(text[-1500:]):
+        trees = [tree for side in sides if (tree := _read(side)) is not None]
+        values = {str(abs(value)) for tree in trees if (value := value_of(tree)) is not None}
+        if values & answers:
+            leaves = {number for tree in trees for number in _numbers(tree)}
+            if 1 < len(leaves) < 6:
+                found |= {str(number) for number in leaves}
+                found |= {str(a / b) for a in leaves for b in leaves if b}
+    return frozenset(found)
+
+
+def _numbers(tree: Tree) -> set[Fraction]:
+    if tree[0] == "number":
+        return {tree[1]}  # type: ignore[arg-type]
+    return {number for part in tree[1:] if isinstance(part, tuple) for number in _numbers(part)}
 
 
 def _without_boxes(text: str) -> str:
@@ -86,16 +111,21 @@ def _facts(
         for tree in trees:
             value = value_of(tree)
             if value is not None:
-                values.add(str(value))
-                if tree[0] not in ("number", "-"):
+                values.add(str(abs(value)))
+                if tree[0] != "-" and any(part[0] != "number" for part in tree[1:] if isinstance(part, tuple)) or tree[0] in "+*^":
                     computations.add(shape(tree))
         for left, right in zip(trees, trees[1:], strict=False):
-            if "name" in (left[0], right[0]) and None not in (value_of(left), value_of(right)):
-                continue
             form = equation_form(left, right, known)
-            if form:
+            solved = _SOLVED.match(form or "")
+            if solved:
+                root = -Fraction(int(solved["constant"] or 0), int(solved["factor"] or 1))
+                values.add(str(abs(root)))
+            elif form:
                 equations.add(form)
     return frozenset(equations), frozenset(computations), frozenset(values), frozenset(names)
+
+
+_SOLVED = re.compile(r"(?:(?P<constant>-?[0-9]+) \+ )?(?:(?P<factor>-?[0-9]+)\*)?[A-Za-z][A-Za-z0-9]* = 0$")
 
 
 def _read(side: Sequence[Token]) -> Tree | None:

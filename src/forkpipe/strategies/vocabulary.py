@@ -129,12 +129,12 @@ area area. areas.
 volume volume
 trigonometry trigonom tan. \tan
 complex complex. imaginary
-conjugate conjugat \overline
+conjugate conjugat
 polar polar
 logarithm logarithm log. logs. ln. \log \ln
 exponent exponen
 derivative derivative differentiat
-integral integral integrat \int ∫
+integral integrals. integrat \int ∫
 optimum maxim minim optimi
 lagrange lagrange
 cauchy cauchy schwarz
@@ -234,7 +234,7 @@ units-digit | units? digits?|last digits?
 cross-multiply | cross[- ]multipl\w*
 substitution | \bsubstitut\w*|\bplug\w*
 casework | case ?work|\bcases?\b|consider(?:ing)? (?:two|three|four|five|several|the following) (?:cases|possibilities)
-trial | trial and error|\btry(?:ing)?\b|\btest(?:ing)? (?:\w+ ){0,3}values?|check(?:ing)? (?:each|every|all|values)|one by one|guess
+trial | trial and error|\btry(?:ing)?\b(?! to)|\btest(?:ing)? (?:\w+ ){0,3}values?|check(?:ing)? (?:each|every|all|values)|one by one|guess
 recursion | recurrence|recursi\w*
 generating-function | generating functions?
 linearity | linearity of expectation
@@ -268,3 +268,10 @@ lagrange-interpolation | lagrange interpolation|finite differences?
 _PHRASE_LINES = [line.split(" | ") for line in _PHRASES.splitlines()]
 _PHRASE_NAMES = {str(number): name for number, (name, _) in enumerate(_PHRASE_LINES)}
 _PHRASE = re.compile("|".join(f"(?P<p{number}>{signs})" for number, (_, signs) in enumerate(_PHRASE_LINES)))
+
+COMMON_TECHNIQUES = frozenset(
+    "substitution sum divisibility factor root casework combination pairing trial product assume enumeration modular"
+    " add-equations base-height ratio elimination expansion optimum power prime gcd triangle prime-factorization exponent"
+    " quadratic coordinates coefficient approximation sequence angle system".split()
+)
+"""Those named in one solution of twenty and more, whatever the problem."""
