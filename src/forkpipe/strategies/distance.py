@@ -126,7 +126,7 @@ def _unaligned(a: Traits, b: Traits) -> float:
 WEIGHTS = Components(techniques=0.9, objects=1.1, alignment=1.9, values=1.5, equations=0.4)
 """Of a logistic regression on the tuning pairs, rounded."""
 
-HALF = 3.6
+HALF = 4.1
 """The weighted sum at which a distance is one half; so scaled that the threshold stands at .55 as in bare notation."""
 
 

@@ -16,6 +16,9 @@ LONGEST_SIDE = 60
 """Tokens of one side of a relation; longer ones are enumerations or broken markup."""
 
 _FUNCTIONS = "sqrt|sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|log|ln|exp|gcd|lcm|lfloor|lceil|binom|dbinom|tbinom"
+MOST_DIGITS = 80
+"""Of a number; a longer one is no number of a solution."""
+
 _SHORT_WORDS = (
     "is|so|to|of|if|an|or|we|in|by|at|as|be|do|go|he|it|me|my|no|on|up|us|and|for|the|has|are|let|get|not|yes|can|any|all|but"
     "|now|one|two|six|ten|our|how|who|way|mod|add|out|set|sum|odd|per|had|was|his|her|its|she|him|you|use|see|try|new|old|old"
@@ -152,6 +155,8 @@ class _Parser:
     def atom(self) -> Tree:
         token = self.take()
         if token.kind == "number":
+            if len(token.text) > MOST_DIGITS:
+                raise Unreadable
             return ("number", Fraction(token.text.replace("{,}", "").replace(",", "")))
         if token.kind == "name":
             return ("name", plain_name(token.text))

@@ -44,7 +44,7 @@ def solution_of(text: str) -> str:
 
 def sentences(text: str) -> Iterator[str]:
     """Yield the sentences of a solution without checks and chatter."""
-    checking = False
+    checking = announced = False
     for piece in _ENDS.split(text):
         sentence = piece.strip()
         if not sentence or _CONTINUED.match(sentence):
@@ -55,6 +55,8 @@ def sentences(text: str) -> Iterator[str]:
         bare = _HEADING.sub("", sentence)
         if sentence[0] in "#*":
             checking = bool(_CHECK_HEADING.match(bare))
-        if checking or _CHECK.match(bare) or _CHATTER.search(sentence):
+        is_check = announced or bool(_CHECK.match(bare))
+        announced = is_check and sentence.endswith(":")  # "Let me verify:" is about what follows
+        if checking or is_check or _CHATTER.search(sentence):
             continue
         yield sentence

@@ -6,9 +6,9 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from forkpipe.strategies.canonical import equation_form, shape, value_of
-from forkpipe.strategies.formulas import Token, Tree, Unreadable, formulas, parse
+from forkpipe.strategies.formulas import MOST_DIGITS, Token, Tree, Unreadable, formulas, parse
 from forkpipe.strategies.objects import objects
-from forkpipe.strategies.reading import split_boxed
+from forkpipe.strategies.reading import count_values, split_boxed
 from forkpipe.strategies.sentences import sentences, solution_of
 from forkpipe.strategies.vocabulary import techniques
 
@@ -42,6 +42,7 @@ def given_by(problem: str) -> Given:
     """Return what a problem says, so that its restatement is no step."""
     equations, _, values, names = _facts(problem, frozenset())
     again, _, _, _ = _facts(problem, names)
+    values |= {str(Fraction(value)) for value in count_values(problem) if len(value) < MOST_DIGITS and "/0" not in value}
     return Given(frozenset(techniques(problem)), equations | again, names, values, frozenset(objects(problem)))
 
 
