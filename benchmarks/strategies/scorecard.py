@@ -1,9 +1,10 @@
-r"""How well distances tell labelled pairs of real traces apart: F1 of "different", AUC and Cohen's kappa, with intervals.
+r"""How well distances tell labelled pairs of real traces apart: F1 of "different", AUC, kappa, with intervals.
 
     python benchmarks/strategies/scorecard.py tuning.jsonl.gz                # choose a threshold, by cross-validation
     python benchmarks/strategies/scorecard.py test.jsonl.gz --thresholds thresholds.json
 
-Every figure is given twice: weighted by the sampling weights of the pairs, which estimates it for all pairs of the data, and
+Every figure is given twice: weighted by the sampling weights of the pairs, which estimates it for all pairs of the
+data, and
 unweighted, for the pairs as drawn. Intervals are 95 %, of a bootstrap over problems. Of a baseline the threshold is the
 one with the best F1 on the tuning pairs, kept in the same file as ours.
 """
@@ -112,7 +113,9 @@ def best_threshold(different: NDArray[np.bool_], distances: Floats, weights: Flo
     return float(max(cuts, key=lambda cut: f1_score(different, distances > cut, sample_weight=weights)))
 
 
-def cross_validated(different: NDArray[np.bool_], distances: Floats, weights: Floats, problems: Any) -> dict[str, float]:
+def cross_validated(
+    different: NDArray[np.bool_], distances: Floats, weights: Floats, problems: Any
+) -> dict[str, float]:
     """Return F1 where each fold of problems is decided by the best threshold of the others."""
     fold = np.array([int(unit_interval("fold", int(problem)) * FOLDS) for problem in problems])
     decided = np.zeros(len(different), dtype=bool)

@@ -22,7 +22,8 @@ NOTATION = st.lists(st.sampled_from(["sq", "mul", "log", "rem", "3", "4", "15", 
     " ".join
 )
 PROSE = st.lists(
-    st.sampled_from(["we", "sum", "the", "factor", "12", "250", "of", "x = 3.", "y^2 = 4 -", ".", "triangles"]), max_size=9
+    st.sampled_from(["we", "sum", "the", "factor", "12", "250", "of", "x = 3.", "y^2 = 4 -", ".", "triangles"]),
+    max_size=9,
 ).map(" ".join)
 TEXTS = st.lists(NOTATION | PROSE | st.text(max_size=12), max_size=6)
 THRESHOLDS = st.sampled_from([0.0, 0.25, 0.4, 0.5, 0.6, 0.8, 1.0])

@@ -18,7 +18,7 @@ MOST_BITS = 256
 MOST_ATOMS = 10
 
 
-class TooLarge(ValueError):
+class TooLargeError(ValueError):
     """A formula without a canonical form within the bounds."""
 
 
@@ -30,7 +30,7 @@ def value_of(tree: Tree) -> Fraction | None:
     """
     try:
         return _value(tree)
-    except (TooLarge, ZeroDivisionError):
+    except (TooLargeError, ZeroDivisionError):
         return None
 
 
@@ -39,7 +39,7 @@ def _value(tree: Tree) -> Fraction:
     if kind == "number":
         return _small(parts[0])
     if kind == "name":
-        raise TooLarge
+        raise TooLargeError
     numbers = [_value(part) for part in parts]  # type: ignore[arg-type]
     first, second = numbers[0], numbers[-1]
     match kind:
@@ -67,7 +67,7 @@ def _value(tree: Tree) -> Fraction:
             root = Fraction(math.isqrt(first.numerator), math.isqrt(first.denominator) or 1)
             if root * root == first:
                 return root
-    raise TooLarge
+    raise TooLargeError
 
 
 def _bits(number: Fraction) -> int:
@@ -76,7 +76,7 @@ def _bits(number: Fraction) -> int:
 
 def _small(number: Any) -> Fraction:
     if _bits(number) > MOST_BITS:
-        raise TooLarge
+        raise TooLargeError
     return Fraction(number)
 
 
@@ -107,8 +107,8 @@ def _equation_form(left: Tree, right: Tree, known: frozenset[str]) -> str | None
             return None
         ring = _ring(len(atoms))
         generators = dict(zip(atoms, ring.gens, strict=True))
-        numerator, denominator = _rational(("+", left, ("-", right)), generators, ring)
-    except (TooLarge, ZeroDivisionError, RecursionError):
+        numerator, _ = _rational(("+", left, ("-", right)), generators, ring)
+    except (TooLargeError, ZeroDivisionError, RecursionError):
         return None
     if numerator.is_ground:
         return None
@@ -181,12 +181,12 @@ def _rational(tree: Tree, generators: dict[str, Any], ring: Any) -> tuple[Any, A
 
 def _times(left: Any, right: Any) -> Any:
     if len(left) * len(right) > MOST_TERMS * MOST_TERMS // 4:
-        raise TooLarge
+        raise TooLargeError
     product = left * right
     if len(product) > MOST_TERMS or any(sum(powers) > HIGHEST_DEGREE for powers in product):
-        raise TooLarge
+        raise TooLargeError
     if any(_bits(Fraction(int(c.numerator), int(c.denominator))) > MOST_BITS for c in product.values()):
-        raise TooLarge
+        raise TooLargeError
     return product
 
 

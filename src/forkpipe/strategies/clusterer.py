@@ -1,8 +1,9 @@
 r"""Strategy-level dedup: group the correct traces of one problem by HOW they solve it, not by how they are worded.
 
-Distance in wording (n-grams, sentence embeddings) is nearly blind to the approach of a solution. Here a trace becomes its
-steps, each described by the techniques it names, the equations it holds in canonical form and the values it reaches; two
-traces are compared by aligning their steps, as in Reasoning Path Divergence (arXiv 2510.26122). No model is asked.
+Distance in wording (n-grams, sentence embeddings) is nearly blind to the approach of a solution. Here a trace becomes
+its
+steps, each described by the techniques it names, the equations it holds in canonical form and the values it reaches;
+two traces are compared by aligning their steps, as in Reasoning Path Divergence (arXiv 2510.26122). No model is asked.
 """
 
 from collections.abc import Sequence
@@ -49,9 +50,7 @@ class StepClusterer:
 
     def __init__(self, threshold: float = THRESHOLD) -> None:
         if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
-            raise InputError(
-                f"strategy clusterer 'steps': threshold is {threshold!r}, expected a number from 0 to 1"
-            )
+            raise InputError(f"strategy clusterer 'steps': threshold is {threshold!r}, expected a number from 0 to 1")
         self.threshold = float(threshold)
 
     def cluster(self, problem: str, texts: Sequence[str]) -> Clusters:

@@ -1,9 +1,10 @@
 r"""How far two traces of one problem are apart in approach, 0 to 1.
 
-What one trace does and the other does not is counted in both directions, and the smaller of the two counts: a trace that
+What one trace does and the other does not is counted in both directions, and the smaller of the two counts: a trace
+that
 only says more (detail, checks, a longer exploration) takes the same way as the shorter one, while two ways to solve a
-problem each hold something that the other lacks. Five such asymmetric measures are added with weights fitted to labelled
-pairs (benchmarks/strategies).
+problem each hold something that the other lacks. Five such asymmetric measures are added with weights fitted to
+labelled pairs (benchmarks/strategies).
 """
 
 import math
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from forkpipe.strategies.objects import objects
-from forkpipe.strategies.steps import Given, Step, steps_of
+from forkpipe.strategies.steps import Given, Step
 from forkpipe.strategies.vocabulary import COMMON_TECHNIQUES
 
 

@@ -1,7 +1,7 @@
 r"""Formulas in a text, read into trees: LaTeX, Unicode and plain notation alike.
 
-A scanner walks over the whole text, so that it does not matter whether a formula stands between dollar signs: words of two
-letters and more end a formula. What cannot be read is left out, never guessed.
+A scanner walks over the whole text, so that it does not matter whether a formula stands between dollar signs: words
+of two letters and more end a formula. What cannot be read is left out, never guessed.
 """
 
 import re
@@ -74,7 +74,7 @@ def formulas(text: str) -> Iterator[list[list[Token]]]:
         yield sides
 
 
-class Unreadable(ValueError):
+class UnreadableError(ValueError):
     """A token list that is no formula."""
 
 
@@ -82,14 +82,14 @@ def parse(tokens: list[Token]) -> Tree:
     """Return the tree of one side of a relation.
 
     Raises:
-        Unreadable: it is too long or no formula that this grammar knows.
+        UnreadableError: it is too long or no formula that this grammar knows.
     """
     if not 0 < len(tokens) <= LONGEST_SIDE:
-        raise Unreadable
+        raise UnreadableError
     parser = _Parser(tokens)
     tree = parser.sum()
     if parser.peek() != "end":
-        raise Unreadable
+        raise UnreadableError
     return tree
 
 
@@ -106,7 +106,7 @@ class _Parser:
 
     def take(self) -> Token:
         if self.position == len(self.tokens):
-            raise Unreadable
+            raise UnreadableError
         self.position += 1
         return self.tokens[self.position - 1]
 
@@ -156,7 +156,7 @@ class _Parser:
         token = self.take()
         if token.kind == "number":
             if len(token.text) > MOST_DIGITS:
-                raise Unreadable
+                raise UnreadableError
             return ("number", Fraction(token.text.replace("{,}", "").replace(",", "")))
         if token.kind == "name":
             return ("name", plain_name(token.text))
@@ -167,25 +167,25 @@ class _Parser:
         if token.kind == "open":
             tree = self.sum()
             if self.take().kind != "close":
-                raise Unreadable
+                raise UnreadableError
             return tree
         if token.kind == "bar" and not self.in_bars:
             self.in_bars = True
             tree = self.sum()
             if self.take().kind != "bar":
-                raise Unreadable
+                raise UnreadableError
             self.in_bars = False
             return ("abs", tree)
-        raise Unreadable
+        raise UnreadableError
 
     def function(self, name: str) -> Tree:
         if name in ("binom", "dbinom", "tbinom"):
             return ("binom", self.argument(), self.argument())
         if name in ("lfloor", "lceil"):
-            tree = self.sum()
+            rounded = self.sum()
             if self.take().kind != "close":
-                raise Unreadable
-            return (name[1:], tree)
+                raise UnreadableError
+            return (name[1:], rounded)
         exponent = None
         if self.peek() == "power":  # \sin^2 x
             self.take()
@@ -201,9 +201,8 @@ class _Parser:
     def argument(self) -> Tree:
         if self.peek() == "number" and len(self.tokens[self.position].text) == 2 and self._behind("frac"):
             # \frac12: one digit each.
-            first, second = self.tokens[self.position].text
-            self.tokens = [*self.tokens]
-            self.tokens[self.position : self.position + 1] = [Token("number", first), Token("number", second)]
+            digits = [Token("number", digit) for digit in self.tokens[self.position].text]
+            self.tokens = [*self.tokens[: self.position], *digits, *self.tokens[self.position + 1 :]]
         return self.atom()
 
     def _behind(self, kind: str) -> bool:

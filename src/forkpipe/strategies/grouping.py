@@ -1,4 +1,4 @@
-"""Clusters of many problems, with the help of a language model where parameters name one: for steps, for close pairs."""
+"""Clusters of many problems, where parameters name one with the help of a language model."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice

@@ -9,10 +9,10 @@ from forkpipe.strategies.asking import Asker
 from forkpipe.strategies.sentences import solution_of
 from forkpipe.strategies.summaries import LONGEST_ASKED, without_marks
 
-_RUBRIC = """Two correct solutions of one problem follow, between marks. Say whether they use the same approach.
+_RUBRIC = """Two correct solutions of one problem follow, between marks. Do they use the same approach?
 
-SAME: the key idea is the same. Another order of the same steps, other names, more or less detail, a formula recalled in \
-one and derived in the other, extra checks, and other arithmetic on the way do not make a difference.
+SAME: the key idea is the same. Another order of the same steps, other names, more or less detail, a formula recalled \
+in one and derived in the other, extra checks, and other arithmetic on the way do not make a difference.
 DIFFERENT: the key idea that solves the problem is another: for example counting directly or by the complement, \
 coordinates or angles, a closed formula or an enumeration, elimination or a geometric argument.
 

@@ -28,7 +28,9 @@ def link(texts: Sequence[str], distances: NDArray[np.float64], diameter: float) 
     """
     order = reading_order(texts)
     ordered = distances[np.ix_(order, order)]
-    clusters = sorted(([order[position] for position in group], group) for group in _complete_linkage(ordered, diameter))
+    clusters = sorted(
+        ([order[position] for position in group], group) for group in _complete_linkage(ordered, diameter)
+    )
     clusters.sort(key=lambda both: (-len(both[0]), min(both[0])))
     labels, to_representative, representatives = [0] * len(texts), [0.0] * len(texts), []
     for label, (members, group) in enumerate(clusters):

@@ -1,7 +1,7 @@
 r"""Distance between traces in bare notation ("7 sq 15 mul 3"): overlap of operations and of intermediate values.
 
-Such a trace has no sentences to cut and no formulas to read: it is operations and numbers, and which number follows which
-tells how they were come by.
+Such a trace has no sentences to cut and no formulas to read: it is operations and numbers, and which number follows
+which tells how they were come by.
 """
 
 import math

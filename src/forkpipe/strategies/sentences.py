@@ -14,14 +14,17 @@ _SECOND = re.compile(
     r"(?im)^[\s#*_]{0,9}(?:(?:solution|method|approach|way|proof)\s{1,3}\#?(?:[2-9]|ii|two|b)\b"
     r"|(?:alternat\w{1,6}|another|second)\s(?:\w{1,12}\s)?(?:solution|method|approach|way|proof)\b|or[:.\s*]{0,4}$)"
 )
-_CHECK_HEADING = re.compile(r"(?i)^(?:\w{1,9}[ :.]{1,3}){0,2}(?:verif\w*|check\w*|confirm\w*|double[- ]check\w*|sanity)\b")
+_CHECK_HEADING = re.compile(
+    r"(?i)^(?:\w{1,9}[ :.]{1,3}){0,2}(?:verif\w*|check\w*|confirm\w*|double[- ]check\w*|sanity)\b"
+)
 _CHECK = re.compile(
-    r"(?i)^(?:\W|(?:and|but|so|now|wait|ok|okay|then|finally|next|also|just|we can|i can|i'll|we|let me|let us|let's)\b){0,9}"
-    r"(?:(?:double[- ]?|re)?check(?:ing|s)?\b(?! (?:each|every|all|which|whether each|for each|the cases))|verif(?:y|ying|ies)\b|to (?:verify|confirm|make sure|be sure)\b"
+    r"(?i)^(?:\W|(?:and|but|so|now|wait|okay|then|finally|next|also|just|we can|i can|i'll|we|let me|let us|let's)\b)"
+    r"{0,9}(?:(?:double[- ]?|re)?check(?:ing|s)?\b(?! (?:each|every|all|which|whether each|for each|the cases))"
+    r"|verif(?:y|ying|ies)\b|to (?:verify|confirm|make sure|be sure)\b"
     r"|as a (?:check|sanity)|confirm(?:ing|s)?\b|make sure\b)"
 )
 _CHATTER = re.compile(
-    r"(?i)\b(?:hmm|wait|maybe|perhaps|not sure|i wonder|let me think|let me see|might be|could be|could use|i recall|no idea)\b"
+    r"(?i)\b(?:hmm|wait|maybe|perhaps|not sure|i wonder|let me think|let me see|might be|could be|could use|i recall)\b"
     r"|^\W{0,3}(?:alternatively|but (?:is|how|what|maybe)|is there)\b"
 )
 _ENDS = re.compile(r"(?<=[.!?:;])\s+(?=[A-Z\\$(\[*#0-9-])|\n+")
@@ -32,7 +35,7 @@ _CONTINUED = re.compile(r"^(?:\\\[|\\\]|\$\$|\\begin\{\w+\*?\}|\\end\{\w+\*?\})?
 def solution_of(text: str) -> str:
     """Return the part of a trace that is read: the first solution that stands behind its thinking, else its whole.
 
-    >>> solution_of("<think>Perhaps 5? Or 7?</think>We add 2 and 3 and so we find that it is 5.\\nSolution 2\\nGuess 5.")
+    >>> solution_of("<think>5? Or 7?</think>We add 2 and 3 and so we find that it is 5.\\nSolution 2\\nGuess 5.")
     'We add 2 and 3 and so we find that it is 5.\\n'
     """
     solution = _DRAWING.sub(" ", ANY_TAG.sub(" ", split_thinking(text)[1][-LONGEST_READ:]))

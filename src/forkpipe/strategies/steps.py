@@ -1,12 +1,13 @@
 r"""A trace as its steps: each says what it does (techniques, equations, values), not how that is worded."""
 
+import itertools
 import re
 from collections.abc import Collection, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
 from forkpipe.strategies.canonical import equation_form, shape, value_of
-from forkpipe.strategies.formulas import MOST_DIGITS, Token, Tree, Unreadable, formulas, parse
+from forkpipe.strategies.formulas import MOST_DIGITS, Token, Tree, UnreadableError, formulas, parse
 from forkpipe.strategies.objects import objects
 from forkpipe.strategies.reading import count_values, split_boxed
 from forkpipe.strategies.sentences import sentences, solution_of
@@ -42,14 +43,16 @@ def given_by(problem: str) -> Given:
     """Return what a problem says, so that its restatement is no step."""
     equations, _, values, names = _facts(problem, frozenset())
     again, _, _, _ = _facts(problem, names)
-    values |= {str(Fraction(value)) for value in count_values(problem) if len(value) < MOST_DIGITS and "/0" not in value}
+    values |= {
+        str(Fraction(value)) for value in count_values(problem) if len(value) < MOST_DIGITS and "/0" not in value
+    }
     return Given(frozenset(techniques(problem)), equations | again, names, values, frozenset(objects(problem)))
 
 
 def steps_of(problem: str, text: str, given: Given | None = None) -> list[Step]:
     r"""Return the steps of a trace, at most `MOST_STEPS`.
 
-    >>> for step in steps_of("How many pairs are there among 9 points?", r"We use combinations: \(\binom{9}{2} = 36\).")[:1]:
+    >>> for step in steps_of("How many pairs have 9 points?", r"By combinations, \(\binom{9}{2} = 36\).")[:1]:
     ...     print(sorted(step.techniques), sorted(step.computations), sorted(step.values))
     ['combination'] ['binom(9,2)'] []
     """
@@ -75,7 +78,7 @@ TRIVIAL = frozenset({"0", "1", "2"})
 
 
 def _operands_of(text: str, answers: frozenset[str]) -> frozenset[str]:
-    """Return the numbers from which the answer is put together at the end (m + n from m / n): all solutions have them."""
+    """Return the numbers of which the answer is made at the end (m + n from m / n): all solutions have them."""
     found: set[str] = set()
     for sides in formulas(text[-1500:]):
         trees = [tree for side in sides if (tree := _read(side)) is not None]
@@ -98,9 +101,7 @@ def _without_boxes(text: str) -> str:
     return text.replace("\\boxed", "")
 
 
-def _facts(
-    text: str, known: Collection[str]
-) -> tuple[frozenset[str], frozenset[str], frozenset[str], frozenset[str]]:
+def _facts(text: str, known: Collection[str]) -> tuple[frozenset[str], frozenset[str], frozenset[str], frozenset[str]]:
     """Return (equations, computations, values, names) of a text."""
     equations: set[str] = set()
     computations: set[str] = set()
@@ -113,9 +114,11 @@ def _facts(
             value = value_of(tree)
             if value is not None:
                 values.add(str(abs(value)))
-                if tree[0] != "-" and any(part[0] != "number" for part in tree[1:] if isinstance(part, tuple)) or tree[0] in "+*^":
+                if (
+                    tree[0] != "-" and any(part[0] != "number" for part in tree[1:] if isinstance(part, tuple))
+                ) or tree[0] in "+*^":
                     computations.add(shape(tree))
-        for left, right in zip(trees, trees[1:], strict=False):
+        for left, right in itertools.pairwise(trees):
             form = equation_form(left, right, known)
             solved = _SOLVED.match(form or "")
             if solved:
@@ -132,5 +135,5 @@ _SOLVED = re.compile(r"(?:(?P<constant>-?[0-9]+) \+ )?(?:(?P<factor>-?[0-9]+)\*)
 def _read(side: Sequence[Token]) -> Tree | None:
     try:
         return parse(list(side))
-    except Unreadable:
+    except UnreadableError:
         return None

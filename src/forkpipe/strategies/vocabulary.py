@@ -198,7 +198,8 @@ _PHRASES = r"""
 law-of-cosines | laws? of cosines?|cosine (?:law|rule)
 law-of-sines | (?:extended )?laws? of sines?|sine (?:law|rule)
 power-of-a-point | power of (?:a|the) point
-complementary-counting | complementary (?:counting|probability)|opposite (?:event|case)|subtract[^.]{0,40} from the total|total[^.]{0,40}minus
+complementary-counting | complementary (?:counting|probability)|opposite (?:event|case)
+complementary-counting | subtract[^.]{0,40} from the total|total[^.]{0,40}minus
 completing-square | complet(?:e|ing) the square
 difference-of-squares | difference of (?:two )?squares
 difference-of-cubes | (?:sum|difference) of (?:two )?cubes
@@ -222,19 +223,23 @@ cyclic-quadrilateral | cyclic quad\w*|concyclic|ptolemy
 mass-points | mass points?|menelaus|ceva
 stewart | stewart
 similar-triangles | similar triangles?|\bsimilar to\b|\\sim\b
-coordinate-geometry | coordinate (?:plane|geometry|system)|place [^.]{0,40}(?:origin|coordinate)|distance formula|equation of (?:the )?(?:line|circle)
+coordinate-geometry | coordinate (?:plane|geometry|system)|place [^.]{0,40}(?:origin|coordinate)|distance formula
+coordinate-geometry | equation of (?:the )?(?:line|circle)
 base-height | base[^.]{0,20}height|half[^.]{0,20}base|altitude|\bheight\b
 shoelace | shoelace|\bdeterminant formula
 heron | heron|semi-?perimeter
 double-angle | double[- ]angle|half[- ]angle|triple[- ]angle
-angle-addition | (?:angle|sine|cosine|tangent) (?:addition|sum|subtraction)|(?:sum|addition) (?:formula|identit\w+) for
+angle-addition | (?:angle|sine|cosine|tangent) (?:addition|sum|subtraction)
+angle-addition | (?:sum|addition) (?:formula|identit\w+) for
 sum-to-product | sum[- ]to[- ]product|product[- ]to[- ]sum
 change-of-base | change[- ]of[- ]base
 units-digit | units? digits?|last digits?
 cross-multiply | cross[- ]multipl\w*
 substitution | \bsubstitut\w*|\bplug\w*
-casework | case ?work|\bcases?\b|consider(?:ing)? (?:two|three|four|five|several|the following) (?:cases|possibilities)
-trial | trial and error|\btry(?:ing)?\b(?! to)|\btest(?:ing)? (?:\w+ ){0,3}values?|check(?:ing)? (?:each|every|all|values)|one by one|guess
+casework | case ?work|\bcases?\b
+casework | consider(?:ing)? (?:two|three|four|five|several|the following) (?:cases|possibilities)
+trial | trial and error|\btry(?:ing)?\b(?! to)|\btest(?:ing)? (?:\w+ ){0,3}values?
+trial | check(?:ing)? (?:each|every|all|values)|one by one|guess
 recursion | recurrence|recursi\w*
 generating-function | generating functions?
 linearity | linearity of expectation
@@ -250,7 +255,8 @@ without-loss | without loss of generality|\bwlog\b
 by-symmetry | by symmetry|symmetric(?:al)?ly
 observe-pattern | pattern
 equal-likely | equally likely
-sequential-choice | (?:first|second|third|next) (?:person|digit|card|ball|choice|position|die|marble|letter|one) (?:can|has|must)|(?:choices|options) for (?:the|each)
+sequential-choice | (?:first|second|third|next) (?:person|digit|card|ball|choice|position|die|letter|one) (?:can|has|must)
+sequential-choice | (?:choices|options) for (?:the|each)
 unit-rate | unit rate|rate of|per (?:hour|minute|second|day|unit)
 system | system of (?:\w+ )?equations?|simultaneous equations?
 add-equations | (?:add|subtract)(?:ing)? (?:the|these|both|two|equation)[^.]{0,30}equations?|eliminat\w*
@@ -269,9 +275,10 @@ _PHRASE_LINES = [line.split(" | ") for line in _PHRASES.splitlines()]
 _PHRASE_NAMES = {str(number): name for number, (name, _) in enumerate(_PHRASE_LINES)}
 _PHRASE = re.compile("|".join(f"(?P<p{number}>{signs})" for number, (_, signs) in enumerate(_PHRASE_LINES)))
 
-COMMON_TECHNIQUES = frozenset(
-    "substitution sum divisibility factor root casework combination pairing trial product assume enumeration modular"
-    " add-equations base-height ratio elimination expansion optimum power prime gcd triangle prime-factorization exponent"
-    " quadratic coordinates coefficient approximation sequence angle system".split()
-)
+_COMMON = """
+substitution sum divisibility factor root casework combination pairing trial product assume enumeration modular
+add-equations base-height ratio elimination expansion optimum power prime gcd triangle prime-factorization exponent
+quadratic coordinates coefficient approximation sequence angle system
+"""
+COMMON_TECHNIQUES = frozenset(_COMMON.split())
 """Those named in one solution of twenty and more, whatever the problem."""

@@ -83,7 +83,9 @@ def cluster_strategies(
     groups = ((texts[problem_id], [_marked(row) for row in group]) for problem_id, group in correct.items())
     with strategy_models(settings) as (summaries, judging):
         found = cluster_all(clusterer, groups, summaries, judging)
-        for done, ((problem_id, group), (clusters, distances)) in enumerate(zip(correct.items(), found, strict=True), 1):
+        for done, ((problem_id, group), (clusters, distances)) in enumerate(
+            zip(correct.items(), found, strict=True), 1
+        ):
             for position, row in enumerate(group):
                 strategy = clusters.labels[position]
                 apart = None if distances is None else distances[position, clusters.representatives].tolist()
