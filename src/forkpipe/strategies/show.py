@@ -25,7 +25,10 @@ def columns_of(problem: str, texts: Sequence[str], teachers: Sequence[str], clus
     columns = []
     for label, steps in enumerate(described):
         others = set().union(*(held for other, held in enumerate(facts) if other != label))
-        own = [(step, sorted(facts_of(step) - others)) for step in steps]
+        own = [
+            (step, sorted(facts_of(step) - others, key=lambda fact: (fact not in step.techniques, fact)))
+            for step in steps
+        ]
         members = [teachers[index] for index, found in enumerate(clusters.labels) if found == label]
         shown = [_line(step, apart) for step, apart in own if apart or len(described) == 1]
         columns.append(

@@ -255,7 +255,7 @@ without-loss | without loss of generality|\bwlog\b
 by-symmetry | by symmetry|symmetric(?:al)?ly
 observe-pattern | pattern
 equal-likely | equally likely
-sequential-choice | (?:first|second|third|next) (?:person|digit|card|ball|choice|position|die|letter|one) (?:can|has|must)
+sequential-choice | (?:first|second|third|next) (?:person|digit|card|ball|choice|position|letter|one) (?:can|has|must)
 sequential-choice | (?:choices|options) for (?:the|each)
 unit-rate | unit rate|rate of|per (?:hour|minute|second|day|unit)
 system | system of (?:\w+ )?equations?|simultaneous equations?
