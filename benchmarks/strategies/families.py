@@ -10,13 +10,14 @@ distance was fitted. Prints V-measure and adjusted Rand a family, averaged over 
 """
 
 import argparse
+import itertools
 import math
 import random
 import re
 from collections.abc import Callable
 
 from forkpipe.core.statistics import clustering_agreement
-from forkpipe.strategies import cluster
+from forkpipe.strategies import StepClusterer
 
 Steps = list[tuple[str, str, str]]
 """(wordy sentence, terse sentence, formula) of every step; the formula has names a and b for the unknowns."""
@@ -206,8 +207,10 @@ def main() -> None:
     given = parser.parse_args()
     draw = random.Random(given.seed)
     whole: list[float] = []
+    clusterer = StepClusterer()
     for name, family in FAMILIES.items():
         scores = []
+        apart: dict[bool, list[float]] = {True: [], False: []}
         for _ in range(given.problems):
             problem, answer, strategies = family(draw)
             traces = [
@@ -215,13 +218,21 @@ def main() -> None:
                 for strategy, steps in strategies.items()
                 for render in (wordy, terse)
             ]
-            labels = cluster(problem, [text for _, _, text in traces]).labels
+            texts = [text for _, _, text in traces]
+            labels = clusterer.cluster(problem, texts).labels
+            distances = clusterer.distances(problem, texts)
+            for i, j in itertools.combinations(range(len(traces)), 2):
+                apart[traces[i][0] == traces[j][0]].append(float(distances[i, j]))
             by_strategy = clustering_agreement([strategy for strategy, _, _ in traces], labels)
             by_renderer = clustering_agreement([renderer for _, renderer, _ in traces], labels)
             scores.append((*by_strategy, by_renderer[0]))
         means = [sum(column) / len(scores) for column in zip(*scores, strict=True)]
         whole.append(means[0])
-        print(f"{name:<16} V-measure {means[0]:.3f}  adjusted Rand {means[1]:.3f}  with renderers {means[2]:.3f}")
+        print(
+            f"{name:<16} V-measure {means[0]:.3f}  adjusted Rand {means[1]:.3f}  with renderers {means[2]:.3f}  "
+            f"within a strategy at most {max(apart[True]):.2f}, between strategies at least {min(apart[False]):.2f}",
+            flush=True,
+        )
     print(f"{'all families':<16} V-measure {sum(whole) / len(whole):.3f}")
 
 

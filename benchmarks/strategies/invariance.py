@@ -3,7 +3,8 @@
     python benchmarks/strategies/invariance.py TRACES.jsonl.gz --traces 100
 
 Every trace (rows with problem and trace) is changed in one way and compared with itself as it was: the share whose
-distance exceeds the threshold, and the mean distance. `two paragraphs swapped` swaps any two neighbours, dependent ones too.
+distance exceeds the threshold, and the mean distance. `two paragraphs swapped` swaps any two neighbours, dependent ones
+too.
 """
 
 import argparse
@@ -16,11 +17,27 @@ from forkpipe.datasets.read_rows import read_rows
 from forkpipe.strategies import compare
 
 SYNONYMS = {
-    "therefore": "hence", "thus": "so", "calculate": "compute", "determine": "find", "we need to": "we have to",
-    "first": "to begin", "next": "after that", "this gives": "this yields", "we get": "we obtain", "since": "because",
-    "total number of": "number of all", "following": "next", "simplify": "reduce", "given": "stated",
-    "remember": "recall", "equals": "is equal to", "solve for": "find", "we can": "one can", "the number of": "how many", "let": "say",
-}  # fmt: skip
+    "therefore": "hence",
+    "thus": "so",
+    "calculate": "compute",
+    "determine": "find",
+    "we need to": "we have to",
+    "first": "to begin",
+    "next": "after that",
+    "this gives": "this yields",
+    "we get": "we obtain",
+    "since": "because",
+    "total number of": "number of all",
+    "following": "next",
+    "simplify": "reduce",
+    "given": "stated",
+    "remember": "recall",
+    "equals": "is equal to",
+    "solve for": "find",
+    "we can": "one can",
+    "the number of": "how many",
+    "let": "say",
+}
 CHATTER = [
     "Okay, let me think about this.", "Hmm, interesting.", "That looks fine so far.", "Wait, let me see.",
     "This is a nice problem.", "Let me continue with care.", "I hope this is right.", "So far so good.",
