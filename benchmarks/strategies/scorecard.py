@@ -55,6 +55,10 @@ def main() -> None:
             thresholds[name] = THRESHOLD
         elif name == "all different":
             thresholds[name] = -1.0
+        elif earlier and name not in earlier:
+            raise SystemExit(
+                f"{given.thresholds} has no threshold of {name}: run on the tuning pairs with --embeddings"
+            )
         else:
             thresholds[name] = earlier[name] if earlier else best_threshold(different, distances, np.sqrt(weights))
         report[name] = figures(different, distances, thresholds[name], weights, problems, given.bootstrap)
