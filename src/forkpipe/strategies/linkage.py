@@ -45,9 +45,9 @@ def link(texts: Sequence[str], distances: NDArray[np.float64], diameter: float) 
 def _representative(texts: Sequence[str], inside: NDArray[np.float64]) -> int:
     """Return the position of the text that stands for a group; the texts are sorted by length."""
     mean = inside.mean(axis=1)
-    central = np.flatnonzero(mean <= mean.min() + SLACK + 1e-12)
-    complete = [int(position) for position in central if split_boxed(texts[position])[1]]
-    return complete[0] if complete else int(central[0])
+    central = [position for position in range(len(texts)) if mean[position] <= mean.min() + SLACK + 1e-12]
+    complete = [position for position in central if split_boxed(texts[position])[1]]
+    return (complete or central)[0]
 
 
 def _complete_linkage(distances: NDArray[np.float64], diameter: float) -> list[list[int]]:

@@ -114,9 +114,7 @@ def _facts(text: str, known: Collection[str]) -> tuple[frozenset[str], frozenset
             value = value_of(tree)
             if value is not None:
                 values.add(str(abs(value)))
-                if (
-                    tree[0] != "-" and any(part[0] != "number" for part in tree[1:] if isinstance(part, tuple))
-                ) or tree[0] in "+*^":
+                if _computes(tree):
                     computations.add(shape(tree))
         for left, right in itertools.pairwise(trees):
             form = equation_form(left, right, known)
@@ -130,6 +128,12 @@ def _facts(text: str, known: Collection[str]) -> tuple[frozenset[str], frozenset
 
 
 _SOLVED = re.compile(r"(?:(?P<constant>-?[0-9]+) \+ )?(?:(?P<factor>-?[0-9]+)\*)?[A-Za-z][A-Za-z0-9]* = 0$")
+
+
+def _computes(tree: Tree) -> bool:
+    """Whether a formula is more than a number, a fraction or their negative."""
+    inner = [part for part in tree[1:] if isinstance(part, tuple)]
+    return tree[0] in ("+", "*", "^") or (tree[0] != "-" and any(part[0] != "number" for part in inner))
 
 
 def _read(side: Sequence[Token]) -> Tree | None:

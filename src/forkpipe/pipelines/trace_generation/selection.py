@@ -92,7 +92,8 @@ def _divergent(drawn: Sequence[Row], by_id: dict[str, Row], most: int) -> list[R
 
     pairs = [(a, b) for i, a in enumerate(left) for b in left[:i]]
     # `max` keeps the first of equals.
-    chosen = list(max(pairs, key=lambda pair: (apart(*pair), teacher(pair[0]) != teacher(pair[1]))))[:most]
+    first, second = max(pairs, key=lambda pair: (apart(*pair), teacher(pair[0]) != teacher(pair[1])))
+    chosen = [first, second][:most]
     while len(chosen) < most:
         used = Counter(map(teacher, chosen))
         rest = [row for row in left if row not in chosen]
