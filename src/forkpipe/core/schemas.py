@@ -126,10 +126,9 @@ SCHEMAS: dict[str, pa.Schema] = {
             "answer": _TEXT,
             "source": _TEXT,
             "split": _TEXT,
-            "strategies": _INT,  # distinct ones among its traces
             "traces": pa.list_(pa.field("element", _TRACE_IN_SET, nullable=False)),
         },
-        {},
+        {"strategies": _INT},  # distinct ones among its traces
     ),
     "rejected": _schema("rejected", 1, {"stage": _TEXT, "id": _TEXT, "reason": _TEXT, "detail": _TEXT}, {}),
     "training_log": _schema(

@@ -54,7 +54,7 @@ def steps_of(problem: str, text: str, given: Given | None = None) -> list[Step]:
 
     >>> for step in steps_of("How many pairs have 9 points?", r"By combinations, \(\binom{9}{2} = 36\).")[:1]:
     ...     print(sorted(step.techniques), sorted(step.computations), sorted(step.values))
-    ['combination'] ['binom(9,2)'] []
+    ['combination'] [] ['36']
     """
     given = given or given_by(problem)
     solution = solution_of(text)
