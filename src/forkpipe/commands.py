@@ -1,4 +1,4 @@
-"""The command line without Kedro: `forkpipe verify`."""
+"""The command line without Kedro: `forkpipe verify`, `forkpipe strategies`."""
 
 import time
 
@@ -69,3 +69,42 @@ def verify(
     except InputError as error:
         raise click.ClickException(str(error)) from error
     click.echo(str(summary))
+
+
+@main.command()
+@click.argument("file")
+@click.option("--pairs", is_flag=True, help="FILE holds pairs: problem, a, b. Writes distance and label a row.")
+@click.option("--output", metavar="FILE", help="JSONL, of --pairs; standard output where it is not given.")
+@click.option("--text", metavar="FIELD", help="Field of the traces; else trace, text, response or solution.")
+@click.option("--threshold", type=float, metavar="DISTANCE", help="Up to which two traces are the same strategy.")
+@click.option("--most", type=click.IntRange(1), default=10, show_default=True, help="Problems shown.")
+def strategies(
+    file: str, pairs: bool, output: str | None, text: str | None, threshold: float | None, most: int
+) -> None:
+    """Show how the traces of each problem solve it: clusters side by side, with the steps that set them apart.
+
+    FILE (JSONL, JSONL.gz, Parquet, CSV) holds rows with problem, the trace and perhaps a teacher. The traces should be
+    correct ones.
+    """
+    from itertools import islice
+
+    from rich.console import Console
+
+    from forkpipe.strategies.clusterer import THRESHOLD, StepClusterer
+    from forkpipe.strategies.files import compare_file, groups_of
+    from forkpipe.strategies.show import columns_of, table_of
+
+    try:
+        clusterer = StepClusterer(THRESHOLD if threshold is None else threshold)
+        if pairs:
+            count = compare_file(file, output, clusterer.threshold)
+            if output:
+                click.echo(f"{count} pairs written to {output}")
+            return
+        if output:
+            raise InputError("--output goes with --pairs, clusters are shown")
+        console = Console()
+        for problem, texts, teachers in islice(groups_of(file, text), most):
+            console.print(table_of(problem, columns_of(problem, texts, teachers, clusterer.cluster(problem, texts))))
+    except InputError as error:
+        raise click.ClickException(str(error)) from error

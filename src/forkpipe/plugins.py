@@ -38,7 +38,7 @@ VERIFIERS = {
     ),
 }
 CLUSTERERS = {
-    "steps": Plugin("forkpipe.core.strategies:StepClusterer"),
+    "steps": Plugin("forkpipe.strategies.clusterer:StepClusterer"),
 }
 
 
@@ -130,6 +130,17 @@ def create_judge(judge: Any) -> Any:
     return create("engine", ENGINES, judge.engine, judge.options, "verification.judge")
 
 
-def clusterer_of(given: Mapping[str, Any]) -> list[type]:
-    """Return the clusterer."""
-    return [find_class("clusterer", CLUSTERERS, given["params:strategies"].clusterer, "strategies.clusterer")]
+def clusterer_of(given: Mapping[str, Any]) -> list[Any]:
+    """Return the clusterer, and the engines that are asked about traces where there are any."""
+    settings = given["params:strategies"]
+    made: list[Any] = [find_class("clusterer", CLUSTERERS, settings.clusterer, "strategies.clusterer")]
+    return made + [
+        create_strategy_model(model, where)
+        for model, where in ((settings.summaries, "summaries"), (settings.judge, "judge"))
+        if model
+    ]
+
+
+def create_strategy_model(model: Any, where: str) -> Any:
+    """Return the engine of a model that is asked about traces."""
+    return create("engine", ENGINES, model.engine, model.options, f"strategies.{where}")

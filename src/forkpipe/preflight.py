@@ -6,7 +6,17 @@ from forkpipe.core.errors import InputError
 from forkpipe.core.records import Split
 from forkpipe.methods import POLICY
 from forkpipe.parameters import Parameters, Schedule
-from forkpipe.plugins import CLUSTERERS, ENGINES, VERIFIERS, create, create_engines, create_judge, find_class
+from forkpipe.plugins import (
+    CLUSTERERS,
+    ENGINES,
+    VERIFIERS,
+    create,
+    create_engines,
+    create_judge,
+    create_strategy_model,
+    find_class,
+)
+from forkpipe.strategies.grouping import check_measures
 
 SPLITS_NEEDED: dict[str, tuple[Split, ...]] = {
     **{f"{method}.train": ("rl",) for method in POLICY},
@@ -30,7 +40,11 @@ def check_run(catalog: Any, nodes: set[str]) -> None:
             engine.close()
     if "cluster_strategies" in nodes:
         settings = parameters.strategies
-        create("clusterer", CLUSTERERS, settings.clusterer, settings.options, "strategies.clusterer")
+        clusterer = create("clusterer", CLUSTERERS, settings.clusterer, settings.options, "strategies.clusterer")
+        for model, where in ((settings.summaries, "summaries"), (settings.judge, "judge")):
+            if model is not None:
+                check_measures(clusterer)
+                create_strategy_model(model, where).close()
     if "verify_traces" in nodes:
         verification = parameters.verification
         for name in set(verification.verifiers.values()):

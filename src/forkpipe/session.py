@@ -49,6 +49,7 @@ DECLARED = Declared(
                 *("actors", "address", "cpus", "gpus", "start_timeout"),
             )
         ),
+        "strategies.*.cache",
     ),
     versions_of=("forkpipe", "kedro", "torch", "transformers", "trl", "math-verify", "pyarrow", "numpy"),
 )

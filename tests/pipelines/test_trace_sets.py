@@ -1,7 +1,9 @@
 """Verdicts to strategies to sets: what is clustered, drawn, rejected."""
 
 import pyarrow as pa
+import pytest
 
+from forkpipe.core.errors import InputError
 from forkpipe.parameters import GenerationSettings, StrategySettings, TeacherSettings, TraceSetSettings
 from forkpipe.pipelines.trace_generation.nodes import cluster_strategies
 from forkpipe.pipelines.trace_generation.selection import select_sets, whole_text
@@ -63,19 +65,73 @@ def test_agreement_with_known_strategies_is_reported():
     assert cluster("ab")[2] == {"problems": 0, "v_measure": None, "adjusted_rand": None}
 
 
-def strategies(n):
+def strategies(n, distances=None):
     return [
-        {"trace_id": f"t{i}", "problem_id": "p", "strategy": i, "representative": True, "distance": 0.0}
+        {
+            "trace_id": f"t{i}",
+            "problem_id": "p",
+            "strategy": i,
+            "representative": True,
+            "distance": 0.0,
+            "distances": distances[i] if distances else [float(i != j) for j in range(n)],
+        }
         for i in range(n)
     ]
 
 
-def select(n, seed=0, **changes):
+def select(n, seed=0, rows=None, teachers=None, **changes):
     traces = [
-        {"trace_id": f"t{i}", "problem_id": "p", "teacher": f"x{i}", "text": "", "reasoning": "", "tokens_out": i}
+        {
+            "trace_id": f"t{i}",
+            "problem_id": "p",
+            "teacher": teachers[i] if teachers else f"x{i}",
+            "text": "long " * i,
+            "reasoning": "",
+            "tokens_out": i,
+        }
         for i in range(max(n, 1))
     ]
-    return select_sets([PROBLEM], traces, strategies(n), TraceSetSettings(**changes), seed)
+    settings = TraceSetSettings(**{"select": "drawn"} | changes)
+    return select_sets([PROBLEM], traces, rows or strategies(n), settings, seed)
+
+
+def chosen(*arguments, **changes):
+    return [trace["trace_id"] for trace in select(*arguments, **changes)[0][0]["traces"]]
+
+
+LINE = [[abs(i - j) / 4 for j in range(5)] for i in range(5)]
+
+
+def test_the_most_divergent_begin_with_the_ends_and_then_take_the_middle():
+    """Five strategies on a line: the ends are 1 apart, the middle is .5 from both, the others .25 from one."""
+    for seed in range(5):
+        rows = strategies(5, LINE)
+        assert chosen(5, seed, rows=rows, select="divergent", max_traces=3) == ["t0", "t2", "t4"]
+        assert chosen(5, seed, rows=rows, select="divergent", max_traces=2) == ["t0", "t4"]
+
+
+def test_teachers_break_ties_of_divergence():
+    """All are equally far apart; three of the teacher a, one each of b and c: one of a goes with b and c."""
+    for seed in range(8):
+        found = chosen(5, seed, teachers="aabac", select="divergent", max_traces=3)
+        assert {"t2", "t4"} <= set(found)
+
+
+def test_divergent_needs_distances():
+    rows = [{**row, "distances": None} for row in strategies(3)]
+    with pytest.raises(InputError, match=r"trace_sets.select is 'divergent', but trace t. has no distances"):
+        select(3, rows=rows, select="divergent", max_traces=2)
+    assert len(chosen(3, rows=rows, select="divergent", max_traces=3)) == 3
+
+
+def test_baselines_look_at_no_strategy_and_the_set_says_how_many_it_holds():
+    rows = strategies(2) + [{**strategies(2)[0], "trace_id": f"t{i}", "representative": False} for i in (2, 3)]
+    ((longest,), _) = select(4, rows=rows, select="longest", max_traces=2)
+    assert [trace["trace_id"] for trace in longest["traces"]] == ["t2", "t3"]
+    assert longest["strategies"] == 1
+    drawn = {tuple(chosen(4, seed, rows=rows, select="random", max_traces=2)) for seed in range(40)}
+    assert len(drawn) == 6
+    assert select(4, rows=rows, max_traces=2)[0][0]["strategies"] == 2
 
 
 def test_at_most_m_strategies_make_a_set_and_the_seed_draws_them():

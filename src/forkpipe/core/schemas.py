@@ -131,7 +131,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     "verdicts": _schema("verdicts", 2, {"trace_id": _TEXT, **_VERDICT}, {}),
     "strategies": _schema(
         "strategies",
-        1,
+        2,
         {
             "trace_id": _TEXT,
             "problem_id": _TEXT,
@@ -139,11 +139,11 @@ SCHEMAS: dict[str, pa.Schema] = {
             "representative": pa.bool_(),
             "distance": _FLOAT,  # to the representative of the cluster, 0 to 1
         },
-        {},
+        {"distances": pa.list_(_FLOAT)},  # to the representatives of clusters 0, 1, ..., where they are measured
     ),
     "trace_sets": _schema(
         "trace_sets",
-        1,
+        2,
         {
             "problem_id": _TEXT,
             "problem": _TEXT,
@@ -152,7 +152,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             "split": _TEXT,
             "traces": pa.list_(pa.field("element", _TRACE_IN_SET, nullable=False)),
         },
-        {},
+        {"strategies": _INT},  # distinct ones among its traces
     ),
     "rejected": _schema("rejected", 1, {"stage": _TEXT, "id": _TEXT, "reason": _TEXT, "detail": _TEXT}, {}),
     "training_log": _schema(

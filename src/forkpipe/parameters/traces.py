@@ -1,6 +1,6 @@
 """Parameters of traces: teachers, verification, strategies, trace sets."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -147,6 +147,27 @@ class VerificationSettings(Settings):
         return self
 
 
+class StrategyModelSettings(Settings):
+    """A language model that is asked about traces; its answers are kept by trace, so that none is asked for twice."""
+
+    engine: str
+    """A registered name, or "package.module:Class"."""
+    options: dict[str, Any] = {}
+    """Arguments of the engine's class."""
+    revision: str = ""
+    """Version of the model behind the engine; part of every request's id."""
+    sampling: SamplingSettings = SamplingSettings(temperature=0.0, max_tokens=1024)
+    cache: str | None = None
+    """File of the answers (SQLite), null keeps none."""
+
+
+class StrategyJudgeSettings(StrategyModelSettings):
+    """A language model that decides pairs of traces near the threshold; for curation, never a reward."""
+
+    margin: Share = 0.1
+    """Largest distance from the threshold at which a pair is put before the judge."""
+
+
 class StrategySettings(Settings):
     """How correct traces are clustered by how they solve the problem."""
 
@@ -154,6 +175,10 @@ class StrategySettings(Settings):
     """A registered name, or "package.module:Class"."""
     options: dict[str, Any] = {}
     """Arguments of the clusterer's class."""
+    summaries: StrategyModelSettings | None = None
+    """A model that names the steps of every trace; null: rules describe them."""
+    judge: StrategyJudgeSettings | None = None
+    """null: none."""
 
 
 class TraceSetSettings(Settings):
@@ -163,3 +188,6 @@ class TraceSetSettings(Settings):
     """M, the most traces a set."""
     min_strategies: Count = 2
     """Problems with fewer distinct strategies give no set."""
+    select: Literal["divergent", "drawn", "random", "longest"] = "divergent"
+    """Which M: the most divergent representatives, representatives drawn by the seed; or, as baselines that look at no
+    strategy, any correct traces drawn by the seed, or the longest."""

@@ -6,7 +6,6 @@ from typing import Any
 from forkpipe.core.errors import InputError
 from forkpipe.core.records import Problem
 from forkpipe.core.statistics import clustering_agreement
-from forkpipe.core.strategies import StrategyClusterer
 from forkpipe.datasets import run_id
 from forkpipe.datasets.table import Batches
 from forkpipe.datasets.trace_store import TraceStore
@@ -17,9 +16,12 @@ from forkpipe.pipelines.trace_generation.collecting import collect, stop_or_warn
 from forkpipe.pipelines.trace_generation.early import early_check
 from forkpipe.pipelines.trace_generation.requests import RequestPlan, fixed_samples
 from forkpipe.pipelines.trace_generation.selection import select_sets
+from forkpipe.pipelines.trace_generation.strategy_models import strategy_models
 from forkpipe.plugins import CLUSTERERS, clusterer_of, create, create_engines, engines_of, verifiers_of
 from forkpipe.progress import Progress, logger
 from forkpipe.provenance.recipes import implementations
+from forkpipe.strategies.base import StrategyClusterer
+from forkpipe.strategies.grouping import cluster_all
 from forkpipe.verification.rows import verify_responses
 
 Row = dict[str, Any]
@@ -99,20 +101,26 @@ def cluster_strategies(
             correct[row["problem_id"]].append(row)
     rows: list[Row] = []
     progress = Progress("cluster strategies", len(correct), unit="problems")
-    for done, (problem_id, group) in enumerate(correct.items(), start=1):
-        clusters = clusterer.cluster(texts[problem_id], [_marked(row) for row in group])
-        for position, row in enumerate(group):
-            strategy = clusters.labels[position]
-            rows.append(
-                {
-                    "trace_id": row["trace_id"],
-                    "problem_id": problem_id,
-                    "strategy": strategy,
-                    "representative": clusters.representatives[strategy] == position,
-                    "distance": clusters.distances[position],
-                }
-            )
-        progress.update(done)
+    groups = ((texts[problem_id], [_marked(row) for row in group]) for problem_id, group in correct.items())
+    with strategy_models(settings) as (summaries, judging):
+        found = cluster_all(clusterer, groups, summaries, judging)
+        for done, ((problem_id, group), (clusters, distances)) in enumerate(
+            zip(correct.items(), found, strict=True), 1
+        ):
+            for position, row in enumerate(group):
+                strategy = clusters.labels[position]
+                apart = None if distances is None else distances[position, clusters.representatives].tolist()
+                rows.append(
+                    {
+                        "trace_id": row["trace_id"],
+                        "problem_id": problem_id,
+                        "strategy": strategy,
+                        "representative": clusters.representatives[strategy] == position,
+                        "distance": clusters.distances[position],
+                        "distances": apart,
+                    }
+                )
+            progress.update(done)
     agreement = _agreement(rows, correct, generation)
     _log_clusters(rows, rejected, agreement)
     return rows, rejected, agreement

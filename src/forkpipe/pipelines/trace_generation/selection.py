@@ -1,9 +1,10 @@
-"""Which traces make a set: one representative a strategy, at most M a problem."""
+"""Which traces make a set: at most M a problem, by default representatives of the most divergent strategies."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from forkpipe.core.errors import InputError
 from forkpipe.core.ids import content_hash
 from forkpipe.parameters import TraceSetSettings
 
@@ -20,30 +21,34 @@ def select_sets(
         traces: the `traces` table.
         strategies: the `strategies` table.
         settings: see `parameters.TraceSetSettings`.
-        seed: of the draw.
+        seed: of the draws, which go by a hash of seed and trace: they favour no teacher and no order of rows.
 
-    Where a problem has more strategies than M, M of them are drawn by a hash of the seed and the trace, so that the
-    draw favours no teacher and does not depend on the order of rows.
+    Whatever is selected, only problems with at least `min_strategies` strategies give a set.
+
+    Raises:
+        InputError: divergent traces are wanted, but the clusterer measured no distances.
     """
     by_id = {row["trace_id"]: row for row in traces}
-    representatives: dict[str, list[Row]] = defaultdict(list)
+    correct: dict[str, list[Row]] = defaultdict(list)
     for row in strategies:
-        if row["representative"]:
-            representatives[row["problem_id"]].append(row)
+        correct[row["problem_id"]].append(row)
     sets: list[Row] = []
     rejected: list[Row] = []
     for problem in problems:
         problem_id = problem["problem_id"]
-        found = sorted(representatives[problem_id], key=lambda row: content_hash("draw", seed, row["trace_id"]))
-        if len(found) < settings.min_strategies:
-            detail = f"{len(found)} distinct strategies, {settings.min_strategies} needed"
+        found = sorted(correct[problem_id], key=lambda row: content_hash("draw", seed, row["trace_id"]))
+        held = sum(row["representative"] for row in found)
+        if held < settings.min_strategies:
+            detail = f"{held} distinct strategies, {settings.min_strategies} needed"
             rejected.append({"stage": "trace_sets", "id": problem_id, "reason": "too few strategies", "detail": detail})
             continue
-        chosen = sorted(found[: settings.max_traces], key=lambda row: row["strategy"])
+        picked = _CHOICES[settings.select](found, by_id, settings.max_traces)
+        chosen = sorted(picked, key=lambda row: (row["strategy"], row["trace_id"]))
         columns = ("problem_id", "problem", "answer", "source", "split")
         sets.append(
             {
                 **{column: problem[column] for column in columns},
+                "strategies": len({row["strategy"] for row in chosen}),
                 "traces": [
                     {
                         "trace_id": row["trace_id"],
@@ -57,6 +62,55 @@ def select_sets(
             }
         )
     return sets, rejected
+
+
+def _representatives(drawn: Sequence[Row]) -> list[Row]:
+    return [row for row in drawn if row["representative"]]
+
+
+def _divergent(drawn: Sequence[Row], by_id: dict[str, Row], most: int) -> list[Row]:
+    """Begin with the two furthest apart, then add the one whose nearest neighbour in the set is furthest.
+
+    Among equals the one whose teacher has fewer traces in the set comes first, then the first drawn.
+    """
+    left = _representatives(drawn)
+    if len(left) <= most:
+        return left
+    for row in left:
+        if row["distances"] is None:
+            raise InputError(
+                f"parameter trace_sets.select is 'divergent', but trace {row['trace_id']} has no distances: expected a "
+                "clusterer that measures them, or another selection"
+            )
+
+    def apart(a: Row, b: Row) -> float:
+        distance: float = a["distances"][b["strategy"]]
+        return distance
+
+    def teacher(row: Row) -> str:
+        return str(by_id[row["trace_id"]]["teacher"])
+
+    pairs = [(a, b) for i, a in enumerate(left) for b in left[:i]]
+    # `max` keeps the first of equals.
+    first, second = max(pairs, key=lambda pair: (apart(*pair), teacher(pair[0]) != teacher(pair[1])))
+    chosen = [first, second][:most]
+    while len(chosen) < most:
+        used = Counter(map(teacher, chosen))
+        rest = [row for row in left if row not in chosen]
+        chosen.append(max(rest, key=lambda row: (min(apart(row, one) for one in chosen), -used[teacher(row)])))
+    return chosen
+
+
+def _longest(drawn: Sequence[Row], by_id: dict[str, Row], most: int) -> list[Row]:
+    return sorted(drawn, key=lambda row: -len(whole_text(by_id[row["trace_id"]])))[:most]
+
+
+_CHOICES: dict[str, Callable[[Sequence[Row], dict[str, Row], int], list[Row]]] = {
+    "divergent": _divergent,
+    "drawn": lambda drawn, _, most: _representatives(drawn)[:most],
+    "random": lambda drawn, _, most: list(drawn[:most]),
+    "longest": _longest,
+}
 
 
 def whole_text(trace: Row) -> str:

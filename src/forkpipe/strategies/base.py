@@ -1,0 +1,35 @@
+"""What a strategy clusterer is, and what it returns."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+
+@dataclass(frozen=True, slots=True)
+class Clusters:
+    """The strategies among n texts, in k clusters.
+
+    `labels` (n) are cluster indices, 0 the largest cluster (ties: the one with the smallest index of a text);
+    `representatives` (k) are the indices of the medoids; `distances` (n), 0 to 1, are to the own representative.
+    """
+
+    labels: list[int]
+    representatives: list[int]
+    distances: list[float]
+
+
+@runtime_checkable
+class StrategyClusterer(Protocol):
+    """Groups texts that solve one problem by their strategy.
+
+    `version` is declared by hand and raised when the same texts would be grouped differently. A clusterer that also has
+    a `threshold` and `distances(problem, texts)`, n x n, 0 to 1, can be helped by a judge and lets a set take the most
+    divergent traces.
+    """
+
+    name: str
+    version: str
+
+    def cluster(self, problem: str, texts: Sequence[str]) -> Clusters:
+        """Group the texts; identical texts share a cluster, and the order of the texts only relabels the clusters."""
+        ...

@@ -1,0 +1,79 @@
+r"""Strategy-level dedup: group the correct traces of one problem by HOW they solve it, not by how they are worded.
+
+Distance in wording (n-grams, sentence embeddings) is nearly blind to the approach of a solution. Here a trace becomes
+its
+steps, each described by the techniques it names, the equations it holds in canonical form and the values it reaches;
+two traces are compared by aligning their steps, as in Reasoning Path Divergence (arXiv 2510.26122). No model is asked.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forkpipe.core.errors import InputError
+from forkpipe.strategies.base import Clusters
+from forkpipe.strategies.distance import Traits, distance, traits_of
+from forkpipe.strategies.linkage import link
+from forkpipe.strategies.notation import Profile, profile, profile_distance
+from forkpipe.strategies.sentences import solution_of
+from forkpipe.strategies.steps import Given, given_by, steps_of
+from forkpipe.strategies.vocabulary import is_prose
+
+THRESHOLD = 0.55
+"""Chosen by cross-validation over the problems of the tuning pairs (docs/results/2026-11-22-strategies.md)."""
+
+
+class _Read(NamedTuple):
+    """A trace as the distances see it."""
+
+    bare: bool
+    profile: Profile
+    traits: Traits
+
+
+class StepClusterer:
+    """Groups traces that take alike steps: complete linkage under a maximum diameter.
+
+    Bare notation ("7 sq 15 mul 3", no sentence and no equation) is compared by operations and values instead.
+
+    Args:
+        threshold: largest distance between any two traces of a cluster, 0 to 1.
+
+    >>> StepClusterer().cluster("2 ^ 6 mod 17", ["2 sq 4 mul 8 sq 13", "log 14 rem 6 prod 4", "2 sq 4 mul 8 sq 13"])
+    Clusters(labels=[0, 1, 0], representatives=[0, 1], distances=[0.0, 0.0, 0.0])
+    """
+
+    name = "steps"
+    version = "2"
+
+    def __init__(self, threshold: float = THRESHOLD) -> None:
+        if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
+            raise InputError(f"strategy clusterer 'steps': threshold is {threshold!r}, expected a number from 0 to 1")
+        self.threshold = float(threshold)
+
+    def cluster(self, problem: str, texts: Sequence[str]) -> Clusters:
+        """Group the texts by strategy; linear in their lengths, quadratic in their number."""
+        return link(texts, self.distances(problem, texts), self.threshold)
+
+    def distances(self, problem: str, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Return the n x n distances between texts, 0 to 1; 0 where nothing tells two texts apart."""
+        given = given_by(problem)
+        read = [_read(problem, given, text) for text in texts]
+        found = np.zeros((len(texts), len(texts)))
+        for i, a in enumerate(read):
+            for j, b in enumerate(read[:i]):
+                apart = profile_distance(a.profile, b.profile) if a.bare and b.bare else distance(a.traits, b.traits)
+                # A distance at the threshold must not depend on the last bit.
+                found[i, j] = found[j, i] = round(apart, 12)
+        return found
+
+
+def _read(problem: str, given: Given, text: str) -> _Read:
+    bare = "=" not in text and not is_prose(solution_of(text))
+    return _Read(
+        bare,
+        profile(problem, text) if bare else Profile({}, {}),
+        traits_of(steps_of(problem, text, given), given),
+    )

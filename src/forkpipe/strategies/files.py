@@ -1,0 +1,98 @@
+"""Strategies of a user's file: pairs compared, traces clustered; what `forkpipe strategies` does."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from forkpipe.core.errors import InputError
+from forkpipe.datasets.read_rows import read_rows
+from forkpipe.strategies.api import compare
+from forkpipe.strategies.clusterer import THRESHOLD
+
+Row = dict[str, Any]
+
+TEXT_FIELDS = ("trace", "text", "response", "solution")
+"""Fields that may hold a trace, the first that a row has is read."""
+
+
+def compare_file(path: str, output: str | None, threshold: float = THRESHOLD) -> int:
+    """Write a row {"distance", "label"} for every row of a file of pairs, in order; return how many.
+
+    Args:
+        path: rows with `problem`, `a` and `b`.
+        output: JSONL, made when all is compared; None is standard output, row by row.
+        threshold: up to which two traces are "same".
+
+    Raises:
+        InputError: a file, row or field is wrong, named.
+    """
+    if output is None:
+        return _write(path, threshold, sys.stdout)
+    if not Path(output).absolute().parent.is_dir():
+        raise InputError(f"{output}: no such folder")
+    if Path(output).resolve() == Path(path).resolve():
+        raise InputError(f"{output}: is the input too, expected another file")
+    temporary = Path(f"{output}.partial")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            count = _write(path, threshold, file)
+        temporary.replace(output)
+    except OSError as error:
+        raise InputError(f"{output}: cannot be written: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return count
+
+
+def _write(path: str, threshold: float, file: TextIO) -> int:
+    count = 0
+    for number, row in read_rows(path):
+        problem, a, b = (text_of(path, number, row, field) for field in ("problem", "a", "b"))
+        found = compare(problem, a, b, threshold)
+        file.write(json.dumps({"distance": round(found.distance, 6), "label": found.label}) + "\n")
+        file.flush()
+        count += 1
+    if not count:
+        raise InputError(f"{path} has no rows, expected at least one")
+    return count
+
+
+def text_of(path: str, number: int, row: Mapping[str, Any], field: str) -> str:
+    """Return a field that must be a text with something in it.
+
+    Raises:
+        InputError: it is not; names file, row and field.
+    """
+    where = f"{path} row {number}"
+    if field not in row:
+        raise InputError(f"{where}: field '{field}' is missing, the row has: {', '.join(row) or 'none'}")
+    value = row[field]
+    if not isinstance(value, str) or not value.strip():
+        said = "empty" if isinstance(value, str) else f"{type(value).__name__}"
+        raise InputError(f"{where}: field '{field}' is {said}, expected text")
+    return value
+
+
+def groups_of(path: str, text_field: str | None = None) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Yield (problem, texts, teachers) for every problem of a file, in the order in which the problems first come.
+
+    Args:
+        path: rows with `problem`, a text and perhaps a `teacher`.
+        text_field: the field of the text; None takes the first of `TEXT_FIELDS` that a row has.
+
+    Raises:
+        InputError: as `text_of`.
+    """
+    groups: dict[str, tuple[list[str], list[str]]] = {}
+    for number, row in read_rows(path):
+        field = text_field or next((name for name in TEXT_FIELDS if name in row), TEXT_FIELDS[0])
+        texts, teachers = groups.setdefault(text_of(path, number, row, "problem"), ([], []))
+        texts.append(text_of(path, number, row, field))
+        teacher = row.get("teacher")
+        teachers.append(str(teacher) if teacher is not None else f"row {number}")
+    if not groups:
+        raise InputError(f"{path} has no rows, expected at least one")
+    for problem, (texts, teachers) in groups.items():
+        yield problem, texts, teachers

@@ -1,0 +1,123 @@
+"""Clusters of many problems, where parameters name one with the help of a language model."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forkpipe.core.errors import InputError
+from forkpipe.strategies.asking import Asker
+from forkpipe.strategies.base import Clusters, StrategyClusterer
+from forkpipe.strategies.judge import judge
+from forkpipe.strategies.linkage import link
+from forkpipe.strategies.summaries import summarise
+
+CHUNK = 256
+"""Problems held at a time."""
+
+Group = tuple[str, Sequence[str]]
+"""A problem and the texts that solve it."""
+
+
+class Measured(NamedTuple):
+    """The clusters of a problem, and the distances between its texts where the clusterer measures any."""
+
+    clusters: Clusters
+    distances: NDArray[np.float64] | None
+
+
+class _Measures(Protocol):
+    threshold: float
+
+    def distances(self, problem: str, texts: Sequence[str]) -> NDArray[np.float64]: ...
+
+
+class Judging(NamedTuple):
+    """A judge, and how far from the threshold a distance may be for the pair to be put before it."""
+
+    asker: Asker
+    margin: float
+
+
+def cluster_all(
+    clusterer: StrategyClusterer,
+    groups: Iterable[Group],
+    summaries: Asker | None = None,
+    judging: Judging | None = None,
+) -> Iterator[Measured]:
+    """Cluster the texts of every problem; lazily, `CHUNK` problems at a time.
+
+    Args:
+        clusterer: see `base.StrategyClusterer`.
+        groups: problems with their texts.
+        summaries: what names the steps of a text; a text that it does not summarise is read as it is.
+        judging: for pairs near the threshold.
+
+    Raises:
+        InputError: there is a judge or a summary, but the clusterer measures no distances.
+    """
+    if summaries or judging:
+        check_measures(clusterer)
+    measures = has_distances(clusterer)
+    remaining = iter(groups)
+    while chunk := list(islice(remaining, CHUNK)):
+        if measures:
+            yield from _measured(cast(_Measures, clusterer), chunk, summaries, judging)
+        else:
+            yield from (Measured(clusterer.cluster(problem, texts), None) for problem, texts in chunk)
+
+
+def check_measures(clusterer: StrategyClusterer) -> None:
+    """Raise `InputError` for a clusterer that a model cannot help."""
+    if not has_distances(clusterer):
+        raise InputError(
+            f"strategy clusterer '{clusterer.name}' has no 'threshold' and 'distances', expected both where a model "
+            "describes steps or judges pairs"
+        )
+
+
+def has_distances(clusterer: StrategyClusterer) -> bool:
+    """Whether a clusterer says how far texts are apart."""
+    return hasattr(clusterer, "distances") and hasattr(clusterer, "threshold")
+
+
+def _measured(
+    clusterer: _Measures, chunk: Sequence[Group], summaries: Asker | None, judging: Judging | None
+) -> Iterator[Measured]:
+    read = _summarised(chunk, summaries) if summaries else chunk
+    measured = [clusterer.distances(problem, texts) for problem, texts in read]
+    threshold = float(clusterer.threshold)
+    if judging:
+        measured = _judged(chunk, measured, threshold, judging)
+    for (_, texts), distances in zip(chunk, measured, strict=True):
+        yield Measured(link(texts, distances, threshold), distances)
+
+
+def _summarised(chunk: Sequence[Group], asker: Asker) -> list[Group]:
+    lines = iter(summarise(asker, [(problem, text) for problem, texts in chunk for text in texts]))
+    return [(problem, [next(lines) for _ in texts]) for problem, texts in chunk]
+
+
+def _judged(
+    chunk: Sequence[Group], measured: Sequence[NDArray[np.float64]], threshold: float, judging: Judging
+) -> list[NDArray[np.float64]]:
+    """Move the distances of pairs near the threshold to the side that the judge names."""
+    close = [
+        (number, i, j)
+        for number, distances in enumerate(measured)
+        for i in range(len(distances))
+        for j in range(i)
+        if abs(distances[i, j] - threshold) <= judging.margin and chunk[number][1][i] != chunk[number][1][j]
+    ]
+    said = judge(judging.asker, [(chunk[n][0], chunk[n][1][i], chunk[n][1][j]) for n, i, j in close])
+    moved = [distances.copy() for distances in measured]
+    for (number, i, j), verdict in zip(close, said, strict=True):
+        distance = moved[number][i, j]
+        if verdict == "same":
+            distance = min(distance, threshold)
+        elif verdict == "different":
+            distance = max(distance, min(1.0, threshold + 1e-6))
+        moved[number][i, j] = moved[number][j, i] = distance
+    return moved

@@ -1,0 +1,64 @@
+r"""From distances to clusters: complete linkage under a maximum diameter, and who represents a cluster."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forkpipe.strategies.base import Clusters
+from forkpipe.strategies.reading import split_boxed
+
+SLACK = 0.05
+"""Of the members whose mean distance is so close to the medoid's, a complete and short one represents the cluster."""
+
+
+def reading_order(texts: Sequence[str]) -> list[int]:
+    """Return indices by length and text: ties in linkage are broken by position, so the order given cannot matter."""
+    return sorted(range(len(texts)), key=lambda index: (len(texts[index]), texts[index], index))
+
+
+def link(texts: Sequence[str], distances: NDArray[np.float64], diameter: float) -> Clusters:
+    """Group texts so that no two of a group are further apart than `diameter`.
+
+    Args:
+        texts: n texts.
+        distances: n x n, symmetric, 0 to 1.
+        diameter: inclusive.
+    """
+    order = reading_order(texts)
+    ordered = distances[np.ix_(order, order)]
+    clusters = sorted(
+        ([order[position] for position in group], group) for group in _complete_linkage(ordered, diameter)
+    )
+    clusters.sort(key=lambda both: (-len(both[0]), min(both[0])))
+    labels, to_representative, representatives = [0] * len(texts), [0.0] * len(texts), []
+    for label, (members, group) in enumerate(clusters):
+        chosen = group[_representative([texts[index] for index in members], ordered[np.ix_(group, group)])]
+        representatives.append(order[chosen])
+        for position in group:
+            labels[order[position]] = label
+            to_representative[order[position]] = float(ordered[position, chosen])
+    return Clusters(labels, representatives, to_representative)
+
+
+def _representative(texts: Sequence[str], inside: NDArray[np.float64]) -> int:
+    """Return the position of the text that stands for a group; the texts are sorted by length."""
+    mean = inside.mean(axis=1)
+    central = [position for position in range(len(texts)) if mean[position] <= mean.min() + SLACK + 1e-12]
+    complete = [position for position in central if split_boxed(texts[position])[1]]
+    return (complete or central)[0]
+
+
+def _complete_linkage(distances: NDArray[np.float64], diameter: float) -> list[list[int]]:
+    """Return the groups, each a sorted list of positions, of complete linkage cut at a diameter (inclusive)."""
+    if len(distances) < 2:
+        return [[position] for position in range(len(distances))]
+    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.spatial.distance import squareform
+
+    flat: Any = fcluster(linkage(squareform(distances, checks=False), "complete"), diameter, "distance")
+    groups: dict[int, list[int]] = {}
+    for position, label in enumerate(flat):
+        groups.setdefault(int(label), []).append(position)
+    return list(groups.values())

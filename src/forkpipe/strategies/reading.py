@@ -1,0 +1,88 @@
+r"""What a trace holds: its thinking and its solution, the operations it uses, the values it reaches.
+
+Every pattern is bounded or matches disjoint stretches, so that reading is linear in the length of the text.
+"""
+
+import itertools
+import re
+from collections import Counter
+
+from forkpipe.strategies.vocabulary import is_prose
+
+ANY_TAG = re.compile(r"</?\|?[A-Za-z_]{3,40}[0-9]{0,3}\|?>")  # <think>, </think>, <think3>, <|im_end|>
+_END_OF_THINKING = re.compile(r"</think(?:ing)?[0-9]{0,3}>|<\|end_of_thought\|>")
+_SHORTEST_SOLUTION = 10
+_BRACE = re.compile(r"\\boxed\s{0,9}\{|\\[{}]|[{}]")
+
+
+def split_thinking(text: str) -> tuple[str, str]:
+    """Return (thinking, solution); the thinking is empty where no solution of a few words follows its end."""
+    end = max((match.end() for match in _END_OF_THINKING.finditer(text)), default=0)
+    is_solution = len(text[end:].split(maxsplit=_SHORTEST_SOLUTION)) >= _SHORTEST_SOLUTION
+    return (text[:end], text[end:]) if is_solution else ("", text)
+
+
+def split_boxed(text: str) -> tuple[str, list[str]]:
+    r"""Cut the outermost \boxed{...} out of a text; return what is left and what stood in the boxes.
+
+    >>> split_boxed(r"so x = 2 \boxed{\frac{1}{2}}.")
+    ('so x = 2  .', ['\\frac{1}{2}'])
+    """
+    open_braces: list[bool] = []  # whether each opens a box
+    outside: list[str] = []
+    boxes: list[str] = []
+    depth = 0  # open boxes
+    start = end = 0  # of the outermost box
+    for match in _BRACE.finditer(text):
+        brace = match.group()
+        if brace.startswith("\\boxed"):
+            if depth == 0:
+                outside.append(text[end : match.start()])
+                start = match.end()
+            depth += 1
+            open_braces.append(True)
+        elif brace == "{":
+            open_braces.append(False)
+        elif brace == "}" and open_braces and open_braces.pop():
+            depth -= 1
+            if depth == 0:
+                boxes.append(text[start : match.start()])
+                end = match.end()
+    outside.append(text[start if depth else end :])  # a box that never closes is no answer: keep what it holds
+    return " ".join(outside), boxes
+
+
+_NUMBER = re.compile(r"(?<![0-9.])[0-9]{1,3}(?:,[0-9]{3}){1,8}(?![0-9,])|[0-9]+(?:\.[0-9]+)?")
+_FRACTION = re.compile(r"\\[dt]?frac\s?\{\s?([0-9]{1,20})\s?\}\s?\{\s?([0-9]{1,20})\s?\}")
+
+
+def count_values(text: str) -> Counter[str]:
+    r"""Count the numbers in a text, each in one notation; a numeric \frac is one value.
+
+    >>> sorted(count_values(r"1,250 + 0.50 = \frac{5}{6}, 007"))
+    ['0.5', '1250', '5/6', '7']
+    """
+    counts = Counter(f"{_plain(match[1])}/{_plain(match[2])}" for match in _FRACTION.finditer(text))
+    counts.update(_numbers(_FRACTION.sub(" ", text)))
+    return counts
+
+
+def count_values_produced(text: str) -> Counter[str]:
+    """Count the values of a solution, and in bare notation also the pairs of one value and the next."""
+    values = count_values(text)
+    if is_prose(text):
+        # A single digit is mostly the number of a step, an exponent or a coefficient.
+        return Counter({value: times for value, times in values.items() if len(value) > 1})
+    # Bare notation is little but numbers: which one follows which tells how they were come by.
+    values.update(f"{first} {second}" for first, second in itertools.pairwise(_numbers(text)))
+    return values
+
+
+def _numbers(text: str) -> list[str]:
+    return [_plain(match.group()) for match in _NUMBER.finditer(text.replace("{,}", ","))]
+
+
+def _plain(number: str) -> str:
+    whole, _, decimals = number.replace(",", "").partition(".")
+    whole, decimals = whole.lstrip("0") or "0", decimals.rstrip("0")
+    return f"{whole}.{decimals}" if decimals else whole

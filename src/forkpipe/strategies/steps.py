@@ -1,0 +1,143 @@
+r"""A trace as its steps: each says what it does (techniques, equations, values), not how that is worded."""
+
+import itertools
+import re
+from collections.abc import Collection, Sequence
+from fractions import Fraction
+from typing import NamedTuple
+
+from forkpipe.strategies.canonical import equation_form, shape, value_of
+from forkpipe.strategies.formulas import MOST_DIGITS, Token, Tree, UnreadableError, formulas, parse
+from forkpipe.strategies.objects import objects
+from forkpipe.strategies.reading import count_values, split_boxed
+from forkpipe.strategies.sentences import sentences, solution_of
+from forkpipe.strategies.vocabulary import techniques
+
+MOST_STEPS = 150
+
+
+class Step(NamedTuple):
+    """What one sentence of a solution does, without what the problem says and what earlier steps have done."""
+
+    techniques: frozenset[str]
+    equations: frozenset[str]
+    """Canonical forms, see `canonical.equation_form`."""
+    computations: frozenset[str]
+    """Shapes of what is computed, see `canonical.shape`."""
+    values: frozenset[str]
+    text: str
+    """The sentence, for showing."""
+
+
+class Given(NamedTuple):
+    """What the problem says."""
+
+    techniques: frozenset[str]
+    equations: frozenset[str]
+    names: frozenset[str]
+    values: frozenset[str]
+    objects: frozenset[str]
+
+
+def given_by(problem: str) -> Given:
+    """Return what a problem says, so that its restatement is no step."""
+    equations, _, values, names = _facts(problem, frozenset())
+    again, _, _, _ = _facts(problem, names)
+    values |= {
+        str(Fraction(value)) for value in count_values(problem) if len(value) < MOST_DIGITS and "/0" not in value
+    }
+    return Given(frozenset(techniques(problem)), equations | again, names, values, frozenset(objects(problem)))
+
+
+def steps_of(problem: str, text: str, given: Given | None = None) -> list[Step]:
+    r"""Return the steps of a trace, at most `MOST_STEPS`.
+
+    >>> for step in steps_of("How many pairs have 9 points?", r"By combinations, \(\binom{9}{2} = 36\).")[:1]:
+    ...     print(sorted(step.techniques), sorted(step.computations), sorted(step.values))
+    ['combination'] [] ['36']
+    """
+    given = given or given_by(problem)
+    solution = solution_of(text)
+    boxes = split_boxed(text)[1]
+    answers = frozenset(value for box in boxes[-1:] for value in _facts(box, given.names)[2])
+    answers |= _operands_of(solution, answers)
+    done: set[str] = set(given.techniques | given.equations | given.values | answers | TRIVIAL)
+    steps = []
+    for sentence in sentences(_without_boxes(solution)):
+        named = frozenset(techniques(sentence)) - done
+        equations, computations, values, _ = (part - done for part in _facts(sentence, given.names))
+        step = Step(named, equations, computations, values, " ".join(sentence.split()))
+        if named or equations or computations or values:
+            steps.append(step)
+            done |= named | equations | computations | values
+    return steps[:MOST_STEPS]
+
+
+TRIVIAL = frozenset({"0", "1", "2"})
+"""Values that say nothing: they are in every solution."""
+
+
+def _operands_of(text: str, answers: frozenset[str]) -> frozenset[str]:
+    """Return the numbers of which the answer is made at the end (m + n from m / n): all solutions have them."""
+    found: set[str] = set()
+    for sides in formulas(text[-1500:]):
+        trees = [tree for side in sides if (tree := _read(side)) is not None]
+        values = {str(abs(value)) for tree in trees if (value := value_of(tree)) is not None}
+        if values & answers:
+            leaves = {number for tree in trees for number in _numbers(tree)}
+            if 1 < len(leaves) < 6:
+                found |= {str(number) for number in leaves}
+                found |= {str(a / b) for a in leaves for b in leaves if b}
+    return frozenset(found)
+
+
+def _numbers(tree: Tree) -> set[Fraction]:
+    if tree[0] == "number":
+        return {tree[1]}  # type: ignore[arg-type]
+    return {number for part in tree[1:] if isinstance(part, tuple) for number in _numbers(part)}
+
+
+def _without_boxes(text: str) -> str:
+    return text.replace("\\boxed", "")
+
+
+def _facts(text: str, known: Collection[str]) -> tuple[frozenset[str], frozenset[str], frozenset[str], frozenset[str]]:
+    """Return (equations, computations, values, names) of a text."""
+    equations: set[str] = set()
+    computations: set[str] = set()
+    values: set[str] = set()
+    names: set[str] = set()
+    for sides in formulas(text):
+        trees = [tree for side in sides if (tree := _read(side)) is not None]
+        names.update(token.text.lstrip("\\") for side in sides for token in side if token.kind == "name")
+        for tree in trees:
+            value = value_of(tree)
+            if value is not None:
+                values.add(str(abs(value)))
+                if _computes(tree):
+                    computations.add(shape(tree))
+        for left, right in itertools.pairwise(trees):
+            form = equation_form(left, right, known)
+            solved = _SOLVED.match(form or "")
+            if solved:
+                root = -Fraction(int(solved["constant"] or 0), int(solved["factor"] or 1))
+                values.add(str(abs(root)))
+            elif form:
+                equations.add(form)
+    return frozenset(equations), frozenset(computations), frozenset(values), frozenset(names)
+
+
+_SOLVED = re.compile(r"(?:(?P<constant>-?[0-9]+) \+ )?(?:(?P<factor>-?[0-9]+)\*)?[A-Za-z][A-Za-z0-9]* = 0$")
+
+
+def _computes(tree: Tree) -> bool:
+    """Whether a formula is more than a number, a fraction or their negative."""
+    inner = [part for part in tree[1:] if isinstance(part, tuple)]
+    return tree[0] in ("+", "*", "^") or (tree[0] != "-" and any(part[0] != "number" for part in inner))
+
+
+def _read(side: Sequence[Token]) -> Tree | None:
+    try:
+        return parse(list(side))
+    except UnreadableError:
+        return None
