@@ -22,7 +22,7 @@ from forkpipe.strategies.steps import Given, given_by, steps_of
 from forkpipe.strategies.vocabulary import is_prose
 
 THRESHOLD = 0.55
-"""Chosen by cross-validation over the problems of the tuning pairs (docs/results/2026-11-22-strategies.md)."""
+"""Where as many tuning pairs are called different as were labelled so (docs/results/2026-11-22-strategies.md)."""
 
 
 class _Read(NamedTuple):
