@@ -25,6 +25,7 @@ ENGINES = {
     "procedural": Plugin("forkpipe.engines.procedural:ProceduralEngine"),
     "import": Plugin("forkpipe.engines.imported:ImportEngine"),
     "transformers": Plugin("forkpipe.engines.transformers:TransformersEngine", ("torch", "transformers")),
+    "vllm": Plugin("forkpipe.engines.vllm:VLLMEngine", ("torch", "transformers", "vllm"), "vllm"),
 }
 VERIFIERS = {
     "math": Plugin("forkpipe.verification.math:MathVerifier", ("math_verify",)),
