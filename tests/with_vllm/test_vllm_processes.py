@@ -32,12 +32,9 @@ def complete(engine, asked):
 
 
 def engine_processes():
-    """Return the processes below this one, but for Python's tracker of shared memory, which stays."""
-    return {
-        one.pid
-        for one in psutil.Process().children(recursive=True)
-        if "resource_tracker" not in " ".join(one.cmdline())
-    }
+    """Return the processes below this one that live, but for Python's tracker of shared memory, which stays."""
+    living = [one for one in psutil.Process().children(recursive=True) if one.status() != psutil.STATUS_ZOMBIE]
+    return {one.pid for one in living if "resource_tracker" not in " ".join(one.cmdline())}
 
 
 @pytest.mark.parametrize("data_parallel", [1, 2])
