@@ -38,10 +38,10 @@ def check_run(catalog: Any, nodes: set[str]) -> None:
             create("verifier", VERIFIERS, name, options, "verification.verifiers").close()
         if verification.judge is not None:
             create_judge(verification.judge).close()
-    if "gfpo.train" in nodes and parameters.tags.style != "special":
+    if "gfpo.train" in nodes and parameters.tags.style != "special" and parameters.gfpo.train.scope == "head":
         raise InputError(
             "parameter tags.style is 'text' and gfpo.train.scope 'head', which trains output rows that ordinary tokens "
-            "share: expected tags.style 'special'"
+            "share: expected tags.style 'special', or gfpo.train.scope 'router'"
         )
     for node, splits in SPLITS_NEEDED.items():
         for split in splits:
