@@ -86,13 +86,14 @@ class OneEngine:
         from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
 
         engine, self._engine, self.config = self._engine, None, None
-        engine.engine_core.shutdown()
+        engine.engine_core.shutdown(timeout=30)  # time to end by themselves, and leave nothing in shared memory
         engine.renderer.shutdown()
         own_process = not hasattr(engine, "model_executor")
         del engine
         if not own_process:
             cleanup_dist_env_and_memory()
-        gc.collect()
+            gc.collect()
+            _trim()
 
 
 class Replicas:
@@ -164,7 +165,7 @@ class Replicas:
         """See `Loop`."""
         self.abort(list(self._tasks))
         engine, self._engine, self.config = self._engine, None, None
-        engine.shutdown()
+        engine.shutdown(timeout=30)
         del engine
         self._stop()
         gc.collect()
@@ -173,6 +174,16 @@ class Replicas:
         self._events.call_soon_threadsafe(self._events.stop)
         self._thread.join()
         self._events.close()
+
+
+def _trim() -> None:
+    """Have the C library give freed memory back to the system: weights on a CPU are pieces that it would keep."""
+    import ctypes
+
+    try:
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    except (OSError, AttributeError):  # another C library: it keeps what it likes
+        return
 
 
 def refusals() -> tuple[type[Exception], ...]:
