@@ -22,13 +22,16 @@ def requests(n):
             prompt="3 ^ 5 mod 17",
             sample=i,
             sampling=Sampling(1.0, 0.95, 9),
+            own_tag=i % 2 == 0,
         )
         for i in range(n)
     ]
 
 
 def complete(engine, asked):
-    return {one.request_id: one.token_ids for one in engine.generate(asked)}
+    found = {one.request_id: one for one in engine.generate(asked)}
+    assert all((found[one.request_id].tag is not None) == one.own_tag for one in asked)
+    return {request_id: (one.tag, one.token_ids) for request_id, one in found.items()}
 
 
 def engine_processes():
