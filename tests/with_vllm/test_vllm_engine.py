@@ -15,6 +15,8 @@ from forkpipe.engines.vllm import VLLMEngine
 from forkpipe.engines.vllm_model import Reader
 from forkpipe.training.checkpoint import load_tags, render_prompt
 
+pytest_plugins = ["vllm_checkpoints"]
+
 PROBLEMS = ["3 ^ 5 mod 17", "7 ^ 11 mod 17", "2 ^ 40 mod 17 2 ^ 40 mod 17"]
 
 

@@ -6,6 +6,8 @@ import pytest
 from forkpipe.core.records import Request, Sampling
 from forkpipe.engines.vllm import VLLMEngine
 
+pytest_plugins = ["vllm_checkpoints"]
+
 
 @pytest.fixture(autouse=True)
 def own_processes(monkeypatch):

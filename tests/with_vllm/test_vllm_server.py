@@ -5,6 +5,8 @@ from test_vllm_engine import loaded, plain_greedy
 
 from forkpipe.training.checkpoint import render_prompt
 
+pytest_plugins = ["vllm_checkpoints"]
+
 
 @pytest.fixture(scope="module")
 def client(server):

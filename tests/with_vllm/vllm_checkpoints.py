@@ -1,4 +1,7 @@
-"""Small checkpoints of both tag styles, and vLLM's own server. All is skipped where vllm is not installed."""
+"""Small checkpoints of both tag styles, and vLLM's own server. All is skipped where vllm is not installed.
+
+A plugin that the tests beside it name, and no conftest.py: other tests import what stands in the one of the project.
+"""
 
 import importlib.util
 import os
@@ -15,12 +18,13 @@ import pytest
 INSTALLED = importlib.util.find_spec("vllm") is not None
 HERE = Path(__file__).parent
 
-os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
-os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-# In this process: a start takes 4 s in place of 30. Tests of processes set it to 1.
-os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+if INSTALLED:
+    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    # In this process: a start takes 4 s in place of 30. Tests of processes set it to 1.
+    os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
 
 
 def pytest_collection_modifyitems(items):
