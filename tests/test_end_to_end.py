@@ -151,7 +151,7 @@ def test_the_plan_names_what_a_parameter_changes(project):
         "gfpo.generate", "gfpo.score", "measure_tag_information", "compute_metrics", "compare_methods", "make_figures",
         "make_report",
     }  # fmt: skip
-    assert "nothing to run" in project.kedro("plan", "--env=smoke", "--params=rollouts.engine.options.batch_rows=7")
+    assert "nothing to run" in project.kedro("plan", "--env=smoke", "--params=rollouts.batch_rows=7")
 
 
 def test_a_limit_ends_a_run_in_one_line_and_the_next_goes_on(project):

@@ -25,6 +25,7 @@ ENGINES = {
     "procedural": Plugin("forkpipe.engines.procedural:ProceduralEngine"),
     "import": Plugin("forkpipe.engines.imported:ImportEngine"),
     "transformers": Plugin("forkpipe.engines.transformers:TransformersEngine", ("torch", "transformers")),
+    "vllm": Plugin("forkpipe.engines.vllm:VLLMEngine", ("torch", "transformers", "vllm"), "vllm"),
     "openai": Plugin("forkpipe.engines.openai:OpenAIEngine", ("openai", "aiohttp")),
     "ray": Plugin("forkpipe.engines.ray:RayEngine", ("ray",), "ray"),
 }

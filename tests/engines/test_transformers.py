@@ -6,7 +6,8 @@ import torch
 from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.records import Request, Sampling
-from forkpipe.engines.transformers import TransformersEngine, make_sampler
+from forkpipe.engines.drawing import Sampler
+from forkpipe.engines.transformers import TransformersEngine
 
 TAGS = ForkingTags("special", ("a", "b"), ((3,), (4,)), (0,))
 
@@ -24,11 +25,10 @@ def request(sample=0, temperature=1.0, top_p=1.0, max_tokens=8, **more):
     )
 
 
-def draw(requests, logits, tags=None, step_ids=None):
-    """Return the token each row draws at its first step."""
-    sampler = make_sampler(requests, tags, 1, 8, "cpu")
-    ids = torch.zeros(len(requests), 1, dtype=torch.long) if step_ids is None else step_ids
-    return sampler(ids, logits).argmax(dim=-1)
+def draw(requests, logits, tags=None, written=None):
+    """Return the token each row draws, at its first step where nothing is written."""
+    written = torch.zeros(len(requests), 0, dtype=torch.long) if written is None else written
+    return Sampler(requests, tags, "cpu")(written, logits)[:, 0]
 
 
 def test_frequencies_follow_the_softmax():
@@ -61,7 +61,7 @@ def test_tags_are_drawn_first_and_banned_later():
     logits = torch.tensor([0.0, 0.0, 0.0, 9.0, 9.0, 0.0]).expand(300, 6)
     own = [request(i, own_tag=True) for i in range(300)]
     assert set(draw(own, logits, TAGS).tolist()) == {3, 4}
-    later = torch.tensor([[0, 3]]).expand(300, 2)
+    later = torch.tensor([[3]]).expand(300, 1)
     assert not {3, 4} & set(draw(own, logits, TAGS, later).tolist())
     forced = [request(i, prefix_ids=(3,)) for i in range(300)]
     assert not {3, 4} & set(draw(forced, logits, TAGS).tolist())
@@ -73,8 +73,8 @@ def test_an_own_text_tag_follows_one_of_the_tags():
     own = [request(i, own_tag=True) for i in range(50)]
     logits = torch.zeros(50, 7)
     assert set(draw(own, logits, tags).tolist()) == {1}
-    assert set(draw(own, logits, tags, torch.tensor([[0, 1]]).expand(50, 2)).tolist()) == {2, 3}
-    assert set(draw(own, logits, tags, torch.tensor([[0, 1, 3]]).expand(50, 3)).tolist()) == {5}
+    assert set(draw(own, logits, tags, torch.tensor([[1]]).expand(50, 1)).tolist()) == {2, 3}
+    assert set(draw(own, logits, tags, torch.tensor([[1, 3]]).expand(50, 2)).tolist()) == {5}
 
 
 def test_a_completion_does_not_depend_on_its_batch(base, rl_problems):
@@ -104,6 +104,62 @@ def test_a_completion_does_not_depend_on_its_batch(base, rl_problems):
         assert one.tag is not None
         assert one.tokens_out == len(one.token_ids) <= 10
         assert (one.finish_reason == "length") == (one.tokens_out == 10)
+
+
+def test_rows_that_have_ended_are_taken_out_and_yielded_at_once(base, monkeypatch):
+    """Limits 1, 2, 4 and 8, seven rows of the first: 10 rows, 3 after one step, 2 after two, 1 after four."""
+    from transformers import LlamaForCausalLM
+
+    rows = []
+    forward = LlamaForCausalLM.forward
+
+    def counted(self, *args, **kwargs):
+        rows.append(len(kwargs["input_ids"]))
+        return forward(self, *args, **kwargs)
+
+    monkeypatch.setattr(LlamaForCausalLM, "forward", counted)
+    limits = [1] * 7 + [2, 4, 8]
+    asked = [request(i, temperature=0.0, max_tokens=limit) for i, limit in enumerate(limits)]
+    engine = TransformersEngine(model=str(base), batch_rows=10)
+    came = []
+    for one in engine.generate(asked):
+        came.append((one.tokens_out, len(rows)))
+        assert not torch.is_inference_mode_enabled()
+    assert [tokens for tokens, _ in came] == limits
+    assert [steps for _, steps in came] == limits
+    assert rows == [10, 3, 2, 2, 1, 1, 1, 1]
+
+
+def test_a_completion_is_the_same_alone_and_in_any_batch(base):
+    """Whatever else is in the batch is longer, shorter, ends earlier or later, or writes its own tag."""
+    from forkpipe.training.checkpoint import load_checkpoint
+
+    _, tokenizer, tags = load_checkpoint(base)
+    words = [word for word in tokenizer.get_vocab() if word.isdigit()]
+    generator = torch.Generator().manual_seed(0)
+    asked = []
+    for i in range(24):
+        length, limit = torch.randint(1, 20, (2,), generator=generator).tolist()
+        asked.append(
+            Request.create(
+                problem_id="p",
+                problem="p",
+                asked_of="m",
+                revision="",
+                prompt=" ".join(words[:length]),
+                sample=i,
+                sampling=Sampling((0.0, 0.7, 1.0)[i % 3], (1.0, 0.9)[i % 2], limit),
+                own_tag=i % 4 == 0,
+                prefix_ids=tags.token_ids[i % 6] if i % 4 == 1 else (),
+            )
+        )
+    engine = TransformersEngine(model=str(base), batch_rows=24)
+    together = {one.request_id: one for one in engine.generate(asked)}
+    assert {one.finish_reason for one in together.values()} == {"stop", "length"}
+    for one in asked:
+        (alone,) = engine.generate([one])
+        found = together[one.request_id]
+        assert (alone.token_ids, alone.tag, alone.finish_reason) == (found.token_ids, found.tag, found.finish_reason)
 
 
 def test_an_own_tag_needs_a_checkpoint_with_tags(base, tmp_path):

@@ -23,7 +23,7 @@ ROLLOUTS = RolloutSettings(
     problems_per_step=4,
     group_size=6,
     sampling=SamplingSettings(max_tokens=6),
-    engine={"options": {"batch_rows": 64}},
+    batch_rows=64,
 )
 
 

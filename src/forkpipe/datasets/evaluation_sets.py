@@ -9,7 +9,7 @@ from kedro_datasets._typing import TablePreview
 
 from forkpipe.core.errors import InputError
 from forkpipe.datasets.read_rows import file_digest, file_exists, read_rows
-from forkpipe.datasets.records import RecordsError
+from forkpipe.datasets.records import RecordsError, origin_hint
 
 PREVIEW = 200
 WITHIN = "problems"
@@ -46,7 +46,7 @@ class EvaluationSetsDataset(AbstractDataset[list[EvaluationProblem], list[Evalua
     Args:
         sets: name of a set to its file: `filepath`, the column `problem` ("problem" unless given) and the column `id`
             (row numbers unless given). None at all is allowed.
-        metadata: ignored by Kedro, used by plugins.
+        metadata: ignored by Kedro, used by plugins; its `origin` says where the files come from, if one is missing.
     """
 
     def __init__(self, *, sets: Mapping[str, Any] | None = None, metadata: dict[str, Any] | None = None) -> None:
@@ -59,10 +59,13 @@ class EvaluationSetsDataset(AbstractDataset[list[EvaluationProblem], list[Evalua
         Raises:
             RecordsError: a file is missing, empty or unreadable, or a row has no such column or no text in it.
         """
-        try:
-            return [problem for name, file in self._sets.items() for problem in _read(name, file)]
-        except InputError as error:
-            raise RecordsError(str(error)) from error
+        problems = []
+        for name, file in self._sets.items():
+            try:
+                problems += _read(name, file)
+            except InputError as error:
+                raise RecordsError(f"{error}{origin_hint(file.filepath, self.metadata)}") from error
+        return problems
 
     def generated_from(self) -> dict[str, Any]:
         """Return what its content is a function of: the files' bytes and the columns that are read."""

@@ -39,7 +39,8 @@ class RecordsDataset(AbstractDataset[RawRecords, RawRecords]):
 
     Args:
         filepath: path or URL that fsspec opens; its ending names the format.
-        metadata: passed over; Kedro-Viz and plugins read it.
+        metadata: passed over but for `origin`, which is said where the file is missing: what to fetch from where.
+            Kedro-Viz and plugins read it.
     """
 
     def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
@@ -55,7 +56,7 @@ class RecordsDataset(AbstractDataset[RawRecords, RawRecords]):
         try:
             rows = [row for _, row in read_rows(self._filepath)]
         except InputError as error:
-            raise RecordsError(str(error)) from error
+            raise RecordsError(f"{error}{origin_hint(self._filepath, self.metadata)}") from error
         if not rows:
             raise RecordsError(f"{self._filepath}: has no rows")
         return RawRecords(rows, self._filepath)
@@ -76,6 +77,12 @@ class RecordsDataset(AbstractDataset[RawRecords, RawRecords]):
 
     def _exists(self) -> bool:
         return file_exists(self._filepath)
+
+
+def origin_hint(path: str, metadata: dict[str, Any] | None) -> str:
+    """Return what a catalog entry says of a missing file, what to fetch, to be put behind a message."""
+    origin = (metadata or {}).get("origin")
+    return f"; fetch {origin} and put it there" if origin and not file_exists(path) else ""
 
 
 def _json_safe(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from forkpipe.core.forking import ForkingTags
 from forkpipe.core.ids import derived_seed
 from forkpipe.core.records import Request
 
@@ -28,6 +29,67 @@ def draw(scores: Any, uniforms: Any, temperature: Any, top_p: Any) -> Any:
     place = torch.minimum(place, inside.sum(dim=-1, keepdim=True) - 1)
     place = torch.where(temperature > 0, place, torch.zeros_like(place))
     return indices.gather(1, place)
+
+
+class Sampler:
+    """Draws the next token of every row of a batch, each by its own request.
+
+    A request with `own_tag` draws its first tokens among the tags only. Once its place is past, a tag is banned: traces
+    were never trained to hold one, and GFPO in scope head changes how likely they are everywhere.
+
+    Args:
+        requests: one a row.
+        tags: the checkpoint's tags.
+        device: of the logits.
+    """
+
+    def __init__(self, requests: Sequence[Request], tags: ForkingTags | None, device: Any) -> None:
+        import torch
+
+        # A tag that the model writes does not count towards a completion's tokens.
+        tag_length = tags.length if tags is not None else 0
+        limits = [request.sampling.max_tokens + tag_length * request.own_tag for request in requests]
+        self.limits = torch.tensor(limits, device=device)
+        self._uniforms = torch.stack(
+            [torch.rand(max(limits), generator=torch.Generator().manual_seed(one.seed)) for one in requests]
+        ).to(device)
+        self._temperature = torch.tensor([one.sampling.temperature for one in requests], device=device)[:, None]
+        self._top_p = torch.tensor([one.sampling.top_p for one in requests], device=device)[:, None]
+        self._own = torch.tensor([one.own_tag for one in requests], device=device)
+        self._any_own = any(one.own_tag for one in requests)
+        self._greedy = all(one.sampling.temperature == 0 for one in requests)
+        self._tags = tags
+        # A text tag is made of ordinary tokens (its digit is used everywhere); its first token opens no other text.
+        self._banned = [ids[0] for ids in tags.token_ids] if tags is not None else []
+
+    def __call__(self, written: Any, logits: Any) -> Any:
+        """Return the tokens drawn, (B, 1).
+
+        Args:
+            written: (B, t), new tokens so far.
+            logits: (B, V) in float32.
+        """
+        import torch
+
+        step = written.shape[1]
+        if self._tags is not None:
+            allowed = torch.ones_like(logits, dtype=torch.bool)
+            allowed[:, self._banned] = False
+            if self._any_own and step < self._tags.length:
+                allowed[self._own] = False
+                for ids in self._tags.token_ids:
+                    begun = (written == torch.tensor(ids[:step], device=logits.device, dtype=torch.long)).all(dim=1)
+                    allowed[self._own & begun, ids[step]] = True
+            logits = logits.masked_fill(~allowed, float("-inf"))
+        if self._greedy:
+            return logits.argmax(dim=-1, keepdim=True)  # without sorting a vocabulary
+        return draw(logits, self._uniforms[:, step : step + 1], self._temperature, self._top_p)
+
+    def keep(self, rows: Any) -> None:
+        """Keep these rows, given by index, and forget the others."""
+        self.limits = self.limits[rows]
+        self._uniforms = self._uniforms[rows]
+        self._temperature, self._top_p, self._own = self._temperature[rows], self._top_p[rows], self._own[rows]
 
 
 def draw_tags(log_probs: Any, requests: Sequence[Request]) -> list[int]:

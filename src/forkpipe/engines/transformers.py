@@ -1,8 +1,11 @@
-"""Batched sampling from a checkpoint in this process, with transformers' own generate.
+"""Batched sampling from a checkpoint in this process: transformers' models and caches, a loop of our own.
 
 Each request is drawn with its own seed by inverse transform sampling: one uniform number a token, from a generator
 seeded by the request. So a completion depends on its request and the weights, not on what else is in the batch (up
 to rounding, which the padding of a batch can change).
+
+The loop is ours because transformers' `generate` computes a batch until its longest text has ended and gives nothing
+before: here a completion is yielded when it has ended, and rows that have ended are taken out of the cache.
 """
 
 import time
@@ -10,12 +13,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.records import Completion, Request
-from forkpipe.engines.drawing import draw, draw_tags
+from forkpipe.engines.drawing import Sampler, draw_tags
+
+KEEP_SHARE = 0.75
+"""Rows are taken out when at most this share of the batch is still being written: each time copies the cache."""
 
 
 class TransformersEngine:
@@ -38,11 +44,11 @@ class TransformersEngine:
         self._revision = revision
         self._batch_rows = batch_rows
         self._chat = chat
-        self._loaded: tuple[Any, Any, ForkingTags | None] | None = None
+        self._loaded: Loaded | None = None
         self._router = False
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        """Yield completions batch by batch; requests of like length share a batch."""
+        """Yield completions as they end, batch by batch; requests of like length share a batch."""
         ordered = sorted(requests, key=lambda request: (len(request.prompt), request.request_id))
         for start in range(0, len(ordered), self._batch_rows):
             yield from self._batch(ordered[start : start + self._batch_rows])
@@ -55,10 +61,10 @@ class TransformersEngine:
         """Free the model."""
         self._loaded = None
 
-    def _load(self) -> tuple[Any, Any, ForkingTags | None]:
+    def _load(self) -> "Loaded":
         if self._loaded is None:
             import torch
-            from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+            from transformers import AutoModelForCausalLM, AutoTokenizer
 
             from forkpipe.training.checkpoint import FORKING_FILE, end_tokens, load_tags, without_progress_bars
             from forkpipe.training.router import has_router, load_router
@@ -74,55 +80,81 @@ class TransformersEngine:
             model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
             if tokenizer.pad_token_id is None:
                 tokenizer.pad_token = tokenizer.eos_token
-            # The model's own settings could hold penalties that no request asked for.
-            ends = sorted(end_tokens(model, tokenizer))
-            model.generation_config = GenerationConfig(eos_token_id=ends, pad_token_id=tokenizer.pad_token_id)
+            ends = end_tokens(model, tokenizer) | {tokenizer.pad_token_id}
             self._router = has_router(folder)
             if self._router:
                 model = load_router(model, folder).eval()
-            self._loaded = model, tokenizer, tags
+            self._loaded = Loaded(model, tokenizer, tags, ends)
         return self._loaded
 
-    def _batch(self, requests: Sequence[Request]) -> list[Completion]:
+    def _batch(self, requests: Sequence[Request]) -> Iterator[Completion]:
         import torch
 
-        from forkpipe.training.checkpoint import end_tokens
-
         started = time.perf_counter()
-        model, tokenizer, tags = self._load()
+        model, tokenizer, tags, ends = self._load()
         requests = self._routed(requests)
-        ends = end_tokens(model, tokenizer) | {tokenizer.pad_token_id}
         if tags is None and any(request.own_tag for request in requests):
             raise InputError(f"model {self._name} has no forking.json, expected a checkpoint with forking tags")
-        rows = [[*self._encode(tokenizer, request.prompt), *request.prefix_ids] for request in requests]
-        length = max(map(len, rows))
+        prompts = [[*self._encode(tokenizer, request.prompt), *request.prefix_ids] for request in requests]
+        width = max(map(len, prompts))
         pad = tokenizer.pad_token_id
-        input_ids = torch.tensor([[pad] * (length - len(row)) + row for row in rows], device=model.device)
-        mask = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows], device=model.device)
-        limit = max(request.sampling.max_tokens for request in requests)
-        if tags is not None and any(request.own_tag for request in requests):
-            limit += tags.length  # the tag does not count towards a completion's tokens
+        ids = torch.tensor([[pad] * (width - len(row)) + row for row in prompts], device=model.device)
+        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in prompts], device=model.device)
+        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+        sampler = Sampler(requests, tags, model.device)
+        ending = torch.tensor(sorted(ends), device=model.device)
+        rows = list(range(len(requests)))  # the request of each row that is still computed
+        live = torch.ones(len(rows), dtype=torch.bool, device=model.device)
+        written = torch.empty(len(rows), 0, dtype=torch.long, device=model.device)
+        cache = None
+        while True:
+            cache, logits = self._forward(ids, mask, positions, cache)
+            chosen = sampler(written, logits)
+            written = torch.cat([written, chosen], dim=1)
+            ended = live & (torch.isin(chosen[:, 0], ending) | (sampler.limits <= written.shape[1]))
+            if bool(ended.any()):
+                seconds = time.perf_counter() - started
+                for row in ended.nonzero()[:, 0].tolist():
+                    one = rows[row]
+                    new_ids = written[row].tolist()
+                    yield self._completion(requests[one], new_ids, len(prompts[one]), tokenizer, tags, ends, seconds)
+                live = live & ~ended
+                left = int(live.sum())
+                if not left:
+                    return
+                if left <= KEEP_SHARE * len(rows):
+                    kept = live.nonzero()[:, 0]
+                    rows = [rows[row] for row in kept.tolist()]
+                    cache.batch_select_indices(kept)
+                    sampler.keep(kept)
+                    live, written, chosen = live[kept], written[kept], chosen[kept]
+                    mask, positions = mask[kept], positions[kept]
+            ids = chosen
+            mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
+            positions = positions[:, -1:] + 1
+
+    def _forward(self, ids: Any, mask: Any, positions: Any, cache: Any) -> tuple[Any, Any]:
+        """Return the key-value cache and the last position's logits, (B, V) in float32."""
+        import torch
+
+        model = self._load().model
         # The router picks tags; what follows is written by the model itself.
         itself = model.disable_adapter() if self._router else nullcontext()
         with torch.inference_mode(), itself:
-            output = model.generate(
-                input_ids=input_ids,
+            output = model(
+                input_ids=ids,
                 attention_mask=mask,
-                max_new_tokens=limit,
-                do_sample=False,
-                logits_processor=[make_sampler(requests, tags, length, limit, model.device)],
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
             )
-        seconds = (time.perf_counter() - started) / len(requests)
-        new_ids = output[:, length:].tolist()
-        return [
-            self._completion(request, ids, len(row), tokenizer, tags, ends, seconds)
-            for request, ids, row in zip(requests, new_ids, rows, strict=True)
-        ]
+            return output.past_key_values, output.logits[:, -1].float()
 
     def _routed(self, requests: Sequence[Request]) -> Sequence[Request]:
         """Return requests whose own tag the router has drawn, where the checkpoint has one."""
         asking = [request for request in requests if request.own_tag]
-        model, tokenizer, tags = self._load()
+        model, tokenizer, tags, _ = self._load()
         if not self._router or not asking or tags is None:
             return requests
         import torch
@@ -180,49 +212,11 @@ class TransformersEngine:
         )
 
 
-def make_sampler(requests: Sequence[Request], tags: ForkingTags | None, start: int, limit: int, device: Any) -> Any:
-    """Return a logits processor that draws each row's next token and leaves no other possible.
+class Loaded(NamedTuple):
+    """A model that can be sampled."""
 
-    A request with `own_tag` draws its first tokens among the tags only. Once its place is past, a tag is banned: traces
-    were never trained to hold one, and GFPO in scope head changes how likely they are everywhere.
-
-    Args:
-        requests: one a row.
-        tags: the checkpoint's tags.
-        start: tokens before the first new one, padding included.
-        limit: new tokens at most.
-        device: of the logits.
-    """
-    import torch
-    from transformers import LogitsProcessor
-
-    uniforms = torch.stack(
-        [torch.rand(limit, generator=torch.Generator().manual_seed(request.seed)) for request in requests]
-    ).to(device)
-    temperature = torch.tensor([request.sampling.temperature for request in requests], device=device)[:, None]
-    top_p = torch.tensor([request.sampling.top_p for request in requests], device=device)[:, None]
-    own = torch.tensor([request.own_tag for request in requests], device=device)
-    banned: list[int] = []
-    if tags is not None:
-        # A text tag is made of ordinary tokens (its digit is used everywhere); its first token opens no other text.
-        banned = [ids[0] for ids in tags.token_ids]
-
-    class Sampler(LogitsProcessor):
-        def __call__(self, input_ids: Any, scores: Any) -> Any:
-            step = input_ids.shape[1] - start
-            scores = scores.float()
-            allowed = torch.ones_like(scores, dtype=torch.bool)
-            if banned:
-                allowed[:, banned] = False
-            if tags is not None and step < tags.length and bool(own.any()):
-                allowed[own] = False
-                for ids in tags.token_ids:
-                    begun = (input_ids[:, start:] == torch.tensor(ids[:step], device=device, dtype=torch.long)).all(
-                        dim=1
-                    )
-                    allowed[own & begun, ids[step]] = True
-            scores = scores.masked_fill(~allowed, float("-inf"))
-            chosen = draw(scores, uniforms[:, step : step + 1], temperature, top_p)
-            return torch.full_like(scores, float("-inf")).scatter(1, chosen, 0.0)
-
-    return Sampler()
+    model: Any
+    tokenizer: Any
+    tags: ForkingTags | None
+    ends: set[int]
+    """Ids that end a text."""

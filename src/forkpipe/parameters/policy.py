@@ -31,6 +31,8 @@ class RolloutSettings(Settings):
     sampling: SamplingSettings = SamplingSettings()
     engine: EngineSettings = EngineSettings()
     """Fills tables of rewards; within phases of kind traces the model being trained is sampled in this process."""
+    batch_rows: Count = 192
+    """Sequences generated at a time in this process, by the engine transformers or while traces are trained."""
 
     def total(self, steps: int | None = None) -> int:
         """Return the rollouts of some steps, or of all."""

@@ -112,6 +112,8 @@ def _sampled(checkpoint: Path, context: "Context", requests: Sequence[Request]) 
     """Return completions of all requests, each durable in the store soon after it is there."""
     settings = context.rollouts.engine
     options = {**settings.options, "model": str(checkpoint)}
+    if settings.name == "transformers":
+        options.setdefault("batch_rows", context.rollouts.batch_rows)
     engine = create("engine", ENGINES, settings.name, options, "rollouts.engine")
     progress = Progress(f"{context.method} rollouts", len(requests), unit="rollouts")
     found: dict[str, Completion] = {}

@@ -13,14 +13,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig
 
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.ids import content_hash
 from forkpipe.core.policy import clipped_surrogate, group_advantages
 from forkpipe.core.records import Completion, Problem, Request
 from forkpipe.engines.drawing import draw_tags
-from forkpipe.engines.transformers import TransformersEngine
+from forkpipe.engines.transformers import Loaded, TransformersEngine
 from forkpipe.parameters import TracesPhase
 from forkpipe.training.checkpoint import encoder, end_tokens
 from forkpipe.training.phases.base import Context
@@ -35,21 +34,16 @@ class LoadedEngine(TransformersEngine):
 
     def __init__(self, model: Any, tokenizer: Any, tags: ForkingTags, batch_rows: int) -> None:
         super().__init__(model="in memory", batch_rows=batch_rows)
-        self._loaded = model, tokenizer, tags
+        self._loaded = Loaded(model, tokenizer, tags, end_tokens(model, tokenizer) | {tokenizer.pad_token_id})
 
     def sample(self, requests: Sequence[Request]) -> list[Completion]:
         """Return completions in the order of the requests."""
-        model, tokenizer, _ = self._load()
-        before, training = model.generation_config, model.training
-        # The model's own settings could hold penalties that no request asked for.
-        model.generation_config = GenerationConfig(
-            eos_token_id=sorted(end_tokens(model, tokenizer)), pad_token_id=tokenizer.pad_token_id
-        )
+        model = self._load().model
+        training = model.training
         model.eval()
         try:
             found = {one.request_id: one for one in self.generate(requests)}
         finally:
-            model.generation_config = before
             model.train(training)
         return [found[request.request_id] for request in requests]
 
@@ -75,8 +69,7 @@ class OwnTags:
         context: Context,
         job: str,
     ) -> None:
-        options = context.rollouts.engine.options
-        self.engine = LoadedEngine(model, tokenizer, tags, int(options.get("batch_rows", 64)))
+        self.engine = LoadedEngine(model, tokenizer, tags, context.rollouts.batch_rows)
         self.model, self.tokenizer, self.tags = model, tokenizer, tags
         self.prompts, self.context, self.job = prompts, context, job
 

@@ -1,0 +1,202 @@
+"""vLLM behind four calls: hand in a request, wait for finished ones, give up, free everything.
+
+One engine is stepped in the caller's thread; replicas (data parallel) are processes behind vLLM's asynchronous client,
+whose event loop has a thread of its own here.
+"""
+
+import gc
+import queue
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+
+class Finished(NamedTuple):
+    """What came of one request: token ids, and vLLM's reason for the end; or what was wrong with the request."""
+
+    key: str
+    token_ids: list[int]
+    reason: str
+    error: str = ""
+
+
+class Loop(Protocol):
+    """A running vLLM."""
+
+    config: Any
+    """vLLM's VllmConfig."""
+
+    def add(self, key: str, token_ids: Sequence[int], params: Any, adapter: Any = None) -> None:
+        """Hand in a prompt; a request that vLLM refuses comes back from `step` with an error."""
+        ...
+
+    def step(self) -> list[Finished]:
+        """Return what has finished, after some work or waiting; may be empty."""
+        ...
+
+    def abort(self, keys: Sequence[str]) -> None:
+        """Give up requests that run."""
+        ...
+
+    def close(self) -> None:
+        """End vLLM's processes and free its memory."""
+        ...
+
+
+def start_loop(arguments: Mapping[str, Any], data_parallel: int) -> Loop:
+    """Start vLLM.
+
+    Args:
+        arguments: of vLLM's EngineArgs.
+        data_parallel: replicas of the model.
+    """
+    return OneEngine(arguments) if data_parallel == 1 else Replicas(arguments, data_parallel)
+
+
+class OneEngine:
+    """vLLM's LLMEngine: in a process of its own unless VLLM_ENABLE_V1_MULTIPROCESSING is 0."""
+
+    def __init__(self, arguments: Mapping[str, Any]) -> None:
+        from vllm import EngineArgs
+        from vllm.v1.engine.llm_engine import LLMEngine
+
+        self._engine: Any = LLMEngine.from_engine_args(EngineArgs(**arguments))
+        self._refused: list[Finished] = []
+        self.config = self._engine.vllm_config
+
+    def add(self, key: str, token_ids: Sequence[int], params: Any, adapter: Any = None) -> None:
+        """See `Loop`."""
+        from vllm.inputs import tokens_input
+
+        try:
+            self._engine.add_request(key, tokens_input(list(token_ids)), params, lora_request=adapter)
+        except refusals() as error:
+            self._refused.append(Finished(key, [], "error", _one_line(error)))
+
+    def step(self) -> list[Finished]:
+        """See `Loop`."""
+        refused, self._refused = self._refused, []
+        return refused or [_finished(output) for output in self._engine.step() if output.finished]
+
+    def abort(self, keys: Sequence[str]) -> None:
+        """See `Loop`."""
+        self._engine.abort_request(list(keys))
+
+    def close(self) -> None:
+        """See `Loop`."""
+        from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
+
+        engine, self._engine, self.config = self._engine, None, None
+        engine.engine_core.shutdown(timeout=30)  # time to end by themselves, and leave nothing in shared memory
+        engine.renderer.shutdown()
+        own_process = not hasattr(engine, "model_executor")
+        del engine
+        if not own_process:
+            cleanup_dist_env_and_memory()
+            gc.collect()
+            _trim()
+
+
+class Replicas:
+    """vLLM's AsyncLLM over several copies of the model, each in its own process; vLLM gives each request to one."""
+
+    def __init__(self, arguments: Mapping[str, Any], data_parallel: int) -> None:
+        import asyncio
+        import threading
+
+        from vllm.engine.arg_utils import AsyncEngineArgs
+        from vllm.v1.engine.async_llm import AsyncLLM
+
+        self._asyncio = asyncio
+        self._events = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._events.run_forever, name="vllm", daemon=True)
+        self._thread.start()
+        self._done: queue.Queue[Finished | BaseException] = queue.Queue()
+        self._tasks: dict[str, Any] = {}
+
+        async def start() -> Any:
+            # Its output handler belongs to the loop in which it is made.
+            return AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments, data_parallel_size=data_parallel))
+
+        try:
+            self._engine = asyncio.run_coroutine_threadsafe(start(), self._events).result()
+        except BaseException:
+            self._stop()
+            raise
+        self.config = self._engine.vllm_config
+
+    def add(self, key: str, token_ids: Sequence[int], params: Any, adapter: Any = None) -> None:
+        """See `Loop`."""
+        self._tasks[key] = self._asyncio.run_coroutine_threadsafe(
+            self._complete(key, list(token_ids), params, adapter), self._events
+        )
+
+    async def _complete(self, key: str, token_ids: list[int], params: Any, adapter: Any) -> None:
+        from vllm.inputs import tokens_input
+
+        try:
+            async for output in self._engine.generate(tokens_input(token_ids), params, key, lora_request=adapter):
+                if output.finished:
+                    self._done.put(_finished(output))
+        except refusals() as error:
+            self._done.put(Finished(key, [], "error", _one_line(error)))
+        except Exception as error:
+            self._done.put(error)  # of the engine as a whole: `step` raises it
+
+    def step(self) -> list[Finished]:
+        """See `Loop`."""
+        found = [self._done.get()]
+        while not self._done.empty():
+            found.append(self._done.get())
+        results = []
+        for one in found:
+            if isinstance(one, BaseException):
+                raise one
+            self._tasks.pop(one.key, None)
+            results.append(one)
+        return results
+
+    def abort(self, keys: Sequence[str]) -> None:
+        """See `Loop`."""
+        for key in keys:
+            if task := self._tasks.pop(key, None):
+                task.cancel()
+
+    def close(self) -> None:
+        """See `Loop`."""
+        self.abort(list(self._tasks))
+        engine, self._engine, self.config = self._engine, None, None
+        engine.shutdown(timeout=30)
+        del engine
+        self._stop()
+        gc.collect()
+
+    def _stop(self) -> None:
+        self._events.call_soon_threadsafe(self._events.stop)
+        self._thread.join()
+        self._events.close()
+
+
+def _trim() -> None:
+    """Have the C library give freed memory back to the system: weights on a CPU are pieces that it would keep."""
+    import ctypes
+
+    try:
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    except (OSError, AttributeError):  # another C library: it keeps what it likes
+        return
+
+
+def refusals() -> tuple[type[Exception], ...]:
+    """What vLLM raises at a request it does not take."""
+    from vllm.exceptions import VLLMValidationError
+
+    return (VLLMValidationError, ValueError)
+
+
+def _finished(output: Any) -> Finished:
+    (one,) = output.outputs
+    return Finished(output.request_id, list(one.token_ids), one.finish_reason or "none")
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,206 @@
+"""A model that vLLM has loaded, and what stands around it: tokenizer, tags, router, parser of reasoning."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from forkpipe.core.errors import InputError
+from forkpipe.core.forking import ForkingTags
+from forkpipe.core.ids import derived_seed
+from forkpipe.core.records import Request
+from forkpipe.engines.vllm_loop import Loop, start_loop
+
+MINIMUM = (0, 32)
+"""The oldest vLLM this was run with."""
+
+LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+"""Ranks for which vLLM reserves room."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A running vLLM with its tokenizer.
+
+    Attributes:
+        loop: vLLM.
+        tokenizer: of transformers.
+        tags: where the model is a checkpoint with forking.json.
+        ends: ids that end a text.
+        router: the adapter that draws tags, None where the model does.
+        reader: makes text of ids.
+        max_model_len: longest sequence.
+        window: requests to hand in at a time, so many that vLLM never waits for the next.
+    """
+
+    loop: Loop
+    tokenizer: Any
+    tags: ForkingTags | None
+    ends: frozenset[int]
+    router: Any
+    reader: "Reader"
+    max_model_len: int
+    window: int
+
+    def sampling(self, request: Request) -> Any:
+        """Return vLLM's sampling parameters of a completion: no tag may come in it."""
+        more: dict[str, Any] = {}
+        if self.tags is not None:
+            # A text tag is made of ordinary tokens but for its first, which opens no other text.
+            more["logit_bias"] = {ids[0]: float("-inf") for ids in self.tags.token_ids}
+        return self._sampling(request, request.seed, request.sampling.max_tokens, **more)
+
+    def tag_sampling(self, request: Request) -> Any:
+        """Return those of the one token at which tags differ, drawn with another seed than the text behind it."""
+        assert self.tags is not None
+        place = deciding_place(self.tags)
+        allowed = [ids[place] for ids in self.tags.token_ids]
+        return self._sampling(request, derived_seed("tag", request.seed), 1, allowed_token_ids=allowed)
+
+    def _sampling(self, request: Request, seed: int, max_tokens: int, **more: Any) -> Any:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        return SamplingParams(
+            temperature=request.sampling.temperature,
+            top_p=request.sampling.top_p,
+            max_tokens=max_tokens,
+            seed=seed,
+            stop_token_ids=sorted(self.ends),
+            detokenize=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+            **more,
+        )
+
+
+def load_model(arguments: Mapping[str, Any], data_parallel: int, parser: str | None) -> LoadedModel:
+    """Start vLLM.
+
+    Args:
+        arguments: of vLLM's EngineArgs: model and revision at least, tokenizer where it is another.
+        data_parallel: copies of the model.
+        parser: vLLM's name of a parser of reasoning.
+
+    Raises:
+        InputError: vLLM is missing or too old, or the checkpoint or the parser does not suit.
+    """
+    check_vllm()
+    from transformers import AutoTokenizer
+
+    from forkpipe.training.checkpoint import FORKING_FILE, load_tags
+    from forkpipe.training.router import has_router
+
+    name, revision = arguments["model"], arguments["revision"]
+    folder = Path(name)
+    tokenizer = AutoTokenizer.from_pretrained(arguments.get("tokenizer", name), revision=revision)
+    tags = load_tags(folder, tokenizer) if (folder / FORKING_FILE).exists() else None
+    reader = Reader(tokenizer, parser)
+    router, more = None, {}
+    if tags is not None:
+        deciding_place(tags)
+        if has_router(folder):
+            router, rank = _router(folder)
+            more = {"enable_lora": True, "max_lora_rank": rank}
+    # What the model's generation_config.json holds (penalties, a temperature) is no setting of a request.
+    fixed: dict[str, Any] = {
+        "seed": 0,
+        "trust_remote_code": False,
+        "generation_config": "vllm",
+        "disable_log_stats": True,
+    }
+    from vllm.platforms import current_platform
+
+    if current_platform.is_cpu() and "enable_chunked_prefill" not in arguments:
+        # There vLLM 0.32 dies when it splits the prompt of a request that has a seed ("does not use offset").
+        fixed["enable_chunked_prefill"] = False
+    loop = start_loop({**arguments, **more, **fixed}, data_parallel)
+    return LoadedModel(
+        loop,
+        tokenizer,
+        tags,
+        _end_tokens(name, revision, tokenizer),
+        router,
+        reader,
+        max_model_len=loop.config.model_config.max_model_len,
+        window=2 * loop.config.scheduler_config.max_num_seqs * data_parallel,
+    )
+
+
+class Reader:
+    """Makes (reasoning, text) of token ids, by one of vLLM's parsers of reasoning if one is named."""
+
+    def __init__(self, tokenizer: Any, parser: str | None) -> None:
+        self._tokenizer = tokenizer
+        self._parser: Any = None
+        self._skip_special = True
+        if parser is None:
+            return
+        from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+        from vllm.reasoning import ReasoningParserManager
+
+        try:
+            self._parser = ReasoningParserManager.get_reasoning_parser(parser)(tokenizer)
+            asked = ChatCompletionRequest(model="", messages=[{"role": "user", "content": ""}])
+            self._asked = self._parser.adjust_request(asked)
+            self._skip_special = self._asked.skip_special_tokens
+            # One that reads token ids on vLLM's server only says so here.
+            self._parser.extract_reasoning("", self._asked)
+        except (KeyError, RuntimeError, ValueError) as error:
+            said = " ".join(str(error.args[0] if error.args else type(error).__name__).split())
+            raise InputError(f"reasoning_parser '{parser}' does not suit the model: {said}") from None
+
+    def read(self, ids: list[int]) -> tuple[str, str]:
+        """Return (reasoning, text); what is cut before the reasoning ends is all reasoning."""
+        text: str = self._tokenizer.decode(ids, skip_special_tokens=self._skip_special)
+        if self._parser is None:
+            return "", text
+        reasoning, answer = self._parser.extract_reasoning(text, self._asked)
+        return reasoning or "", answer or ""
+
+
+def check_vllm() -> None:
+    """Raise InputError where vLLM is missing or too old."""
+    try:
+        import vllm
+    except ImportError as error:
+        raise InputError(f"engine 'vllm' needs the package vllm ({error}): pip install 'forkpipe[vllm]'") from None
+    found = str(vllm.__version__)
+    numbers = tuple(int(part) for part in found.split(".")[:2] if part.isdigit())
+    # A build from a working tree calls itself "dev".
+    if numbers and numbers < MINIMUM:
+        wanted = ".".join(map(str, MINIMUM))
+        raise InputError(f"engine 'vllm' needs vllm {wanted} or newer, found {found}: pip install 'forkpipe[vllm]'")
+
+
+def deciding_place(tags: ForkingTags) -> int:
+    """Return the place within a tag at which tags differ; the only tag of a checkpoint is drawn at its last token."""
+    if len(tags.deciding_positions) > 1:
+        raise InputError("the tags differ at several tokens, expected one: engine 'vllm' draws a tag by one token")
+    return tags.deciding_positions[0] if tags.deciding_positions else tags.length - 1
+
+
+def _end_tokens(model: str, revision: str, tokenizer: Any) -> frozenset[int]:
+    """Return the ids that end a text: those of the tokenizer, and those of the model's own settings."""
+    from transformers import AutoConfig, GenerationConfig
+
+    try:
+        settings: Any = GenerationConfig.from_pretrained(model, revision=revision)
+    except OSError:  # not every model has one
+        settings = AutoConfig.from_pretrained(model, revision=revision)
+    own = getattr(settings, "eos_token_id", None)
+    listed = own if isinstance(own, list) else [own]
+    return frozenset(token for token in (tokenizer.eos_token_id, tokenizer.pad_token_id, *listed) if token is not None)
+
+
+def _router(folder: Path) -> tuple[Any, int]:
+    """Return a checkpoint's router as vLLM takes adapters, and the rank to reserve."""
+    from vllm.lora.request import LoRARequest
+
+    from forkpipe.training.router import ROUTER_FOLDER
+
+    path = folder / ROUTER_FOLDER
+    rank = json.loads((path / "adapter_config.json").read_text())["r"]
+    if rank > LORA_RANKS[-1]:
+        raise InputError(f"{path}: the router has rank {rank}, vLLM takes at most {LORA_RANKS[-1]}")
+    return LoRARequest("router", 1, str(path)), next(one for one in LORA_RANKS if one >= rank)
