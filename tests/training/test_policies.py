@@ -345,8 +345,11 @@ def test_an_anchor_holds_completions_while_the_choice_moves(base, tmp_path, rl_p
 
 
 def test_phases_that_do_not_fit_are_refused(base, tmp_path, rl_problems):
-    with pytest.raises(InputError, match="no router, expected tag 'router' where it has one"):
+    with pytest.raises(ValueError, match="phase traces of kind traces needs a router of a phase before it"):
         train(base, tmp_path, rl_problems(4), {"traces": {"kind": "traces", "tag": "router"}}, steps=1)
+    phases = {**router(steps=1), "again": {"kind": "tags", "scope": "head"}}
+    with pytest.raises(ValueError, match="phase again of kind tags would drop the router"):
+        train(base, tmp_path, rl_problems(4), phases, steps=2)
     phases = {**router(steps=1), "fold": {"kind": "fold", "steps": 1}}
     with pytest.raises(InputError, match="no trace sets"):
         train(base, tmp_path, rl_problems(4), phases, steps=1)

@@ -43,8 +43,8 @@ class AnchorSettings(Settings):
     """What holds a policy's completions where they were, while its choice of the tag is trained."""
 
     kind: Literal["kl", "replay"] = "kl"
-    """kl: KL to the model before the phase, on completions it wrote under every tag; replay: the loss of SSFT on its
-    trace sets, each trace behind the tag that matching gives it."""
+    """kl: KL to the model before the phase, on completions it wrote under every tag (in a fold, on the trace sets);
+    replay: the loss of SSFT on its trace sets, each trace behind the tag that matching gives it."""
     weight: Positive = 1.0
     """Weight of the anchor's loss, a mean over tokens, nats."""
     sequences: Count = 64
@@ -110,8 +110,6 @@ class TracesPhase(Settings):
     learning_rate: Positive = 1e-6
     beta: Weight = 0.0
     """Weight of the KL to the reference."""
-    epsilon: Positive = 0.2
-    """Clipping range."""
     loss_type: Literal["grpo", "dapo", "dr_grpo"] = "grpo"
     max_grad_norm: Positive = 1.0
     save_every: Count = 20
@@ -141,6 +139,20 @@ Phase = Annotated[TagsPhase | TracesPhase | FoldPhase, Field(discriminator="kind
 
 class Schedule(RootModel[dict[str, Phase | None]]):
     """The phases of a method by name, in their order; null takes one of another environment away."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Schedule":
+        routed = False
+        for name, phase in self.phases().items():
+            wanted = phase.kind == "fold" or (phase.kind == "traces" and phase.tag == "router")
+            if wanted != routed:
+                raise ValueError(
+                    f"phase {name} of kind {phase.kind} {'needs a' if wanted else 'would drop the'} router of a phase "
+                    f"before it, expected {'one of scope router' if wanted else 'traces with tag router, or a fold'}"
+                )
+            if phase.kind != "traces":
+                routed = phase.kind == "tags" and phase.scope == "router"
+        return self
 
     def phases(self) -> dict[str, TagsPhase | TracesPhase | FoldPhase]:
         """Return the phases that there are."""

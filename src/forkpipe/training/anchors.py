@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.ids import derived_seed
 from forkpipe.core.matching import match_optimal
@@ -28,6 +29,9 @@ from forkpipe.training.sequences import IGNORED, SetCollator, encode_sets, match
 
 Sequences = list[tuple[list[int], list[int]]]
 """(what is given: prompt and tag, what is written: end token included), token ids."""
+
+LOGIT_CHUNK = 4096
+"""Positions whose logits exist at once under replay; the KL needs those of all written tokens."""
 
 AT_ONCE = 16
 """Problems matched in one batch."""
@@ -60,12 +64,13 @@ class Anchor:
         batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
         written = labels != IGNORED
         if self.settings.kind == "replay":
-            nll, _ = token_nll(model, labels, chunk=labels.numel(), use_cache=False, **batch)
+            nll, _ = token_nll(model, labels, chunk=LOGIT_CHUNK, use_cache=False, **batch)
             return nll.sum() / written.sum()
         now = functional.log_softmax(model(**batch, use_cache=False).logits[written].float(), dim=-1)
         without = nullcontext() if self.reference is not None else _inner(model).disable_adapter()
         with torch.no_grad(), without:
-            teacher = self.reference if self.reference is not None else model
+            # Where the trainer has moved the model; once, afterwards it is there.
+            teacher = self.reference.to(model.device) if self.reference is not None else model
             before = functional.log_softmax(teacher(**batch, use_cache=False).logits[written].float(), dim=-1)
         # (W, V) each, W the written tokens: KL(before || now).
         return functional.kl_div(now, before, log_target=True, reduction="sum") / written.sum()
@@ -80,7 +85,13 @@ def make_anchor(
     seed: int,
     adapter: bool,
 ) -> Anchor:
-    """Return the anchor of a model that is about to be trained; with `adapter` its own weights are the reference."""
+    """Return the anchor of a model that is about to be trained; with `adapter` its own weights are the reference.
+
+    Raises:
+        InputError: there are no sequences to anchor on.
+    """
+    if not sequences:
+        raise InputError(f"anchor '{settings.kind}' has no sequences, expected trace sets, or completed rollouts")
     reference = None
     if settings.kind == "kl" and not adapter:
         reference = copy.deepcopy(model).eval().requires_grad_(False)
@@ -100,19 +111,22 @@ def written_sequences(answered: Sequence[tuple[Request, Completion]], tokenizer:
 
 def matched_traces(sets: Sequence[TraceSet], model: Any, tokenizer: Any, tags: ForkingTags, template: str) -> Sequences:
     """Return the traces of the sets, each behind the tag that the model's own costs over whole traces match it to."""
+    if not sets:
+        return []
     config = SSFTConfig(output_dir="", prompt=template, prefix_length=None, report_to=[])
     encoded = encode_sets(set_rows(sets), tokenizer, tags, config)
     collate = SetCollator(tag_length=tags.length, pad_id=tokenizer.pad_token_id)
-    ids = torch.tensor(tags.token_ids)
+    ids = torch.tensor(tags.token_ids, device=model.device)
     result: Sequences = []
     for start in range(0, len(encoded), AT_ONCE):
         batch = collate([encoded[i] for i in range(start, min(start + AT_ONCE, len(encoded)))])
+        batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
         rows = list(range(len(batch["labels"])))
         costs = matching_costs(model, batch, rows, ids, CostSettings(config.matching_tokens, config.logit_chunk))
-        chosen = torch.zeros(batch["trace_mask"].shape, dtype=torch.long)
+        chosen = torch.zeros(batch["trace_mask"].shape, dtype=torch.long, device=model.device)
         for row, cost in enumerate(costs):
             found = match_optimal(cost)
-            chosen[row, : len(found)] = torch.from_numpy(found)
+            chosen[row, : len(found)] = torch.from_numpy(found).to(model.device)
         matched = matched_sequences(batch, chosen, ids)
         for tokens, labels in zip(matched["input_ids"], matched["trace_labels"], strict=True):
             places = (labels != IGNORED).nonzero()[:, 0]

@@ -33,15 +33,15 @@ def write_tags(folder: Path, tags: ForkingTags, *, base: str, revision: str) -> 
     (folder / FORKING_FILE).write_text(tags.to_json(base_model=base, base_revision=revision))
 
 
-def last_complete(folder: Path) -> Path | None:
+def last_complete(folder: Path, needs: str = "") -> Path | None:
     """Return the checkpoint of the most steps in a trainer's output folder, None where there is none.
 
     A trainer that is killed while it saves leaves a folder without trainer_state.json, or with half of it: such a
-    folder is passed over.
+    folder is passed over, and so is one without the file `needs`.
     """
     numbered = [path for path in folder.glob("checkpoint-*") if path.name.rpartition("-")[2].isdigit()]
     found = sorted(numbered, key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
-    return next((path for path in found if _is_complete(path)), None)
+    return next((path for path in found if _is_complete(path) and (path / needs).exists()), None)
 
 
 def _is_complete(checkpoint: Path) -> bool:

@@ -10,16 +10,17 @@ JOB_FILE = "job.txt"
 """In the trainer's folder: which training its checkpoints belong to."""
 
 
-def unfinished(work: Path, job: str) -> Path | None:
+def unfinished(work: Path, job: str, needs: str = "") -> Path | None:
     """Return the checkpoint to go on from, None to start; what another training has left is deleted.
 
     Args:
         work: the trainer's output folder.
         job: a hash of all that the training depends on.
+        needs: a file without which a checkpoint is not complete.
     """
     marker = work / JOB_FILE
     if marker.exists() and marker.read_text() == job:
-        return last_complete(work)
+        return last_complete(work, needs)
     clear(work)
     work.mkdir(parents=True, exist_ok=True)
     marker.write_text(job)
@@ -44,7 +45,7 @@ def constant_rate(seed: int) -> dict[str, Any]:
         "data_seed": seed,
         "logging_steps": 1,
         "save_strategy": "steps",
-        "save_total_limit": 1,
+        "save_total_limit": 2,  # one is complete while the other is written
         "report_to": [],
         "disable_tqdm": True,
         "dataloader_pin_memory": torch.cuda.is_available(),

@@ -5,7 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from forkpipe.core.errors import InputError
+from forkpipe.core.ids import derived_seed
 from forkpipe.core.prompts import render
 from forkpipe.core.records import Completion, Problem, Request, Verdict
 from forkpipe.parameters import VerificationSettings
@@ -89,8 +92,15 @@ def _requests(checkpoint: Path, context: "Context", rollouts: int, asked_of: str
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     tags = load_tags(checkpoint, tokenizer)
     counts = samples_per_problem(len(context.problems), rollouts, tags.n)
+    # Which problems get one group more, or any at all, is drawn; the same ones in every round.
+    order = np.random.default_rng(derived_seed("groups", context.seed)).permutation(len(context.problems))
+    if left_out := counts.count(0):
+        logger.warning(
+            "%s: %d of %d problems get no rollouts: a table of %d holds fewer groups of %d",
+            context.method, left_out, len(counts), rollouts, tags.n,
+        )  # fmt: skip
     result = []
-    for problem, count in zip(context.problems, counts, strict=True):
+    for problem, count in zip([context.problems[i] for i in order], counts, strict=True):
         prompt = render_prompt(tokenizer, render(context.template, problem.problem))
         for sample in range(count):
             for tag, ids in enumerate(tags.token_ids):

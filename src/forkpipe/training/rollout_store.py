@@ -22,7 +22,10 @@ class RolloutStore:
         self._path = path
 
     def find(self, wanted: set[str]) -> dict[str, Completion]:
-        """Return what is held of the wanted requests; a line that a crash has torn is named and left out."""
+        """Return what is held of the wanted requests, failures apart: those are asked again.
+
+        A line that a crash has torn is named and left out.
+        """
         found: dict[str, Completion] = {}
         if not self._path.exists():
             return found
@@ -30,7 +33,7 @@ class RolloutStore:
             for number, line in enumerate(file, start=1):
                 try:
                     row = json.loads(line)
-                    if row["request_id"] in wanted:
+                    if row["request_id"] in wanted and row["finish_reason"] != "error":
                         found[row["request_id"]] = Completion(**{**row, "token_ids": tuple(row["token_ids"])})
                 except (ValueError, KeyError, TypeError):
                     logger.warning("%s line %d is torn: its rollout is drawn again", self._path, number)

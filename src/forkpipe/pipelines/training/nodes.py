@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from forkpipe.core.errors import InputError
+from forkpipe.core.ids import content_hash
 from forkpipe.core.records import Problem, TraceSet
 from forkpipe.methods import SUPERVISED
 from forkpipe.parameters import (
@@ -104,6 +105,7 @@ def policy_node(method: str) -> Callable[..., Any]:
                 store,
                 model.prompt,
                 seed,
+                content_hash(verification.model_dump()),
             )
             result = train_policy(parent, work / STAGING, work, schedule, context)
         return work / STAGING, _named(result.log, method), _named(result.rewards, method)

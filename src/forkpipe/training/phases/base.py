@@ -23,6 +23,7 @@ class Context:
         store: holds what was sampled.
         template: prompt template of the student.
         seed: of the order of problems, and of draws.
+        verified_by: tells one way of verifying from another.
     """
 
     method: str
@@ -33,6 +34,7 @@ class Context:
     store: RolloutStore
     template: str
     seed: int
+    verified_by: str = ""
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from torch import Tensor
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.ids import content_hash
 from forkpipe.core.policy import clipped_surrogate, group_advantages
-from forkpipe.core.records import Completion, Problem, Request
+from forkpipe.core.records import Completion, Problem, Request, Sampling
 from forkpipe.engines.drawing import draw_tags
 from forkpipe.engines.transformers import Loaded, TransformersEngine
 from forkpipe.parameters import TracesPhase
@@ -165,7 +165,9 @@ class RouterTags(OwnTags):
         group = self.context.rollouts.group_size
         with torch.inference_mode(), self._switched_on():
             log_probs = self._log_probs([one.prompt for one in requests[::group]]).repeat_interleave(group, dim=0)
-        drawn = draw_tags(log_probs, requests)
+        # As the router says, whatever the temperature of traces: what it learns from must be drawn from it.
+        plain = Sampling(temperature=1.0, top_p=1.0)
+        drawn = draw_tags(log_probs, [replace(one, sampling=plain) for one in requests])
         return self.engine.sample(
             [
                 replace(one, own_tag=False, prefix_ids=self.tags.token_ids[tag])
@@ -189,7 +191,7 @@ class RouterTags(OwnTags):
         with self._switched_on():
             log_probs = self._log_probs(prompts[::group])
             drawn = log_probs.gather(1, actions.to(log_probs.device))
-            loss, _ = clipped_surrogate(drawn, drawn, advantages.to(drawn.device), epsilon=self.settings.epsilon)
+            loss, _ = clipped_surrogate(drawn, drawn, advantages.to(drawn.device))
             # The model's own weights are TRL's: no gradient of this loss may reach them.
             gradients = torch.autograd.grad(loss, list(self.weights.values()))
         for weight, gradient in zip(self.weights.values(), gradients, strict=True):
@@ -226,8 +228,11 @@ class RouterTags(OwnTags):
 
     @contextmanager
     def _switched_on(self) -> Iterator[None]:
+        training = self.model.training
         self.router.base_model.enable_adapter_layers()
+        self.model.eval()  # without dropout the policy that learns is the one that has drawn
         try:
             yield
         finally:
+            self.model.train(training)
             self.router.base_model.disable_adapter_layers()

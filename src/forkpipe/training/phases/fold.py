@@ -28,7 +28,7 @@ class FoldTrainer(GFPOTrainer):
     """A GFPOTrainer whose table holds probabilities to be matched in place of rewards."""
 
     def objective(self, log_probs: Tensor, rewards: Tensor, samples: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """Return KL(router || model) over the tags, nats."""
+        """Return KL(router || model) over the tags, nats; in place of a reward, the chance of drawing the same tag."""
         wanted = rewards.sum(dim=-1) / samples[:, None]
         loss = (torch.xlogy(wanted, wanted) - wanted * log_probs).sum(dim=-1).mean()
         return loss, {"reward": float((wanted * log_probs.exp()).sum(dim=-1).mean().detach()), "groups_skipped": 0}
@@ -44,10 +44,11 @@ def fold_router(
     """
     if not has_router(parent):
         raise InputError(f"{context.method}: {parent} has no router, expected one before a phase of kind fold")
-    if settings.anchor.kind == "kl" and not context.sets:
+    if not context.sets:
         raise InputError(f"{context.method}: there are no trace sets, expected some for the anchor of a fold")
     going_on = unfinished(work, job)
     model, tokenizer, tags = load_checkpoint(parent)
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
     texts = sorted({one.problem for one in context.problems} | {one.problem for one in context.sets})
     wanted = _router_probs(parent, texts, context)
     sequences = matched_traces(context.sets, model, tokenizer, tags, context.template)
@@ -73,19 +74,23 @@ def fold_router(
     )
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
-    trainer.add_callback(ProgressOfTags(Progress(f"{context.method} fold", steps, unit="steps")))
+    trainer.add_callback(
+        ProgressOfTags(Progress(f"{context.method} fold", steps, unit="steps"), "agreement with the router")
+    )
     if going_on:
         logger.info("%s: goes on from %s", context.method, going_on.name)
     trainer.train(resume_from_checkpoint=str(going_on) if going_on else None)
     origin = f"{parent.parent.name}/{parent.name}"
     save_checkpoint(folder, trainer.model, tokenizer, tags, base=origin, revision=f"seed {context.seed}")
     clear(work)
-    return PhaseResult(log_rows(trainer.state.log_history, tags.n, {}))
+    log = log_rows(trainer.state.log_history, tags.n, {})
+    return PhaseResult([{**row, "reward": None, "groups_skipped": None} for row in log])
 
 
 def _router_probs(parent: Path, texts: list[str], context: Context) -> list[list[float]]:
     """Return p(g_i | x) by the router for each text."""
     model, tokenizer, tags = load_checkpoint(parent)
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
     router: Any = load_router(model, parent).eval()
     encode = encoder(tokenizer)
     prompts = [encode(render_prompt(tokenizer, render(context.template, text))) for text in texts]

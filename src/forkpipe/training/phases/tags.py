@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.ids import content_hash
 from forkpipe.core.records import Completion, Request
@@ -21,7 +23,7 @@ from forkpipe.training.gfpo import GFPOConfig, GFPOTrainer
 from forkpipe.training.jobs import clear, constant_rate, unfinished
 from forkpipe.training.phases.base import Context, PhaseResult
 from forkpipe.training.rewards import reward_table, rewards_by_tag
-from forkpipe.training.router import ROUTER_FOLDER, router_adapter
+from forkpipe.training.router import ROUTER_FOLDER, has_router, router_adapter
 from forkpipe.training.scopes import check_head_scope, head_rows
 
 
@@ -29,6 +31,8 @@ def check_parent(parent: Path, scope: str) -> None:
     """Raise InputError where a checkpoint cannot be trained in the scope, before a rollout is drawn."""
     from transformers import AutoConfig, AutoTokenizer
 
+    if has_router(parent):
+        raise InputError(f"{parent} has a router, which a phase of kind tags would drop: expected one without")
     tags = load_tags(parent, AutoTokenizer.from_pretrained(parent))
     if scope == "head":
         check_head_scope(tags, AutoConfig.from_pretrained(parent).tie_word_embeddings)
@@ -55,6 +59,7 @@ def train_tags(
     tables = RewardRounds(parent, work, settings, steps, job, context)
     first = tables.round(0)
     model, tokenizer, tags = load_checkpoint(parent)
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
     anchor = None
     if settings.anchor is not None:
         if settings.anchor.kind == "kl":
@@ -207,10 +212,10 @@ def log_rows(history: Sequence[dict[str, Any]], n_tags: int, drawn_at: dict[int,
 class ProgressOfTags(TrainerCallback):
     """Says how far the training is."""
 
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
+    def __init__(self, progress: Progress, what: str = "expected reward") -> None:
+        self.progress, self.what = progress, what
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
         """Report the step's expected reward."""
         if logs and "reward" in logs:
-            self.progress.update(state.global_step, f"expected reward {logs['reward']:.3f}")
+            self.progress.update(state.global_step, f"{self.what} {logs['reward']:.3f}")

@@ -7,6 +7,7 @@ rollouts are ours and the update is TRL's.
 import json
 import time
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from forkpipe.core.prompts import render
 from forkpipe.core.records import Completion, Problem
 from forkpipe.parameters import TracesPhase
 from forkpipe.progress import Progress, logger
-from forkpipe.training.checkpoint import end_tokens, load_checkpoint, render_prompt, save_checkpoint
+from forkpipe.training.checkpoint import encoder, end_tokens, load_checkpoint, render_prompt, save_checkpoint
 from forkpipe.training.jobs import clear, constant_rate, unfinished
 from forkpipe.training.phases.base import Context, PhaseResult
 from forkpipe.training.phases.drawing import OwnTags, RouterTags
@@ -56,10 +57,7 @@ def train_traces(
             f"{context.method}: tag is '{settings.tag}' and the checkpoint before has "
             f"{'a' if has_router(parent) else 'no'} router, expected tag 'router' where it has one, and only there"
         )
-    going_on = unfinished(work, job)
-    if going_on is not None and not (going_on / STATE_FILE).exists():
-        clear(work)
-        going_on = unfinished(work, job)
+    going_on = unfinished(work, job, needs=STATE_FILE)
     model, tokenizer, tags = load_checkpoint(parent)
     prompts = _prompts(context, tokenizer, tags.tags[0] if settings.tag == "first" else "")
     rewards = Rewards(context, end_tokens(model, tokenizer))
@@ -83,6 +81,7 @@ def train_traces(
         processing_class=tokenizer,
         **({"rollout_func": drawn.rollouts} if drawn else {}),
     )
+    _check_tokens(tokenizer, next(iter(prompts)))
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     callback = _StateCallback(rewards, tags, Progress(context.method, steps, unit="steps"))
@@ -140,13 +139,21 @@ def _config(work: Path, settings: TracesPhase, steps: int, context: Context) -> 
         learning_rate=settings.learning_rate,
         max_grad_norm=settings.max_grad_norm,
         beta=settings.beta,
-        epsilon=settings.epsilon,
         loss_type=settings.loss_type,
         bf16=False,
         gradient_checkpointing=False,
         save_steps=settings.save_every,
         **constant_rate(context.seed),
     )
+
+
+def _check_tokens(tokenizer: Any, prompt: str) -> None:
+    """Raise InputError where TRL would train on other tokens than everything else reads: a beginning added twice."""
+    if tokenizer(prompt)["input_ids"] != encoder(tokenizer)(prompt):
+        raise InputError(
+            f"tokenizer {tokenizer.name_or_path} adds special tokens to a rendered prompt, expected none: "
+            "set add_bos_token=False in its tokenizer_config.json, the chat template has them already"
+        )
 
 
 class Rewards:
@@ -179,19 +186,17 @@ class Rewards:
             for text, ids in zip(completions, completion_ids, strict=True)
         ]
         verdicts = self.context.verify([self.by_id[one] for one in problem_id], done)
-        seen: dict[str, int] = {}
-        for row in self.rows:
-            seen[row["problem_id"]] = row["sample"] + 1
-        for name, completion, verdict in zip(problem_id, done, verdicts, strict=True):
-            sample = seen.get(name, 0)
-            seen[name] = sample + 1
+        seen = Counter(row["problem_id"] for row in self.rows)
+        for name, completion, verdict, ids in zip(problem_id, done, verdicts, completion_ids, strict=True):
+            sample = seen[name]
+            seen[name] += 1
             self.rows.append(
                 {
                     "problem_id": name,
                     "tag": -1 if completion.tag is None else completion.tag,
                     "sample": sample,
                     "verdict": verdict.verdict,
-                    "tokens": completion.tokens_out,
+                    "tokens": len(ids),  # those that are trained, the end included
                     "policy_version": trainer_state.global_step,
                 }
             )
