@@ -28,9 +28,14 @@ def link(texts: Sequence[str], distances: NDArray[np.float64], diameter: float) 
     """
     order = reading_order(texts)
     ordered = distances[np.ix_(order, order)]
-    clusters = sorted(
-        ([order[position] for position in group], group) for group in _complete_linkage(ordered, diameter)
-    )
+    # Equal texts stand together in this order. One of them is linked for all: where ties decide, they could part.
+    firsts = [at for at, index in enumerate(order) if not at or texts[index] != texts[order[at - 1]]]
+    ends = [*firsts[1:], len(order)]
+    groups = [
+        [position for at in group for position in range(firsts[at], ends[at])]
+        for group in _complete_linkage(ordered[np.ix_(firsts, firsts)], diameter)
+    ]
+    clusters = sorted(([order[position] for position in group], group) for group in groups)
     clusters.sort(key=lambda both: (-len(both[0]), min(both[0])))
     labels, to_representative, representatives = [0] * len(texts), [0.0] * len(texts), []
     for label, (members, group) in enumerate(clusters):
