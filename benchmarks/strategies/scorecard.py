@@ -4,8 +4,8 @@ r"""How well distances tell labelled pairs of real traces apart: F1 of "differen
     python benchmarks/strategies/scorecard.py test.jsonl.gz --thresholds thresholds.json
 
 Every figure is given twice: weighted by the sampling weights of the pairs, which estimates it for all pairs of the
-data, and unweighted, for the pairs as drawn. Intervals are 95 %, of a bootstrap over problems. Of a baseline the threshold is the
-one with the best F1 on the tuning pairs, kept in the same file as ours.
+data, and unweighted, for the pairs as drawn. Intervals are 95 %, of a bootstrap over problems. Of a baseline the
+threshold is the one with the best F1 on the tuning pairs, kept in the same file as ours.
 """
 
 import argparse
