@@ -106,9 +106,11 @@ KILLED = {
 
 
 @pytest.mark.parametrize("name", KILLED)
-def test_killed_at_any_step_it_goes_on_bit_by_bit(base, tmp_path, rl_problems, trace_sets, monkeypatch, name):
-    """Stopped twice, at optimiser steps of different phases: checkpoint, logs and rewards are those of an
-    undisturbed run, and nothing that was sampled for a table is sampled again."""
+def test_killed_at_steps_of_every_phase_it_goes_on_bit_by_bit(
+    base, tmp_path, rl_problems, trace_sets, monkeypatch, name
+):
+    """Stopped four times, with and without a checkpoint to go on from, in each of the phases: checkpoint, logs and
+    rewards are those of an undisturbed run, and nothing that was sampled for a table is sampled again."""
     from transformers import Trainer
 
     phases, steps = KILLED[name]
@@ -120,7 +122,7 @@ def test_killed_at_any_step_it_goes_on_bit_by_bit(base, tmp_path, rl_problems, t
     def dying(self, *args, **kwargs):
         nonlocal taken
         taken += 1
-        if taken in (8, 12):
+        if taken in (4, 9, 13, 17):
             raise KeyboardInterrupt
         return original(self, *args, **kwargs)
 
@@ -133,7 +135,7 @@ def test_killed_at_any_step_it_goes_on_bit_by_bit(base, tmp_path, rl_problems, t
                 break
             except KeyboardInterrupt:
                 deaths += 1
-    assert deaths == 2
+    assert deaths == 4
     volatile = {"seconds"}
     assert [without(row, volatile) for row in resumed.log] == [without(row, volatile) for row in whole.log]
     assert resumed.rewards == whole.rewards

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from forkpipe.progress import logger
 from forkpipe.training.checkpoint import last_complete
 
 JOB_FILE = "job.txt"
@@ -25,6 +26,18 @@ def unfinished(work: Path, job: str, needs: str = "") -> Path | None:
     work.mkdir(parents=True, exist_ok=True)
     marker.write_text(job)
     return None
+
+
+def run(trainer: Any, name: str, callback: Any, going_on: Path | None) -> None:
+    """Train, from a checkpoint where there is one; `callback` says how far it is, in place of transformers' own."""
+    from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+    trainer.add_callback(callback)
+    if going_on:
+        logger.info("%s: goes on from %s", name, going_on.name)
+    trainer.train(resume_from_checkpoint=str(going_on) if going_on else None)
 
 
 def clear(work: Path) -> None:

@@ -7,17 +7,16 @@ from typing import Any
 
 import torch
 from transformers import TrainerCallback
-from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.ids import content_hash
 from forkpipe.core.records import Assignment, TraceSet
 from forkpipe.parameters import SupervisedSettings
-from forkpipe.progress import Progress, logger
+from forkpipe.progress import Progress
 from forkpipe.training.adapters import lora_config, merged
 from forkpipe.training.checkpoint import checkpoint_digest, load_checkpoint, save_checkpoint
 from forkpipe.training.config import SSFTConfig
-from forkpipe.training.jobs import clear, unfinished
+from forkpipe.training.jobs import clear, run, unfinished
 from forkpipe.training.sequences import set_rows
 from forkpipe.training.ssft import SSFTTrainer
 from forkpipe.training.tagging import plain_tag
@@ -83,12 +82,7 @@ def train_supervised(
         eval_dataset=data[1] or None,
         peft_config=lora_config(settings.lora) if settings.lora else None,
     )
-    trainer.remove_callback(PrinterCallback)
-    trainer.remove_callback(ProgressCallback)
-    trainer.add_callback(_ProgressCallback(Progress(method, settings.max_steps, unit="steps")))
-    if going_on:
-        logger.info("%s: goes on from %s", method, going_on.name)
-    trainer.train(resume_from_checkpoint=str(going_on) if going_on else None)
+    run(trainer, method, _ProgressCallback(Progress(method, settings.max_steps, unit="steps")), going_on)
     origin = f"{base.parent.name}/{base.name}"
     save_checkpoint(folder, merged(trainer.model), tokenizer, tags, base=origin, revision=f"seed {seed}")
     clear(work)

@@ -9,16 +9,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.prompts import render
 from forkpipe.parameters import FoldPhase
-from forkpipe.progress import Progress, logger
+from forkpipe.progress import Progress
 from forkpipe.training.anchors import make_anchor, matched_traces
 from forkpipe.training.checkpoint import encoder, load_checkpoint, render_prompt, save_checkpoint
 from forkpipe.training.gfpo import GFPOConfig, GFPOTrainer
-from forkpipe.training.jobs import clear, constant_rate, unfinished
+from forkpipe.training.jobs import clear, constant_rate, run, unfinished
 from forkpipe.training.phases.base import Context, PhaseResult
 from forkpipe.training.phases.tags import ProgressOfTags, log_rows
 from forkpipe.training.router import has_router, load_router, router_log_probs
@@ -72,14 +71,8 @@ def fold_router(
         ],
         anchor=make_anchor(settings.anchor, model, tokenizer, sequences, seed=context.seed, adapter=False),
     )
-    trainer.remove_callback(PrinterCallback)
-    trainer.remove_callback(ProgressCallback)
-    trainer.add_callback(
-        ProgressOfTags(Progress(f"{context.method} fold", steps, unit="steps"), "agreement with the router")
-    )
-    if going_on:
-        logger.info("%s: goes on from %s", context.method, going_on.name)
-    trainer.train(resume_from_checkpoint=str(going_on) if going_on else None)
+    progress = Progress(f"{context.method} fold", steps, unit="steps")
+    run(trainer, context.method, ProgressOfTags(progress, "agreement with the router"), going_on)
     origin = f"{parent.parent.name}/{parent.name}"
     save_checkpoint(folder, trainer.model, tokenizer, tags, base=origin, revision=f"seed {context.seed}")
     clear(work)

@@ -8,19 +8,18 @@ from typing import Any
 
 import torch
 from transformers import TrainerCallback
-from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.ids import content_hash
 from forkpipe.core.records import Completion, Request
 from forkpipe.parameters import TagsPhase
-from forkpipe.progress import Progress, logger
+from forkpipe.progress import Progress
 from forkpipe.training.adapters import lora_config, merged
 from forkpipe.training.anchors import make_anchor, matched_traces, written_sequences
 from forkpipe.training.checkpoint import checkpoint_digest, load_checkpoint, load_tags, save_checkpoint
 from forkpipe.training.gfpo import GFPOConfig, GFPOTrainer
-from forkpipe.training.jobs import clear, constant_rate, unfinished
+from forkpipe.training.jobs import clear, constant_rate, run, unfinished
 from forkpipe.training.phases.base import Context, PhaseResult
 from forkpipe.training.rewards import reward_table, rewards_by_tag
 from forkpipe.training.router import ROUTER_FOLDER, has_router, router_adapter
@@ -80,14 +79,9 @@ def train_tags(
         peft_config=_adapter(model, tags, settings),
         anchor=anchor,
     )
-    trainer.remove_callback(PrinterCallback)
-    trainer.remove_callback(ProgressCallback)
-    trainer.add_callback(ProgressOfTags(Progress(context.method, steps, unit="steps")))
     if settings.refresh_every is not None:
         trainer.add_callback(_RefreshCallback(trainer, tables, [one.problem_id for one in chosen]))
-    if going_on:
-        logger.info("%s: goes on from %s", context.method, going_on.name)
-    trainer.train(resume_from_checkpoint=str(going_on) if going_on else None)
+    run(trainer, context.method, ProgressOfTags(Progress(context.method, steps, unit="steps")), going_on)
     origin = f"{parent.parent.name}/{parent.name}"
     if settings.scope == "router":
         trainer.model.save_pretrained(folder / ROUTER_FOLDER)

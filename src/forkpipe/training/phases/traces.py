@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from transformers import TrainerCallback
-from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
@@ -22,9 +21,9 @@ from forkpipe.core.ids import derived_seed
 from forkpipe.core.prompts import render
 from forkpipe.core.records import Completion, Problem
 from forkpipe.parameters import TracesPhase
-from forkpipe.progress import Progress, logger
+from forkpipe.progress import Progress
 from forkpipe.training.checkpoint import encoder, end_tokens, load_checkpoint, render_prompt, save_checkpoint
-from forkpipe.training.jobs import clear, constant_rate, unfinished
+from forkpipe.training.jobs import clear, constant_rate, run, unfinished
 from forkpipe.training.phases.base import Context, PhaseResult
 from forkpipe.training.phases.drawing import OwnTags, RouterTags
 from forkpipe.training.router import has_router
@@ -82,14 +81,10 @@ def train_traces(
         **({"rollout_func": drawn.rollouts} if drawn else {}),
     )
     _check_tokens(tokenizer, next(iter(prompts)))
-    trainer.remove_callback(PrinterCallback)
-    trainer.remove_callback(ProgressCallback)
     callback = _StateCallback(rewards, tags, Progress(context.method, steps, unit="steps"))
-    trainer.add_callback(callback)
     if going_on is not None:
-        logger.info("%s: goes on from %s", context.method, going_on.name)
         callback.load(going_on)
-    trainer.train(resume_from_checkpoint=str(going_on) if going_on else None)
+    run(trainer, context.method, callback, going_on)
     if trainer.state.global_step != steps:
         raise RuntimeError(f"{context.method} took {trainer.state.global_step} steps, expected {steps}")
     trained = drawn.finished(folder) if drawn else trainer.model
