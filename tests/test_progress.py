@@ -45,6 +45,25 @@ def test_a_terminal_shows_one_line_and_makes_room_for_log_lines(monkeypatch, clo
     assert shown == f"{new}one{new}two{new}a warning\n{new}the end\nlater\n"
 
 
+def test_jobs_side_by_side_share_the_line_of_a_terminal_which_is_not_wrapped(monkeypatch, clock):
+    screen = Screen()
+    monkeypatch.setattr(progress.sys, "stderr", screen)
+    monkeypatch.setenv("COLUMNS", "20")
+    first, second = progress.StatusLine(), progress.StatusLine()
+    clock[0] = 1.0
+    first.show(lambda: "first 1 of 9")
+    second.show(lambda: "second 1 of 9")
+    first.close("the first has ended")
+    clock[0] = 2.0
+    second.show(lambda: "second 2 of 9")
+    second.close("the second has ended")
+    assert [one for one in screen.getvalue().split(progress.CLEAR) if one] == [
+        "first 1 of 9",
+        "first 1 of 9 | seco",
+        "second 2 of 9",
+    ]
+
+
 def test_elsewhere_it_is_a_log_line_every_few_seconds(clock, caplog):
     with caplog.at_level(logging.INFO, logger="forkpipe"):
         line = progress.StatusLine()

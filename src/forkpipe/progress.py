@@ -1,15 +1,19 @@
 """Progress of long work as plain log lines: readable in a terminal, in a file and on a cluster alike."""
 
 import logging
+import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable
+from typing import ClassVar
 
 logger = logging.getLogger("forkpipe")
 
 INTERVAL_SECONDS = 5.0
 LIVE_SECONDS = 0.2
 """How often a line on a terminal is written anew."""
+CLEAR = "\r\x1b[2K"
 
 
 class Progress:
@@ -40,7 +44,13 @@ class Progress:
 
 
 class StatusLine:
-    """A line that is written anew where it stands on a terminal, and every few seconds as a log line elsewhere."""
+    """A line that is written anew where it stands on a terminal, and every few seconds as a log line elsewhere.
+
+    Jobs that run side by side, each with a line of its own, share the one of the terminal.
+    """
+
+    _shown: ClassVar[dict["StatusLine", str]] = {}
+    _guard: ClassVar[threading.RLock] = threading.RLock()
 
     def __init__(self) -> None:
         self._live = sys.stderr.isatty()
@@ -53,18 +63,24 @@ class StatusLine:
         if now - self._last < (LIVE_SECONDS if self._live else INTERVAL_SECONDS):
             return
         self._last = now
-        if self._live:
+        if not self._live:
+            logger.info("%s", line())
+            return
+        with self._guard:
             if not self._over:
                 self._over = list(logging.getLogger().handlers)
                 for handler in self._over:
                     handler.addFilter(self._clear)
-            sys.stderr.write(f"\r\x1b[2K{line()}")
+            self._shown[self] = line()
+            text = " | ".join(self._shown.values())
+            # What wraps could not be taken back.
+            sys.stderr.write(f"{CLEAR}{text[: shutil.get_terminal_size().columns - 1]}")
             sys.stderr.flush()
-        else:
-            logger.info("%s", line())
 
     def close(self, line: str) -> None:
         """Log the last line."""
+        with self._guard:
+            self._shown.pop(self, None)
         logger.info("%s", line)
         for handler in self._over:
             handler.removeFilter(self._clear)
@@ -72,5 +88,5 @@ class StatusLine:
 
     def _clear(self, record: logging.LogRecord) -> bool:
         """Make room for a log line."""
-        sys.stderr.write("\r\x1b[2K")
+        sys.stderr.write(CLEAR)
         return True

@@ -13,7 +13,8 @@ class Engine(Protocol):
     Construction is cheap and checks its options (`InputError`); what is heavy is loaded by the first `generate`.
     `version` is declared by hand and raised when the same request would be completed differently. `identity` says what
     else of the engine changes a completion (a model's name, the content of a file, but no batch size); both are part of
-    a request's id.
+    a request's id. An engine whose work is done elsewhere, on servers, has `at_servers = True`: teachers with such an
+    engine are asked side by side, each from a thread of its own.
     """
 
     version: str

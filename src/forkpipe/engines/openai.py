@@ -62,6 +62,7 @@ class OpenAIEngine:
     """
 
     version = "1"
+    at_servers = True
 
     def __init__(
         self,

@@ -23,6 +23,13 @@ class Budget:
         self._price = 0.0
         self._started = time.monotonic()
         self._guard = threading.Lock()
+        self._ended = ""
+
+    def end(self, why: str) -> bool:
+        """Let nothing more be spent; return whether it was open until now."""
+        with self._guard:
+            was_open, self._ended = not self._ended, self._ended or why
+        return was_open
 
     def spend(self, completion: Completion, teacher: TeacherSettings) -> None:
         """Count an answer."""
@@ -31,7 +38,9 @@ class Budget:
             self._price += price_of(teacher, completion.tokens_in, completion.tokens_out) or 0.0
 
     def reached(self) -> str:
-        """Return which limit is reached and what was spent, an empty text while none is."""
+        """Return which limit is reached and what was spent, or what else has ended it; an empty text while none has."""
+        if self._ended:
+            return self._ended
         limits, minutes = self._limits, (time.monotonic() - self._started) / 60
         if limits.tokens is not None and self._tokens >= limits.tokens:
             return f"generation.limits.tokens is {limits.tokens}, this run has spent {self._tokens}"

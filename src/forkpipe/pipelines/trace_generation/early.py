@@ -1,5 +1,6 @@
 """A look at a teacher's first answers: a wrong key, a wrong prompt or a wrong template should cost little."""
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -27,6 +28,7 @@ class EarlyCheck:
         self.first = settings.first
         self._settings = settings
         self._verify = verify
+        self._guard = threading.Lock()
 
     def look(self, teacher: str, rows: Sequence[Row], final_before: int) -> None:
         """Look at the first rows of this run.
@@ -49,7 +51,8 @@ class EarlyCheck:
         whole = [row for row in rows if row["status"] == "done" and row["finish_reason"] == "stop"]
         if len(whole) < LEAST_READ:
             return
-        verdicts = self._verify(whole)
+        with self._guard:  # teachers may be asked from several threads
+            verdicts = self._verify(whole)
         unread = [row for row, verdict in zip(whole, verdicts, strict=True) if verdict["verdict"] == "unparsed"]
         if len(unread) > self._settings.max_unparsed * len(whole):
             what = f"no answer was found in {len(unread)} of the first {len(whole)} whole responses"

@@ -6,17 +6,15 @@ from typing import Any
 from forkpipe.core.errors import InputError
 from forkpipe.core.records import Problem
 from forkpipe.core.statistics import clustering_agreement
-from forkpipe.datasets import run_id
 from forkpipe.datasets.table import Batches
 from forkpipe.datasets.trace_store import TraceStore
 from forkpipe.parameters import GenerationSettings, StrategySettings, TraceSetSettings, VerificationSettings
-from forkpipe.pipelines.trace_generation.asking import Outcome, ask_teacher
 from forkpipe.pipelines.trace_generation.budget import Budget
 from forkpipe.pipelines.trace_generation.collecting import collect, stop_or_warn
 from forkpipe.pipelines.trace_generation.early import early_check
-from forkpipe.pipelines.trace_generation.requests import RequestPlan, fixed_samples
 from forkpipe.pipelines.trace_generation.selection import select_sets
 from forkpipe.pipelines.trace_generation.strategy_models import strategy_models
+from forkpipe.pipelines.trace_generation.teachers import Asking
 from forkpipe.plugins import CLUSTERERS, clusterer_of, create, create_engines, engines_of, verifiers_of
 from forkpipe.progress import Progress, logger
 from forkpipe.provenance.recipes import implementations
@@ -33,32 +31,19 @@ def generate_traces(
 ) -> tuple[Batches, dict[str, Any]]:
     """Return (the attempt that counts of every teacher at every request, what each teacher's requests came to).
 
-    What the store holds is not asked again. A run that has reached a limit ends here, or goes on with what there is if
-    `limits.partial` says so.
+    What the store holds is not asked again. Teachers at servers are asked side by side. A run that has reached a limit
+    ends here, or goes on with what there is if `limits.partial` says so.
     """
     chosen = [Problem.from_row(row) for row in problems.to_pylist() if row["split"] in settings.splits]
     if not chosen:
         raise InputError(f"no problem is in generation.splits {settings.splits}, expected at least one")
     engines = create_engines(settings.asked)
     budget = Budget(settings.limits)
-    asked: dict[str, list[RequestPlan]] = {}
-    outcomes: dict[str, Outcome] = {}
     with store, early_check(settings.early_stop, verification, chosen) as check:
-        for name, teacher in settings.asked.items():
-            engine = engines[name]
-            try:
-                asked[name], outcomes[name] = [], Outcome(0, 0, "")
-                for plan in fixed_samples(chosen, name, teacher, engine):
-                    asked[name].append(plan)
-                    outcomes[name] += ask_teacher(
-                        name, teacher, plan, engine, store, run_id.current(), budget=budget, check=check
-                    )
-                    if outcomes[name].limit:
-                        break
-            finally:
-                engine.close()
+        came = Asking(chosen, settings.asked, engines, store, budget, check).ask()
+        outcomes = {name: outcome for name, (_, outcome) in came.items()}
         stop_or_warn(outcomes, settings.limits)
-        return collect(store, asked, settings.asked, outcomes)
+        return collect(store, {name: plans for name, (plans, _) in came.items()}, settings.asked, outcomes)
 
 
 @implementations(verifiers_of)
