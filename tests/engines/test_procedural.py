@@ -96,3 +96,21 @@ def test_a_problem_it_cannot_read_is_a_failed_completion():
 def test_bad_options_are_refused(options):
     with pytest.raises(InputError):
         ProceduralEngine(**options)
+
+
+def test_a_teacher_of_several_strategies_draws_one_a_trace():
+    """600 traces, three strategies: 200 each expected, sd 11.5."""
+    names = ["peasant", "cycle", "fermat"]
+    engine = ProceduralEngine(strategy=names)
+    asked = requests(600)
+    drawn = [engine.strategy_of(one) for one in asked]
+    assert all(150 < drawn.count(name) < 250 for name in names)
+    alone = {name: [c.text for c in ProceduralEngine(strategy=name).generate(asked)] for name in names}
+    assert [c.text for c in engine.generate(asked)] == [alone[name][i] for i, name in enumerate(drawn)]
+
+
+def test_an_unknown_strategy_among_several_is_named():
+    with pytest.raises(InputError, match="strategy 'abacus' is unknown, expected one of: square_multiply"):
+        ProceduralEngine(strategy=["peasant", "abacus"])
+    with pytest.raises(InputError, match="strategy '' is unknown"):
+        ProceduralEngine(strategy=[])

@@ -54,6 +54,7 @@ def test_a_forced_tag_stands_behind_the_prompt_and_is_banned_from_then_on(base, 
     assert body["prompt"] == [*prompt, tags[2]]
     assert body["logit_bias"] == {str(tag): -100.0 for tag in tags}
     assert body["return_token_ids"]
+    assert set(body["stop_token_ids"]) == {tokenizer.eos_token_id, tokenizer.pad_token_id}
     assert (done.tag, done.token_ids, done.tokens_out, done.text) == (2, tuple(text), 2, "3 4")
 
 

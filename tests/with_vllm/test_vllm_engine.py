@@ -44,7 +44,7 @@ def loaded(folder):
     return tokenizer, load_tags(folder, tokenizer)
 
 
-def request(prompt, sample=0, temperature=0.0, top_p=1.0, max_tokens=12, **more):
+def asked_for(prompt, sample=0, temperature=0.0, top_p=1.0, max_tokens=12, **more):
     return Request.create(
         problem_id=prompt,
         problem=prompt,
@@ -81,8 +81,8 @@ def test_greedy_tokens_are_those_of_transformers(checkpoint, engine_of):
     """Under every forced tag and under the model's own. Without the ban there would be tags in them."""
     tokenizer, tags = loaded(checkpoint)
     prompts = [render_prompt(tokenizer, problem) for problem in PROBLEMS]
-    forced = [request(prompt, prefix_ids=ids) for prompt in prompts for ids in tags.token_ids]
-    own = [request(prompt, own_tag=True) for prompt in prompts]
+    forced = [asked_for(prompt, prefix_ids=ids) for prompt in prompts for ids in tags.token_ids]
+    own = [asked_for(prompt, own_tag=True) for prompt in prompts]
     found = by_id(engine_of(checkpoint), [*forced, *own])
     ours = by_id(TransformersEngine(model=str(checkpoint)), [*forced, *own])
     banned = [ids[0] for ids in tags.token_ids]
@@ -123,7 +123,7 @@ def test_own_tags_follow_the_policy(checkpoint, engine_of):
     """600 draws from p over six tags: a share has a standard deviation of at most .0205; 4 of them are allowed."""
     tokenizer, tags = loaded(checkpoint)
     prompt = render_prompt(tokenizer, PROBLEMS[0])
-    asked = [request(prompt, i, 1.0, max_tokens=1, own_tag=True) for i in range(600)]
+    asked = [asked_for(prompt, i, 1.0, max_tokens=1, own_tag=True) for i in range(600)]
     counts = Counter(one.tag for one in engine_of(checkpoint).generate(asked))
     for tag, p in enumerate(tag_probs(checkpoint, prompt, tags).tolist()):
         assert counts[tag] / 600 == pytest.approx(p, abs=4 * (p * (1 - p) / 600) ** 0.5)
@@ -132,7 +132,7 @@ def test_own_tags_follow_the_policy(checkpoint, engine_of):
 def test_a_completion_follows_from_its_request_alone(special, engine_of):
     """Twelve samples of one prompt differ from one another, and each is the same alone as among the others."""
     engine = engine_of(special)
-    asked = [request("3 ^ 5 mod 17", i, 1.0, 0.95) for i in range(12)]
+    asked = [asked_for("3 ^ 5 mod 17", i, 1.0, 0.95) for i in range(12)]
     together = by_id(engine, asked)
     assert len({one.token_ids for one in together.values()}) == 12
     for one in asked:
@@ -143,11 +143,11 @@ def test_a_completion_follows_from_its_request_alone(special, engine_of):
 def test_completions_come_as_they_finish_and_new_requests_go_in_meanwhile(special, engine_of):
     """Two run and four are handed in at a time: the long first one outlives twenty short ones (at most 63 steps)."""
     engine = engine_of(special, max_num_seqs=2)
-    many = [request("3 ^ 5 mod 17", i, 1.0, max_tokens=100) for i in range(40)]
+    many = [asked_for("3 ^ 5 mod 17", i, 1.0, max_tokens=100) for i in range(40)]
     lengths = {one.request_id: one.tokens_out for one in engine.generate(many)}
     long = max(many, key=lambda one: lengths[one.request_id])
     assert lengths[long.request_id] > 70
-    short = [request("3 ^ 5 mod 17", 100 + i, 1.0, max_tokens=3) for i in range(20)]
+    short = [asked_for("3 ^ 5 mod 17", 100 + i, 1.0, max_tokens=3) for i in range(20)]
     order = [one.request_id for one in engine.generate([long, *short])]
     assert len(order) == 21
     assert order.index(long.request_id) == 20
@@ -159,10 +159,10 @@ def test_completions_come_as_they_finish_and_new_requests_go_in_meanwhile(specia
 
 
 def test_a_prompt_that_is_too_long_is_an_error_of_its_own(special, engine_of):
-    fits = request("3 ^ 5 mod 17")
-    long = request(" ".join(["7"] * 128))
-    hot = request("3 ^ 5 mod 17", temperature=3.0)
-    nearly = request(" ".join(["7"] * 126))
+    fits = asked_for("3 ^ 5 mod 17")
+    long = asked_for(" ".join(["7"] * 128))
+    hot = asked_for("3 ^ 5 mod 17", temperature=3.0)
+    nearly = asked_for(" ".join(["7"] * 126))
     found = by_id(engine_of(special), [long, fits, hot, nearly])
     assert found[long.request_id].finish_reason == "error"
     assert found[long.request_id].error == "prompt: 128 tokens leave no room in a context of 128"
@@ -178,7 +178,7 @@ def test_settings_of_the_model_change_nothing_but_where_texts_end(special, engin
     shutil.copytree(special, other)
     path = other / "generation_config.json"
     settings = json.loads(path.read_text())
-    asked = [request("3 ^ 5 mod 17", i, 1.0) for i in range(8)]
+    asked = [asked_for("3 ^ 5 mod 17", i, 1.0) for i in range(8)]
     drawn = by_id(engine_of(special), asked)
     longest = max((one for one in drawn.values()), key=lambda one: one.tokens_out)
     end = longest.token_ids[3]
@@ -199,43 +199,68 @@ def test_an_own_tag_needs_a_checkpoint_with_tags(special, engine_of, tmp_path):
     shutil.copytree(special, plain)
     (plain / "forking.json").unlink()
     with pytest.raises(InputError, match=r"no forking\.json"):
-        list(engine_of(plain).generate([request("1", own_tag=True)]))
+        list(engine_of(plain).generate([asked_for("1", own_tag=True)]))
 
 
-def test_a_router_draws_the_tag_and_the_model_completes(text, engine_of, tmp_path):
-    """An adapter that changes the choice of tags: greedy tags and texts are those of the transformers engine."""
+def with_router(checkpoint, folder, rows):
+    """Return a copy of a checkpoint with an adapter that changes the choice of tags, with rows of their own or not."""
     from peft import get_peft_model
 
     from forkpipe.parameters import LoraSettings
     from forkpipe.training.router import ROUTER_FOLDER, router_adapter
 
-    routed = tmp_path / "routed"
-    shutil.copytree(text, routed)
-    model = AutoModelForCausalLM.from_pretrained(routed, dtype=torch.float32)
+    shutil.copytree(checkpoint, folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     torch.manual_seed(1)
-    adapted = get_peft_model(model, router_adapter(LoraSettings(rank=4, alpha=64)))
+    config = router_adapter(model, loaded(folder)[1], LoraSettings(rank=4, alpha=64))
+    assert config.trainable_token_indices
+    if not rows:
+        config.trainable_token_indices = None
+    adapted = get_peft_model(model, config)
     with torch.no_grad():
         for name, weight in adapted.named_parameters():
             if "lora_" in name:
-                weight.normal_(std=0.1)
-    adapted.save_pretrained(routed / ROUTER_FOLDER)
+                weight.normal_(std=0.02 if rows else 0.1)
+            if "trainable_tokens_delta" in name:
+                weight.add_(torch.randn_like(weight))
+    adapted.save_pretrained(folder / ROUTER_FOLDER)
+    return folder
+
+
+@pytest.mark.parametrize(("style", "rows"), [("special", True), ("special", False), ("text", False)])
+def test_a_router_draws_the_tag_and_the_model_completes(style, rows, request, engine_of, tmp_path):
+    """Greedy tags and texts are those of the transformers engine."""
+    checkpoint = request.getfixturevalue(style)
+    routed = with_router(checkpoint, tmp_path / "routed", rows)
     tokenizer, _ = loaded(routed)
     prompts = [render_prompt(tokenizer, f"{a} ^ {b} mod 17") for a in range(2, 8) for b in (5, 60)]
-    asked = [request(prompt, own_tag=True) for prompt in prompts]
+    asked = [asked_for(prompt, own_tag=True) for prompt in prompts]
     ours = by_id(TransformersEngine(model=str(routed)), asked)
     found = by_id(engine_of(routed), asked)
     for one in asked:
         assert found[one.request_id].tag == ours[one.request_id].tag
         assert found[one.request_id].token_ids == ours[one.request_id].token_ids
     # the adapter matters
-    without = by_id(TransformersEngine(model=str(text)), asked)
+    without = by_id(TransformersEngine(model=str(checkpoint)), asked)
     assert any(found[one.request_id].tag != without[one.request_id].tag for one in asked)
+    if rows:
+        # so do the rows
+        low_rank = with_router(checkpoint, tmp_path / "low_rank", rows=False)
+        only = by_id(TransformersEngine(model=str(low_rank)), asked)
+        assert any(found[one.request_id].tag != only[one.request_id].tag for one in asked)
+
+
+def test_a_router_with_rows_is_refused_where_vllm_adapts_no_output_matrix(text, engine_of, tmp_path):
+    """vLLM 0.32 takes none for Qwen2. The engine ends cleanly: the next test starts another."""
+    routed = with_router(text, tmp_path / "routed", rows=True)
+    with pytest.raises(InputError, match=r"vLLM does not take its router, engine 'transformers' does: .*lm_head"):
+        list(engine_of(routed).generate([asked_for("1", own_tag=True)]))
 
 
 def test_a_chat_is_rendered_by_the_template(special, engine_of):
     """Our template writes `<|role|> content` for each message; a system message is written as the assistant's."""
-    plain = request("<|assistant|> 7 7 <|user|> 3 ^ 5 mod 17 <|assistant|> ")
-    chat = request("3 ^ 5 mod 17")
+    plain = asked_for("<|assistant|> 7 7 <|user|> 3 ^ 5 mod 17 <|assistant|> ")
+    chat = asked_for("3 ^ 5 mod 17")
     (wanted,) = engine_of(special).generate([plain])
     (found,) = engine_of(special, chat=True, system="7 7").generate([chat])
     assert found.tokens_in == wanted.tokens_in == 10

@@ -1,8 +1,10 @@
-"""vLLM's own server, asked by a plain client: what an engine for servers can rely on."""
+"""vLLM's own server: what a plain client gets of it, and what the engine `openai` makes of that."""
 
 import pytest
-from test_vllm_engine import loaded, plain_greedy
+from test_vllm_engine import PROBLEMS, asked_for, by_id, loaded, plain_greedy
 
+from forkpipe.engines.openai import OpenAIEngine
+from forkpipe.engines.transformers import TransformersEngine
 from forkpipe.training.checkpoint import render_prompt
 
 pytest_plugins = ["vllm_checkpoints"]
@@ -48,3 +50,38 @@ def test_a_chat_with_a_seed_is_repeatable(client):
 
     assert ask(1) == ask(1)
     assert ask(1) != ask(2)
+
+
+def test_the_engine_for_servers_writes_what_transformers_does(server, special):
+    """Greedy, under forced tags and the model's own: tags, token ids, texts and reasons."""
+    tokenizer, tags = loaded(special)
+    prompts = [render_prompt(tokenizer, problem) for problem in PROBLEMS]
+    asked = [asked_for(prompt, prefix_ids=ids) for prompt in prompts for ids in tags.token_ids]
+    asked += [asked_for(prompt, own_tag=True) for prompt in prompts]
+    engine = OpenAIEngine(
+        model=str(special), base_url=server, endpoint="completions", checkpoint=str(special), concurrency=8
+    )
+    found = by_id(engine, asked)
+    ours = by_id(TransformersEngine(model=str(special)), asked)
+    for one in asked:
+        served, wanted = found[one.request_id], ours[one.request_id]
+        assert served.error == ""
+        assert (served.tag, served.token_ids, served.finish_reason) == (
+            wanted.tag,
+            wanted.token_ids,
+            wanted.finish_reason,
+        )
+        assert served.text.split() == wanted.text.split()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_engine_for_servers_chats_by_seed_and_names_what_is_refused(server, special, stream):
+    engine = OpenAIEngine(model=str(special), base_url=server, concurrency=4, stream=stream)
+    asked = [asked_for("3 ^ 5 mod 17", i, 1.0) for i in range(8)]
+    too_long = asked_for(" ".join(["7"] * 200))
+    first, second = by_id(engine, [*asked, too_long]), by_id(engine, asked)
+    assert [first[one.request_id].text for one in asked] == [second[one.request_id].text for one in asked]
+    assert len({first[one.request_id].text for one in asked}) > 1
+    assert all(first[one.request_id].tokens_in > 0 and first[one.request_id].tokens_out > 0 for one in asked)
+    assert first[too_long.request_id].finish_reason == "error"
+    assert first[too_long.request_id].error.startswith("refused")

@@ -6,6 +6,7 @@ return these records. `json` marks fields that hold JSON text.
 
 import json
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 from forkpipe.core.ids import content_hash, derived_seed
@@ -89,7 +90,12 @@ class Sampling:
 
     def to_json(self) -> str:
         """Return all settings as JSON text."""
-        return json.dumps(asdict(self), sort_keys=True)
+        return _as_json(self)
+
+
+@lru_cache(maxsize=64)  # all rows of a teacher hold the same
+def _as_json(sampling: Sampling) -> str:
+    return json.dumps(asdict(sampling), sort_keys=True)
 
 
 @dataclass(frozen=True, slots=True)

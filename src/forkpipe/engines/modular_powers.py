@@ -137,7 +137,8 @@ def smallest_generator(p: int) -> int:
     return next(g for g in range(2, p) if len({pow(g, k, p) for k in range(p - 1)}) == p - 1)
 
 
-STRATEGIES: dict[str, Callable[[Power, Slip], list[str]]] = {
+Solve = Callable[[Power, Slip], list[str]]
+STRATEGIES: dict[str, Solve] = {
     "square_multiply": square_multiply,
     "peasant": peasant,
     "cycle": cycle,

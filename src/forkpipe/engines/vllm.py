@@ -158,7 +158,7 @@ class VLLMEngine:
         """End vLLM and free its memory; the next `generate` starts it again."""
         if self._model is not None:
             model, self._model = self._model, None
-            model.loop.close()
+            model.close()
 
     def _load(self) -> LoadedModel:
         if self._model is None:

@@ -1,4 +1,4 @@
-"""vLLM behind four calls: hand in a request, wait for finished ones, give up, free everything.
+"""vLLM behind five calls: take an adapter, hand in a request, wait for finished ones, give up, free everything.
 
 One engine is stepped in the caller's thread; replicas (data parallel) are processes behind vLLM's asynchronous client,
 whose event loop has a thread of its own here.
@@ -24,6 +24,10 @@ class Loop(Protocol):
 
     config: Any
     """vLLM's VllmConfig."""
+
+    def take(self, adapter: Any) -> None:
+        """Load an adapter; raises what vLLM says of one it does not take."""
+        ...
 
     def add(self, key: str, token_ids: Sequence[int], params: Any, adapter: Any = None) -> None:
         """Hand in a prompt; a request that vLLM refuses comes back from `step` with an error."""
@@ -62,6 +66,10 @@ class OneEngine:
         self._engine: Any = LLMEngine.from_engine_args(EngineArgs(**arguments))
         self._refused: list[Finished] = []
         self.config = self._engine.vllm_config
+
+    def take(self, adapter: Any) -> None:
+        """See `Loop`."""
+        self._engine.add_lora(adapter)
 
     def add(self, key: str, token_ids: Sequence[int], params: Any, adapter: Any = None) -> None:
         """See `Loop`."""
@@ -123,6 +131,10 @@ class Replicas:
             self._stop()
             raise
         self.config = self._engine.vllm_config
+
+    def take(self, adapter: Any) -> None:
+        """See `Loop`."""
+        self._asyncio.run_coroutine_threadsafe(self._engine.add_lora(adapter), self._events).result()
 
     def add(self, key: str, token_ids: Sequence[int], params: Any, adapter: Any = None) -> None:
         """See `Loop`."""

@@ -1,15 +1,16 @@
 """A model that vLLM has loaded, and what stands around it: tokenizer, tags, router, parser of reasoning."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.ids import derived_seed
 from forkpipe.core.records import Request
+from forkpipe.engines.endings import end_token_ids
 from forkpipe.engines.vllm_loop import Loop, start_loop
 
 MINIMUM = (0, 32)
@@ -32,6 +33,7 @@ class LoadedModel:
         reader: makes text of ids.
         max_model_len: longest sequence.
         window: requests to hand in at a time, so many that vLLM never waits for the next.
+        router_folder: where the router lies, if it was made for vLLM; gone when this is.
     """
 
     loop: Loop
@@ -42,6 +44,13 @@ class LoadedModel:
     reader: "Reader"
     max_model_len: int
     window: int
+    router_folder: TemporaryDirectory[str] | None = None
+
+    def close(self) -> None:
+        """End vLLM and free what it holds."""
+        self.loop.close()
+        if self.router_folder is not None:
+            self.router_folder.cleanup()
 
     def sampling(self, request: Request) -> Any:
         """Return vLLM's sampling parameters of a completion: no tag may come in it."""
@@ -96,11 +105,11 @@ def load_model(arguments: Mapping[str, Any], data_parallel: int, parser: str | N
     tokenizer = AutoTokenizer.from_pretrained(arguments.get("tokenizer", name), revision=revision)
     tags = load_tags(folder, tokenizer) if (folder / FORKING_FILE).exists() else None
     reader = Reader(tokenizer, parser)
-    router, more = None, {}
+    router, made, more = None, None, {}
     if tags is not None:
         deciding_place(tags)
         if has_router(folder):
-            router, rank = _router(folder)
+            router, rank, made = _router(folder)
             more = {"enable_lora": True, "max_lora_rank": rank}
     # What the model's generation_config.json holds (penalties, a temperature) is no setting of a request.
     fixed: dict[str, Any] = {
@@ -115,15 +124,23 @@ def load_model(arguments: Mapping[str, Any], data_parallel: int, parser: str | N
         # There vLLM 0.32 dies when it splits the prompt of a request that has a seed ("does not use offset").
         fixed["enable_chunked_prefill"] = False
     loop = start_loop({**arguments, **more, **fixed}, data_parallel)
+    if router is not None:
+        try:
+            loop.take(router)
+        except Exception as error:
+            loop.close()
+            said = " ".join(str(error).split())
+            raise InputError(f"{folder}: vLLM does not take its router, engine 'transformers' does: {said}") from error
     return LoadedModel(
         loop,
         tokenizer,
         tags,
-        _end_tokens(name, revision, tokenizer),
+        end_token_ids(name, revision, tokenizer),
         router,
         reader,
         max_model_len=loop.config.model_config.max_model_len,
         window=2 * loop.config.scheduler_config.max_num_seqs * data_parallel,
+        router_folder=made,
     )
 
 
@@ -180,27 +197,22 @@ def deciding_place(tags: ForkingTags) -> int:
     return tags.deciding_positions[0] if tags.deciding_positions else tags.length - 1
 
 
-def _end_tokens(model: str, revision: str, tokenizer: Any) -> frozenset[int]:
-    """Return the ids that end a text: those of the tokenizer, and those of the model's own settings."""
-    from transformers import AutoConfig, GenerationConfig
+def _router(folder: Path) -> tuple[Any, int, TemporaryDirectory[str] | None]:
+    """Return a checkpoint's router as vLLM takes adapters, the rank to reserve, and the folder it lies in if made here.
 
-    try:
-        settings: Any = GenerationConfig.from_pretrained(model, revision=revision)
-    except OSError:  # not every model has one
-        settings = AutoConfig.from_pretrained(model, revision=revision)
-    own = getattr(settings, "eos_token_id", None)
-    listed = own if isinstance(own, list) else [own]
-    return frozenset(token for token in (tokenizer.eos_token_id, tokenizer.pad_token_id, *listed) if token is not None)
-
-
-def _router(folder: Path) -> tuple[Any, int]:
-    """Return a checkpoint's router as vLLM takes adapters, and the rank to reserve."""
+    vLLM reads it when it is first asked for, and perhaps again: the folder stays for as long as the model.
+    """
     from vllm.lora.request import LoRARequest
 
+    from forkpipe.training.plain_router import largest_rank, moves_rows, save_plain_router
     from forkpipe.training.router import ROUTER_FOLDER
 
-    path = folder / ROUTER_FOLDER
-    rank = json.loads((path / "adapter_config.json").read_text())["r"]
+    path, made = folder / ROUTER_FOLDER, None
+    rank = largest_rank(folder)
     if rank > LORA_RANKS[-1]:
         raise InputError(f"{path}: the router has rank {rank}, vLLM takes at most {LORA_RANKS[-1]}")
-    return LoRARequest("router", 1, str(path)), next(one for one in LORA_RANKS if one >= rank)
+    if moves_rows(folder):
+        made = TemporaryDirectory(prefix="forkpipe-router-")
+        path = Path(made.name)
+        save_plain_router(folder, path)
+    return LoRARequest("router", 1, str(path)), next(one for one in LORA_RANKS if one >= rank), made

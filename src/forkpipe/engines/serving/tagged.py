@@ -11,6 +11,7 @@ from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.ids import derived_seed
 from forkpipe.core.records import Request
+from forkpipe.engines.endings import end_token_ids
 from forkpipe.engines.serving.failures import RequestError
 from forkpipe.engines.serving.replies import Reply
 
@@ -30,7 +31,7 @@ class TaggedPrompts:
 
     def __init__(self, checkpoint: str) -> None:
         self._folder = Path(checkpoint)
-        self._loaded: tuple[Any, ForkingTags] | None = None
+        self._loaded: tuple[Any, ForkingTags, list[int]] | None = None
 
     def check(self, *, own: bool) -> None:
         """Raise InputError where the folder has no tags, or, if tags are to be drawn, a router that no server runs."""
@@ -40,14 +41,15 @@ class TaggedPrompts:
         if own and has_router(self._folder):
             raise InputError(f"{self._folder}: a router picks this checkpoint's tags, expected engine 'transformers'")
 
-    def _load(self) -> tuple[Any, ForkingTags]:
+    def _load(self) -> tuple[Any, ForkingTags, list[int]]:
         if self._loaded is None:
             from transformers import AutoTokenizer
 
             from forkpipe.training.checkpoint import load_tags
 
             tokenizer = AutoTokenizer.from_pretrained(self._folder)
-            self._loaded = tokenizer, load_tags(self._folder, tokenizer)
+            ends = sorted(end_token_ids(str(self._folder), "main", tokenizer))
+            self._loaded = tokenizer, load_tags(self._folder, tokenizer), ends
         return self._loaded
 
     async def ask(self, request: Request, ask: Ask) -> tuple[Reply, int | None]:
@@ -56,7 +58,7 @@ class TaggedPrompts:
         The reply's token ids lack the end token. An own tag is drawn token by token among the tags only, one
         small request for each token at which they differ, so the policy is normalised over the tags.
         """
-        tokenizer, tags = self._load()
+        tokenizer, tags, ends = self._load()
         prompt = [*tokenizer(request.prompt, add_special_tokens=False)["input_ids"], *request.prefix_ids]
         tag = tags.index_of(request.prefix_ids)
         if request.own_tag:
@@ -65,11 +67,13 @@ class TaggedPrompts:
             tag = tags.index_of(drawn)
         # A text tag is made of ordinary tokens; its first token opens no other text.
         banned = {ids[0] for ids in tags.token_ids}
-        reply = await ask({"prompt": prompt, "logit_bias": {str(token): BAN for token in sorted(banned)}})
+        bias = {str(token): BAN for token in sorted(banned)}
+        # A server ends a text by the model's end token alone, the other engines by the tokenizer's too.
+        reply = await ask({"prompt": prompt, "logit_bias": bias, "stop_token_ids": ends})
         ids = _ids(reply)
         if banned & set(ids):
             raise RequestError("invalid reply", "it holds a forking tag, which logit_bias was to prevent")
-        if ids and reply.finish_reason == "stop" and ids[-1] in tokenizer.all_special_ids:
+        if ids and reply.finish_reason == "stop" and ids[-1] in ends:
             ids = ids[:-1]
         return Reply(reply.text, reply.reasoning, reply.finish_reason, reply.tokens_in, len(ids), ids), tag
 
