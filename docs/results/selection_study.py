@@ -4,9 +4,9 @@
     python docs/results/selection_study.py results.jsonl --environments base tight --seeds 0 1 2 3 4 --embedder MODEL
     python docs/results/selection_study.py results.jsonl --print
 
-Four teachers, each of all six strategies: a trace draws its own, so the teacher does not give the strategy away. Two
-traces a problem and teacher; of the correct ones M = 3 are chosen. What the strategies really are is known and used
-for the report alone. A training that is in the file already is not run again. MODEL is the folder of a sentence
+Four teachers, each of all six strategies: a trace draws its own, so the teacher does not give the strategy away. It
+draws a word to begin with too, so that traces of one strategy are not equal. Two traces a problem and teacher; of the
+correct ones M = 3 are chosen. What the strategies really are is known and used for the report alone. A training that is in the file already is not run again. MODEL is the folder of a sentence
 embedding model whose states are averaged (all-MiniLM-L6-v2).
 """
 
@@ -15,6 +15,7 @@ import json
 import statistics
 import tempfile
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ import pyarrow.parquet as pq
 import yaml
 from supervised_study import CONF, evaluated, matched, settings_of, spread
 
+from forkpipe.core.ids import unit_interval
 from forkpipe.core.records import Problem
 from forkpipe.core.schemas import SCHEMAS
 from forkpipe.engines.modular_powers import STRATEGIES
@@ -46,7 +48,8 @@ from forkpipe.pipelines.training.nodes import make_base_checkpoint, sets_of
 
 TEACHERS, SAMPLES, M = 4, 2, 3
 LONGEST = {"base": 28, "tight": 20}
-"""Tokens a trace, as in conf/."""
+"""Tokens a trace, as in conf/, without the opening."""
+OPENINGS = ("well", "so", "first", "now", "then", "thus", "okay", "hence")
 MEASURED = ("pass_1", "mixed", "cons", "pass_n", "bits", "purity", "strategies", "traces")
 Row = dict[str, Any]
 
@@ -69,7 +72,9 @@ class Traces:
         for name in (f"teacher_{i}" for i in range(TEACHERS)):
             plan = plan_requests(problems, f"{name} of seed {seed}", teacher, engine)
             for request, completion in zip(plan, engine.generate(plan), strict=True):
-                self.rows.append(trace_row(request, completion, name, teacher, 0, "study"))
+                opening = OPENINGS[int(unit_interval("opening", request.seed) * len(OPENINGS))]
+                said = replace(completion, text=f"{opening} {completion.text}", tokens_out=completion.tokens_out + 1)
+                self.rows.append(trace_row(request, said, name, teacher, 0, "study"))
                 self.strategy_of[self.rows[-1]["trace_id"]] = engine.strategy_of(request)
         traces = pa.Table.from_pylist(self.rows, schema=SCHEMAS["traces"])
         verdicts = verify_traces(
