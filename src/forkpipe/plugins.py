@@ -120,6 +120,19 @@ def verifiers_of(given: Mapping[str, Any]) -> list[Any]:
     return made + ([create_judge(settings.judge)] if settings.judge else [])
 
 
+def create_completing(settings: Any, checkpoint: str, batch_rows: int, where: str) -> Any:
+    """Return the engine that completes what a checkpoint is asked; parameter `where` holds its settings."""
+    options = {**settings.options, "model": checkpoint}
+    if settings.name == "transformers":
+        options.setdefault("batch_rows", batch_rows)
+    return create("engine", ENGINES, settings.name, options, where)
+
+
+def checkpoints_sampled_by(given: Mapping[str, Any]) -> list[Any]:
+    """Return the engine that samples checkpoints for evaluation."""
+    return [find_class("engine", ENGINES, given["params:evaluation"].engine.name, "evaluation.engine")]
+
+
 def rollouts_made_by(given: Mapping[str, Any]) -> list[Any]:
     """Return the engine that fills tables of rewards, and what scores them."""
     name = given["params:rollouts"].engine.name
