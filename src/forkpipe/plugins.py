@@ -4,8 +4,10 @@ A name is one of those registered here, or "package.module:Class" for a class of
 protocol. Modules are imported when their class is wanted, so that a name costs nothing.
 """
 
+import gc
 import importlib
 import importlib.util
+import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -122,6 +124,10 @@ def verifiers_of(given: Mapping[str, Any]) -> list[Any]:
 
 def create_completing(settings: Any, checkpoint: str, batch_rows: int, where: str) -> Any:
     """Return the engine that completes what a checkpoint is asked; parameter `where` holds its settings."""
+    if "torch" in sys.modules:
+        # What trainers of this process have held: an engine in a process of its own could not have it.
+        gc.collect()
+        sys.modules["torch"].cuda.empty_cache()
     options = {**settings.options, "model": checkpoint}
     if settings.name == "transformers":
         options.setdefault("batch_rows", batch_rows)
