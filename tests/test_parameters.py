@@ -47,6 +47,11 @@ def test_every_environment_is_valid(env):
         ({"gfpo": {"train": {"tags": {"refresh_every": 5}}}}, "scope is 'head' with an anchor or refresh_every"),
         ({"gfpo": {"train": {"tags": {"kind": "tgs"}}}}, "gfpo.train.tags"),
         ({"grpo": {"train": {"traces": {"router_learning_rate": 0.1}}}}, "expected tag 'router'"),
+        (
+            {"grpo": {"train": {"traces": {"micro_batch_size": 7}}}},
+            "grpo.train: phase traces has micro_batch_size 7, expected a divisor of 192, the rollouts of a step",
+        ),
+        ({"evaluation": {"engine": {"nam": "vllm"}}}, "parameter evaluation.engine.nam does not exist"),
         ({"evaluation": {"pass_at": []}}, "parameter evaluation.pass_at is []"),
         ({"problems": {"shares": {"train": 0.9}}}, "shares sum to 1.42, expected 1"),
         ({"generation": {"teachers": {"peasant": {"prompt": "Go"}}}}, "expected a text that holds {problem}"),

@@ -4,8 +4,10 @@ A name is one of those registered here, or "package.module:Class" for a class of
 protocol. Modules are imported when their class is wanted, so that a name costs nothing.
 """
 
+import gc
 import importlib
 import importlib.util
+import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -118,6 +120,23 @@ def verifiers_of(given: Mapping[str, Any]) -> list[Any]:
         for name in sorted(set(settings.verifiers.values()))
     ]
     return made + ([create_judge(settings.judge)] if settings.judge else [])
+
+
+def create_completing(settings: Any, checkpoint: str, batch_rows: int, where: str) -> Any:
+    """Return the engine that completes what a checkpoint is asked; parameter `where` holds its settings."""
+    if "torch" in sys.modules:
+        # What trainers of this process have held: an engine in a process of its own could not have it.
+        gc.collect()
+        sys.modules["torch"].cuda.empty_cache()
+    options = {**settings.options, "model": checkpoint}
+    if settings.name == "transformers":
+        options.setdefault("batch_rows", batch_rows)
+    return create("engine", ENGINES, settings.name, options, where)
+
+
+def checkpoints_sampled_by(given: Mapping[str, Any]) -> list[Any]:
+    """Return the engine that samples checkpoints for evaluation."""
+    return [find_class("engine", ENGINES, given["params:evaluation"].engine.name, "evaluation.engine")]
 
 
 def rollouts_made_by(given: Mapping[str, Any]) -> list[Any]:

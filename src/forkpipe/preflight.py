@@ -4,7 +4,7 @@ from typing import Any
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.records import Split
-from forkpipe.methods import POLICY
+from forkpipe.methods import METHODS, POLICY
 from forkpipe.parameters import Parameters, Schedule
 from forkpipe.plugins import (
     CLUSTERERS,
@@ -63,6 +63,8 @@ def check_run(catalog: Any, nodes: set[str]) -> None:
                 )
     if any(f"{method}.train" in nodes for method in POLICY):
         find_class("engine", ENGINES, parameters.rollouts.engine.name, "rollouts.engine")
+    if any(f"{method}.generate" in nodes for method in METHODS):
+        find_class("engine", ENGINES, parameters.evaluation.engine.name, "evaluation.engine")
     for node, splits in SPLITS_NEEDED.items():
         for split in splits:
             if node in nodes and not parameters.problems.shares.get(split):

@@ -36,6 +36,9 @@ DECLARED = Declared(
         "supervised.report_to",
         "*.train.*.save_every",
         "*.batch_rows",
+        "*.train.*.micro_batch_size",
+        "*.train.*.gradient_checkpointing",
+        "*.train.*.logit_chunk",
         # it reads these to stop early; prices are the report's
         "generate_traces:verification.*",
         "generate_traces:generation.early_stop.*",

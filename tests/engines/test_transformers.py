@@ -195,3 +195,6 @@ def test_settings_of_the_model_do_not_change_what_is_drawn(base, tmp_path):
     (cut,) = [one for one in ended.values() if drawn[one.request_id] == longest]
     assert longest[3] not in cut.token_ids
     assert cut.finish_reason == "stop"
+    assert cut.end_id == longest[3]
+    whole = [one for one in ended.values() if one.finish_reason == "length"]
+    assert {one.end_id for one in whole} <= {None}

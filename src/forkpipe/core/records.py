@@ -155,7 +155,8 @@ class Request:
 class Completion:
     """What an engine returned for a request; `error` is set when `finish_reason` is "error".
 
-    `tag` is the index (from 0) of the forking tag under which the text stands, None where there is none.
+    `tag` is the index (from 0) of the forking tag under which the text stands, None where there is none. `end_id` is
+    the token that ended the text, which `token_ids` does not hold; None where it was cut, or the engine gives no ids.
     """
 
     request_id: str
@@ -168,6 +169,7 @@ class Completion:
     finish_reason: FinishReason = "stop"
     error: str = ""
     seconds: float = 0.0
+    end_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

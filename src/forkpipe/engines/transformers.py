@@ -209,6 +209,7 @@ class TransformersEngine:
             tokens_out=len(kept),
             finish_reason="stop" if finished else "length",
             seconds=seconds,
+            end_id=ids[stop] if finished else None,
         )
 
 

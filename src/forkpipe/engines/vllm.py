@@ -249,4 +249,5 @@ def _completion(model: LoadedModel, one: _Running, finished: Finished) -> Comple
         tokens_out=end,
         finish_reason=reason,
         seconds=time.perf_counter() - one.started,
+        end_id=ids[end] if end < len(ids) else None,
     )

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from forkpipe.parameters.base import Count, Settings
+from forkpipe.parameters.policy import EngineSettings
 from forkpipe.parameters.traces import SamplingSettings
 
 
@@ -18,5 +19,7 @@ class EvaluationSettings(Settings):
     """The k of the pass@k curve."""
     bootstrap: Annotated[int, Field(ge=100)] = 2000
     """Resamples over problems behind every interval."""
+    engine: EngineSettings = EngineSettings()
+    """Samples the checkpoints, as `rollouts.engine` fills tables of rewards."""
     batch_rows: Count = 512
-    """Sequences generated at a time."""
+    """Sequences generated at a time by the engine transformers."""

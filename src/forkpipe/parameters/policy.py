@@ -49,9 +49,26 @@ class AnchorSettings(Settings):
     """Weight of the anchor's loss, a mean over tokens, nats."""
     sequences: Count = 64
     """Sequences a step."""
+    micro_batch_size: Count | None = None
+    """Sequences a forward and backward pass, null for all of a step: bounds memory, changes no result."""
+    logit_chunk: Count = 4096
+    """Positions whose logits exist at once; a pass of more is cut (`training.scoring`)."""
 
 
-class TagsPhase(Settings):
+class PassSettings(Settings):
+    """How a phase computes its steps. Without bf16 all of it bounds memory alone and changes results by no more than
+    rounding: it is no part of what a killed training is known by (`training.phases.schedule`)."""
+
+    micro_batch_size: Count | None = None
+    """Rollouts (kind traces) or problems (tags, fold) a forward and backward pass; null for all of a step, of which it
+    must be a divisor. An optimiser step is the same for any."""
+    bf16: bool = False
+    """Compute in bfloat16, sampling in this process included; weights stay float32."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass: less memory, about a third more time."""
+
+
+class TagsPhase(PassSettings):
     """GFPO: the choice of the tag is trained on a table of rewards."""
 
     kind: Literal["tags"]
@@ -96,7 +113,7 @@ class TagsPhase(Settings):
         return self
 
 
-class TracesPhase(Settings):
+class TracesPhase(PassSettings):
     """GRPO by TRL's trainer, all weights."""
 
     kind: Literal["traces"]
@@ -122,7 +139,7 @@ class TracesPhase(Settings):
         return self
 
 
-class FoldPhase(Settings):
+class FoldPhase(PassSettings):
     """The router's choice is distilled into the model itself, without rollouts: then it needs no router."""
 
     kind: Literal["fold"]
@@ -162,8 +179,16 @@ class Schedule(RootModel[dict[str, Phase | None]]):
         """Return the steps of each phase.
 
         Raises:
-            ValueError: phases that draw rollouts do not add up to the steps that every method has.
+            ValueError: phases that draw rollouts do not add up to the steps that every method has, or a phase's
+                micro_batch_size does not divide what a step takes.
         """
+        for name, phase in self.phases().items():
+            whole = rollouts.problems_per_step * (rollouts.group_size if phase.kind == "traces" else 1)
+            if phase.micro_batch_size and whole % phase.micro_batch_size:
+                raise ValueError(
+                    f"phase {name} has micro_batch_size {phase.micro_batch_size}, expected a divisor of {whole}, the "
+                    f"{'rollouts' if phase.kind == 'traces' else 'problems'} of a step"
+                )
         drawing = {name: phase.steps for name, phase in self.phases().items() if phase.kind != "fold"}
         open_ended = [name for name, steps in drawing.items() if steps is None]
         left = rollouts.steps - sum(steps or 0 for steps in drawing.values())

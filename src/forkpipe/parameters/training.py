@@ -86,8 +86,9 @@ class SupervisedSettings(Settings):
     """Put problems of like length into a batch: less padding where lengths differ much."""
     lora: LoraSettings | None = None
     """Train low-rank adapters in place of the whole model."""
-    max_length: Count = 32768
-    """Longer sequences are refused before training starts."""
+    max_length: Count | None = None
+    """Longer sequences are refused before training starts; null for what the model is made for (its
+    max_position_embeddings), which is the most that can be asked."""
     save_every: Count | None = 100
     """Steps between the trainer's own checkpoints, from which a killed training goes on; null for none."""
     evaluate_every: Count | None = None

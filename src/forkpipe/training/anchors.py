@@ -6,14 +6,13 @@ loss of SSFT on its own trace sets.
 """
 
 import copy
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
@@ -21,17 +20,14 @@ from forkpipe.core.ids import derived_seed
 from forkpipe.core.matching import match_optimal
 from forkpipe.core.records import Completion, Request, TraceSet
 from forkpipe.parameters import AnchorSettings
-from forkpipe.training.checkpoint import encoder
+from forkpipe.training.checkpoint import encoder, end_of, max_positions
 from forkpipe.training.config import SSFTConfig
 from forkpipe.training.costs import CostSettings, matching_costs
-from forkpipe.training.scoring import next_tokens, token_nll
+from forkpipe.training.scoring import next_tokens, summed_kl, token_nll
 from forkpipe.training.sequences import IGNORED, SetCollator, encode_sets, matched_sequences, set_rows
 
 Sequences = list[tuple[list[int], list[int]]]
 """(what is given: prompt and tag, what is written: end token included), token ids."""
-
-LOGIT_CHUNK = 4096
-"""Positions whose logits exist at once under replay; the KL needs those of all written tokens."""
 
 AT_ONCE = 16
 """Problems matched in one batch."""
@@ -46,34 +42,62 @@ class Anchor:
         seed: of the draws, which depend on the step alone.
         pad_id: of the tokenizer.
         reference: for kl: the model before; None where it is the trained model without its adapter.
+        bf16: whether the trainer computes in bfloat16: the model before is computed alike.
     """
 
     def __init__(
-        self, sequences: Sequences, settings: AnchorSettings, *, seed: int, pad_id: int, reference: Any = None
+        self,
+        sequences: Sequences,
+        settings: AnchorSettings,
+        *,
+        seed: int,
+        pad_id: int,
+        reference: Any = None,
+        bf16: bool = False,
     ) -> None:
         self.sequences, self.settings, self.seed, self.pad_id = sequences, settings, seed, pad_id
-        self.reference = reference
+        self.reference, self.bf16 = reference, bf16
 
-    def __call__(self, model: Any, step: int) -> Tensor:
-        """Return the anchor's loss."""
+    def __call__(self, model: Any, step: int, backward: Callable[[Tensor], None]) -> Tensor:
+        """Return the anchor's loss; micro-batches but the last are given to `backward` at once, so none outlives it."""
         rng = np.random.default_rng(derived_seed("anchor", self.seed, step))
         size = min(self.settings.sequences, len(self.sequences))
-        picked = rng.choice(len(self.sequences), size=size, replace=False)
-        batch = pad_sequences([self.sequences[i] for i in picked], self.pad_id)
+        picked = [self.sequences[i] for i in rng.choice(len(self.sequences), size=size, replace=False)]
+        at_once = self.settings.micro_batch_size or size
+        if at_once < size:
+            picked.sort(key=lambda one: len(one[0]) + len(one[1]))  # less padding
+        written = sum(len(one[1]) for one in picked)
+        *parts, last = [picked[i : i + at_once] for i in range(0, size, at_once)]
+        behind = []
+        for part in parts:
+            loss = self._summed(model, part) / written
+            backward(loss)
+            behind.append(loss.detach())
+        return sum(behind, self._summed(model, last) / written)
+
+    def _summed(self, model: Any, sequences: Sequences) -> Tensor:
+        """Return the loss of some sequences, summed over their written tokens."""
+        batch = pad_sequences(sequences, self.pad_id)
         labels = next_tokens(batch.pop("labels")).to(model.device)
         batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
-        written = labels != IGNORED
+        chunk = self.settings.logit_chunk
         if self.settings.kind == "replay":
-            nll, _ = token_nll(model, labels, chunk=LOGIT_CHUNK, use_cache=False, **batch)
-            return nll.sum() / written.sum()
-        now = functional.log_softmax(model(**batch, use_cache=False).logits[written].float(), dim=-1)
-        without = nullcontext() if self.reference is not None else _inner(model).disable_adapter()
-        with torch.no_grad(), without:
-            # Where the trainer has moved the model; once, afterwards it is there.
-            teacher = self.reference.to(model.device) if self.reference is not None else model
-            before = functional.log_softmax(teacher(**batch, use_cache=False).logits[written].float(), dim=-1)
-        # (W, V) each, W the written tokens: KL(before || now).
-        return functional.kl_div(now, before, log_target=True, reduction="sum") / written.sum()
+            return token_nll(model, labels, chunk=chunk, use_cache=False, **batch)[0].sum()
+        # Where the trainer has moved the model; once, afterwards it is there.
+        teacher = self.reference.to(model.device) if self.reference is not None else model
+        return summed_kl(
+            model, teacher, labels != IGNORED, chunk=chunk, before=self._before(model), use_cache=False, **batch
+        )
+
+    @contextmanager
+    def _before(self, model: Any) -> Iterator[None]:
+        """Within the block the model is as it was, and computes as the trainer does."""
+        with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=self.bf16):
+            if self.reference is not None:
+                yield
+            else:
+                with _inner(model).disable_adapter():
+                    yield
 
 
 def make_anchor(
@@ -84,6 +108,7 @@ def make_anchor(
     *,
     seed: int,
     adapter: bool,
+    bf16: bool = False,
 ) -> Anchor:
     """Return the anchor of a model that is about to be trained; with `adapter` its own weights are the reference.
 
@@ -95,7 +120,7 @@ def make_anchor(
     reference = None
     if settings.kind == "kl" and not adapter:
         reference = copy.deepcopy(model).eval().requires_grad_(False)
-    return Anchor(sequences, settings, seed=seed, pad_id=tokenizer.pad_token_id, reference=reference)
+    return Anchor(sequences, settings, seed=seed, pad_id=tokenizer.pad_token_id, reference=reference, bf16=bf16)
 
 
 def written_sequences(answered: Sequence[tuple[Request, Completion]], tokenizer: Any) -> Sequences:
@@ -104,8 +129,8 @@ def written_sequences(answered: Sequence[tuple[Request, Completion]], tokenizer:
     result: Sequences = []
     for request, one in answered:
         if one.finish_reason != "error" and one.token_ids:
-            end = [tokenizer.eos_token_id] if one.finish_reason == "stop" else []
-            result.append(([*encode(request.prompt), *request.prefix_ids], [*one.token_ids, *end]))
+            written = [*one.token_ids, *end_of(one, tokenizer)]
+            result.append(([*encode(request.prompt), *request.prefix_ids], written))
     return result
 
 
@@ -113,7 +138,8 @@ def matched_traces(sets: Sequence[TraceSet], model: Any, tokenizer: Any, tags: F
     """Return the traces of the sets, each behind the tag that the model's own costs over whole traces match it to."""
     if not sets:
         return []
-    config = SSFTConfig(output_dir="", prompt=template, prefix_length=None, report_to=[])
+    limit = max_positions(model.config)
+    config = SSFTConfig(output_dir="", prompt=template, prefix_length=None, max_length=limit, report_to=[])
     encoded = encode_sets(set_rows(sets), tokenizer, tags, config)
     collate = SetCollator(tag_length=tags.length, pad_id=tokenizer.pad_token_id)
     ids = torch.tensor(tags.token_ids, device=model.device)

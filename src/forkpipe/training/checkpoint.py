@@ -7,6 +7,7 @@ from typing import Any
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
+from forkpipe.core.records import Completion
 
 FORKING_FILE = "forking.json"
 
@@ -86,6 +87,35 @@ def end_tokens(model: Any, tokenizer: Any) -> set[int]:
     own = model.generation_config.eos_token_id
     listed = own if isinstance(own, list) else [own]
     return {token for token in [tokenizer.eos_token_id, *listed] if token is not None}
+
+
+def end_of(completion: Completion, tokenizer: Any) -> list[int]:
+    """Return the token that ended a completion, none where it was cut; the tokenizer's where the engine gave no id."""
+    if completion.finish_reason != "stop":
+        return []
+    return [tokenizer.eos_token_id if completion.end_id is None else completion.end_id]
+
+
+def max_positions(config: Any) -> int | None:
+    """Return the longest sequence a model is made for, None where its configuration does not say."""
+    text = config.get_text_config()
+    stated: int | None = getattr(text, "max_position_embeddings", None)
+    rope = getattr(text, "rope_parameters", None) or {}
+    if stated and rope.get("rope_type") == "yarn" and "factor" in rope:
+        # Some configurations leave the positions as they were before they are stretched.
+        before = rope.get("original_max_position_embeddings") or stated
+        return max(stated, int(before * rope["factor"]))
+    return stated
+
+
+def check_positions(length: int, config: Any, name: str) -> None:
+    """Raise InputError where a length that parameter `name` allows is longer than the model is made for."""
+    positions = max_positions(config)
+    if positions is not None and length > positions:
+        raise InputError(
+            f"{name} is {length} and the model has {positions} positions (max_position_embeddings), "
+            f"expected at most {positions}"
+        )
 
 
 def encoder(tokenizer: Any) -> Any:

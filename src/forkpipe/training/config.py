@@ -25,7 +25,8 @@ class SSFTConfig(TrainingArguments):
         rematch_every: a problem is matched at its visits 0, k, 2k, ... and keeps its matching in between.
         tag_weight: weight of the loss on the tag itself, which has its own denominator (`core.losses`).
         prompt: what the model is asked, before its chat template; holds {problem}.
-        max_length: longer sequences are refused before training starts, tokens.
+        max_length: longer sequences are refused before training starts, tokens; None for the positions that the model
+            is made for, which is the most that can be asked.
         logit_chunk: positions whose logits exist at once. A batch of no more positions takes the plain path, the
             same to the bit as transformers.Trainer; a larger one is cut, so that no tensor is positions x vocabulary.
         matching_tokens: tokens a forward pass when costs are computed: bounds memory, changes no result.
@@ -42,7 +43,7 @@ class SSFTConfig(TrainingArguments):
     rematch_every: int = 1
     tag_weight: float = 0.1
     prompt: str = PLACEHOLDER
-    max_length: int = 32768
+    max_length: int | None = None
     logit_chunk: int = 1024
     matching_tokens: int = 65536
     shared_prompt: bool = True
@@ -64,8 +65,8 @@ class SSFTConfig(TrainingArguments):
         if isinstance(self.prefix_length, str) and self.prefix_length != "auto":
             raise InputError(f"prefix_length is {self.prefix_length!r}, expected a number of tokens, 'auto' or None")
         for name in ("auto_divergence", "auto_cap", "rematch_every", "max_length", "logit_chunk", "matching_tokens"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}, expected at least 1")
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise InputError(f"{name} is {value}, expected at least 1")
         if isinstance(self.prefix_length, int) and self.prefix_length < 1:
             raise InputError(f"prefix_length is {self.prefix_length}, expected at least 1")
         if PLACEHOLDER not in self.prompt:

@@ -83,7 +83,8 @@ class GFPOTrainer(TagTrainer):
         tags: the tags of the model; they must differ at one position.
         train_dataset: rows with `problem` and `rewards`: for each of the N tags a list of rewards, as many as for the
             others.
-        anchor: (model, step) -> a loss that holds completions where they were, see `training.anchors`.
+        anchor: (model, step, backward) -> a loss that holds completions where they were, once an optimiser step; parts
+            of it may be given to `backward` instead, see `training.anchors`.
         **kwargs: of `TagTrainer`; `peft_config=scopes.head_rows(model, tags)` is the safe scope.
     """
 
@@ -95,7 +96,7 @@ class GFPOTrainer(TagTrainer):
         processing_class: Any,
         tags: ForkingTags,
         train_dataset: Any,
-        anchor: Callable[[Any, int], Tensor] | None = None,
+        anchor: Callable[[Any, int, Callable[[Tensor], None]], Tensor] | None = None,
         **kwargs: Any,
     ) -> None:
         if not isinstance(args, GFPOConfig):
@@ -124,6 +125,8 @@ class GFPOTrainer(TagTrainer):
         self.anchor = anchor
         self.set_rewards(self.problems["rewards"])
         self._since_log: list[dict[str, float]] = []
+        self._shares: list[float] = []
+        self._accumulated = 1
         self._logged_at = time.perf_counter()
 
     def set_rewards(self, rewards: Sequence[Sequence[Sequence[float]] | None]) -> None:
@@ -155,6 +158,14 @@ class GFPOTrainer(TagTrainer):
         self.model.train(was_training)
         return torch.cat(found)
 
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[Any], Any]:
+        """Note what each micro-batch of the optimiser step is of its problems: the last one may be short."""
+        batches, items = super().get_batch_samples(*args, **kwargs)
+        sizes = [len(batch["problem_index"]) for batch in batches]
+        self._accumulated = len(sizes)
+        self._shares = [size * len(sizes) / sum(sizes) for size in sizes]
+        return batches, items
+
     def compute_loss(
         self,
         model: Any,
@@ -162,21 +173,30 @@ class GFPOTrainer(TagTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        """Return the objective of a batch as a loss, a mean over its problems."""
+        """Return the objective of a batch as a loss, a mean over its problems.
+
+        Times its share of the step: the base class takes the mean over accumulated batches. The anchor, which is of the
+        step, comes with the last of them.
+        """
+        share = self._shares.pop(0) if self._shares else 1.0
         log_probs = self._tag_log_probs(model, inputs)
         which, device = inputs["problem_index"].cpu(), log_probs.device
         rewards, samples = self._table[which].to(device), self._samples[which].to(device)  # (B, N, S), (B,)
         reference = self._reference[which].to(device)
         loss, metrics = self.objective(log_probs, rewards, samples)
         kl, spread = kl_to_reference(log_probs, reference).mean(), entropy(log_probs).mean()
-        loss = loss + self.args.kl_weight * kl - self.args.entropy_weight * spread
-        if self.anchor is not None:
-            held = self.anchor(model, self.state.global_step)
-            loss = loss + self.args.anchor_weight * held
-            metrics["anchor"] = float(held.detach())
+        loss = (loss + self.args.kl_weight * kl - self.args.entropy_weight * spread) * share
         usage = log_probs.detach().exp().mean(dim=0).tolist()
         metrics |= {"kl": float(kl.detach()), "entropy": float(spread.detach())}
-        metrics |= {f"usage_{i + 1}": share for i, share in enumerate(usage)}
+        metrics |= {f"usage_{i + 1}": used for i, used in enumerate(usage)}
+        metrics = {name: value * (1 if name == "groups_skipped" else share) for name, value in metrics.items()}
+        if self.anchor is not None:
+            metrics["anchor"] = 0.0
+        if self.anchor is not None and not self._shares:
+            weight = self.args.anchor_weight
+            held = self.anchor(model, self.state.global_step, lambda part: self.accelerator.backward(weight * part))
+            loss = loss + weight * held * self._accumulated
+            metrics["anchor"] = float(held.detach()) * self._accumulated
         self._since_log.append(metrics)
         return (loss, {"log_probs": log_probs}) if return_outputs else loss
 

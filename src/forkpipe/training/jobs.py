@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from forkpipe.parameters import PassSettings
 from forkpipe.progress import logger
 from forkpipe.training.checkpoint import last_complete
 
@@ -45,6 +46,22 @@ def clear(work: Path) -> None:
     (work / JOB_FILE).unlink(missing_ok=True)
     for checkpoint in work.glob("checkpoint-*"):
         shutil.rmtree(checkpoint)
+
+
+def passes(settings: PassSettings, whole: int) -> dict[str, Any]:
+    """Return what of transformers.TrainingArguments says how the `whole` rows of a step are computed."""
+    import torch
+
+    rows = settings.micro_batch_size or whole
+    return {
+        "per_device_train_batch_size": rows,
+        "gradient_accumulation_steps": whole // rows,
+        "bf16": settings.bf16,
+        # Where there is no GPU transformers computes in bfloat16 only if a CPU is what was asked for.
+        **({"use_cpu": True} if settings.bf16 and not torch.cuda.is_available() else {}),
+        # A deprecated name, and the new one is not known to all versions: said only where it is wanted.
+        **({"gradient_checkpointing": True} if settings.gradient_checkpointing else {}),
+    }
 
 
 def constant_rate(seed: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from forkpipe.core.ids import derived_seed
 from forkpipe.core.prompts import render
 from forkpipe.core.records import Completion, Problem, Request, Verdict
 from forkpipe.parameters import VerificationSettings
-from forkpipe.plugins import ENGINES, create
+from forkpipe.plugins import create_completing
 from forkpipe.progress import Progress, logger
 from forkpipe.training.checkpoint import load_tags, render_prompt
 from forkpipe.verification.rows import RowVerifier, VerdictRow, gold_of
@@ -121,10 +121,7 @@ def _requests(checkpoint: Path, context: "Context", rollouts: int, asked_of: str
 def _sampled(checkpoint: Path, context: "Context", requests: Sequence[Request]) -> dict[str, Completion]:
     """Return completions of all requests, each durable in the store soon after it is there."""
     settings = context.rollouts.engine
-    options = {**settings.options, "model": str(checkpoint)}
-    if settings.name == "transformers":
-        options.setdefault("batch_rows", context.rollouts.batch_rows)
-    engine = create("engine", ENGINES, settings.name, options, "rollouts.engine")
+    engine = create_completing(settings, str(checkpoint), context.rollouts.batch_rows, "rollouts.engine")
     progress = Progress(f"{context.method} rollouts", len(requests), unit="rollouts")
     found: dict[str, Completion] = {}
     pending: list[Completion] = []

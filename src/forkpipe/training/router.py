@@ -6,6 +6,7 @@ is one folder, the model with `router/` in it, that peft reads, and any server t
 text tags and tied embeddings too.
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,24 @@ def load_router(model: Any, folder: Path, trainable: bool = False) -> Any:
     from peft import PeftModel
 
     return PeftModel.from_pretrained(model, folder / ROUTER_FOLDER, is_trainable=trainable)
+
+
+def save_router(model: Any, folder: Path) -> None:
+    """Write the router of a model into the checkpoint `folder`.
+
+    Without the path at which the model was when it was trained: later seeds follow from the hash of these files, and
+    would differ from folder to folder.
+    """
+    for config in model.peft_config.values():
+        config.base_model_name_or_path = None  # peft takes the model's own, and looks there
+    model.save_pretrained(folder / ROUTER_FOLDER)
+    path = folder / ROUTER_FOLDER / "adapter_config.json"
+    held = json.loads(path.read_text())
+    held["base_model_name_or_path"] = ".."
+    if isinstance(held["target_modules"], list):
+        held["target_modules"].sort()
+    path.write_text(json.dumps(held, indent=2, sort_keys=True))
+    (folder / ROUTER_FOLDER / "README.md").unlink(missing_ok=True)
 
 
 def router_log_probs(model: Any, prompts: Sequence[Sequence[int]], tags: ForkingTags, pad_id: int) -> Any:

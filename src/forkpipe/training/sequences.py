@@ -79,7 +79,7 @@ def _encode_row(row: Row, index: int, *, tokenizer: Any, tags: ForkingTags, conf
     traces = [[*encode(trace["text"]), tokenizer.eos_token_id] for trace in members]
     for trace, ids in zip(members, traces, strict=True):
         length = len(prompt) + tags.length + len(ids)
-        if length > config.max_length:
+        if config.max_length is not None and length > config.max_length:
             raise InputError(
                 f"trace {trace['trace_id']} of problem {problem_id} has {length} tokens with its prompt, "
                 f"expected at most max_length, {config.max_length}"

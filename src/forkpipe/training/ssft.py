@@ -20,6 +20,7 @@ from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.losses import set_loss
 from forkpipe.core.statistics import mutual_information_bits, purity
+from forkpipe.training.checkpoint import check_positions, max_positions
 from forkpipe.training.config import SSFTConfig
 from forkpipe.training.costs import CostSettings, matching_costs
 from forkpipe.training.matchings import Matchings, SetNames
@@ -69,6 +70,10 @@ class SSFTTrainer(TagTrainer):
         if args.assignment == "single" and tags.n != 1:
             raise InputError(f"assignment is 'single' with {tags.n} tags, expected one")
         check_tokenizer(processing_class, tags)
+        if args.max_length is None:
+            args.max_length = max_positions(model.config)
+        else:
+            check_positions(args.max_length, model.config, "max_length")
         encoded = {
             name: encode_sets(sets, processing_class, tags, args)
             for name, sets in (("train", train_dataset), ("eval", eval_dataset))

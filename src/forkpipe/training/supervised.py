@@ -14,7 +14,7 @@ from forkpipe.core.records import Assignment, TraceSet
 from forkpipe.parameters import SupervisedSettings
 from forkpipe.progress import Progress
 from forkpipe.training.adapters import lora_config, merged
-from forkpipe.training.checkpoint import checkpoint_digest, load_checkpoint, save_checkpoint
+from forkpipe.training.checkpoint import check_positions, checkpoint_digest, load_checkpoint, save_checkpoint
 from forkpipe.training.config import SSFTConfig
 from forkpipe.training.jobs import clear, run, unfinished
 from forkpipe.training.sequences import set_rows
@@ -72,6 +72,8 @@ def train_supervised(
     job = content_hash(checkpoint_digest(base), data, settings.model_dump(), assignment, template, seed)
     going_on = unfinished(work, job)
     model, tokenizer, all_tags = load_checkpoint(base)
+    if settings.max_length is not None:
+        check_positions(settings.max_length, model.config, "supervised.max_length")
     tags = plain_tag(all_tags.style, tokenizer) if assignment == "single" else all_tags
     trainer = SSFTTrainer(
         model,

@@ -8,7 +8,7 @@ from forkpipe.core.records import Problem
 from forkpipe.methods import MATCHED, METHODS, SUPERVISED, TAGGED, lineage
 from forkpipe.parameters import EvaluationSettings, GenerationSettings, ModelSettings, TagSettings, VerificationSettings
 from forkpipe.pipelines.evaluation.sampling import sample_checkpoint
-from forkpipe.plugins import verifiers_of
+from forkpipe.plugins import checkpoints_sampled_by, verifiers_of
 from forkpipe.progress import Progress
 from forkpipe.provenance.recipes import implementations
 from forkpipe.verification.rows import verify_responses
@@ -19,6 +19,7 @@ Row = dict[str, Any]
 def generate_node(method: str) -> Callable[..., list[Row]]:
     """Return the node that samples the checkpoint of one method."""
 
+    @implementations(checkpoints_sampled_by)
     def generate(
         checkpoint: Path,
         problems: Any,

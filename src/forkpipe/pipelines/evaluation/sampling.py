@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+from forkpipe.core.errors import InputError
 from forkpipe.core.prompts import render
 from forkpipe.core.records import Problem, Request
 from forkpipe.parameters import EvaluationSettings
+from forkpipe.plugins import create_completing
 
 Row = dict[str, Any]
 
@@ -27,16 +29,18 @@ def sample_checkpoint(
         method: name of the method.
         checkpoint: its folder.
         problems: the problems to sample.
-        settings: sampling and batch size.
+        settings: engine, sampling and batch size.
         template: prompt template of the student.
         total: samples a problem; spread evenly over the checkpoint's tags, of which it must be a multiple.
         own: whether to sample with the tag left to the model too.
         seed: of the run; part of what the samples' seeds follow from.
         by_tag: whether to sample with forced tags.
+
+    Raises:
+        InputError: the engine did not answer everything.
     """
     from transformers import AutoTokenizer
 
-    from forkpipe.engines.transformers import TransformersEngine
     from forkpipe.progress import Progress
     from forkpipe.training.checkpoint import checkpoint_digest, load_tags, render_prompt
 
@@ -73,18 +77,26 @@ def sample_checkpoint(
                 "checkpoint": digest,
             }
             asked[request.request_id] = (row, request)
-    engine = TransformersEngine(model=str(checkpoint), batch_rows=settings.batch_rows)
+    engine = create_completing(settings.engine, str(checkpoint), settings.batch_rows, "evaluation.engine")
     progress = Progress(f"{method} samples", len(asked), unit="samples")
-    for done, completion in enumerate(engine.generate([request for _, request in asked.values()]), start=1):
-        row = asked[completion.request_id][0]
-        row.update(
-            text=completion.text,
-            token_ids=list(completion.token_ids),
-            tokens=completion.tokens_out,
-            finish_reason=completion.finish_reason,
+    answered: set[str] = set()
+    try:
+        for completion in engine.generate([request for _, request in asked.values()]):
+            row = asked[completion.request_id][0]
+            row.update(
+                text=completion.text,
+                token_ids=list(completion.token_ids),
+                tokens=completion.tokens_out,
+                finish_reason=completion.finish_reason,
+            )
+            if row["protocol"] == "own" and completion.tag is not None:
+                row["tag"] = completion.tag
+            answered.add(completion.request_id)
+            progress.update(len(answered))
+    finally:
+        engine.close()
+    if len(answered) < len(asked):
+        raise InputError(
+            f"{method}: engine '{settings.engine.name}' answered {len(answered)} of {len(asked)} samples, expected all"
         )
-        if row["protocol"] == "own" and completion.tag is not None:
-            row["tag"] = completion.tag
-        progress.update(done)
-    engine.close()
     return [row for row, _ in asked.values()]

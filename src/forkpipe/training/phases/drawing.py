@@ -21,9 +21,9 @@ from forkpipe.core.records import Completion, Problem, Request, Sampling
 from forkpipe.engines.drawing import draw_tags
 from forkpipe.engines.transformers import Loaded, TransformersEngine
 from forkpipe.parameters import TracesPhase
-from forkpipe.training.checkpoint import encoder, end_tokens
+from forkpipe.training.checkpoint import encoder, end_of, end_tokens
 from forkpipe.training.phases.base import Context
-from forkpipe.training.router import ROUTER_FOLDER, load_router, router_log_probs
+from forkpipe.training.router import load_router, router_log_probs, save_router
 
 ROUTER_STATE = "router_state.pt"
 """In a trainer's checkpoint: the router's weights and its optimiser."""
@@ -78,13 +78,11 @@ class OwnTags:
         completions = self.complete([self._request(p, i, trainer.state.global_step) for i, p in enumerate(prompts)])
         encode = encoder(self.tokenizer)
         before, written = self.split([encode(prompt) for prompt in prompts], completions)
-        # The end counts as in TRL: the model wrote it.
-        end = [self.tokenizer.eos_token_id]
         return {
             "prompt_ids": before,
+            # The end counts as in TRL: the model wrote it.
             "completion_ids": [
-                ids + (end if one.finish_reason == "stop" else [])
-                for ids, one in zip(written, completions, strict=True)
+                ids + end_of(one, self.tokenizer) for ids, one in zip(written, completions, strict=True)
             ],
             "logprobs": None,
             "drawn": completions,
@@ -216,7 +214,7 @@ class RouterTags(OwnTags):
     def finished(self, folder: Path) -> Any:
         """Write the router's adapter into the checkpoint; return the model without it."""
         self.router.base_model.enable_adapter_layers()
-        self.router.save_pretrained(folder / ROUTER_FOLDER)
+        save_router(self.router, folder)
         return self.router.unload()
 
     def _log_probs(self, prompts: Sequence[str]) -> Tensor:

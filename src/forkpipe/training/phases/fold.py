@@ -17,7 +17,7 @@ from forkpipe.progress import Progress
 from forkpipe.training.anchors import make_anchor, matched_traces
 from forkpipe.training.checkpoint import encoder, load_checkpoint, render_prompt, save_checkpoint
 from forkpipe.training.gfpo import GFPOConfig, GFPOTrainer
-from forkpipe.training.jobs import clear, constant_rate, run, unfinished
+from forkpipe.training.jobs import clear, constant_rate, passes, run, unfinished
 from forkpipe.training.phases.base import Context, PhaseResult
 from forkpipe.training.phases.tags import ProgressOfTags, log_rows
 from forkpipe.training.router import has_router, load_router, router_log_probs
@@ -49,7 +49,7 @@ def fold_router(
     model, tokenizer, tags = load_checkpoint(parent)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     texts = sorted({one.problem for one in context.problems} | {one.problem for one in context.sets})
-    wanted = _router_probs(parent, texts, context)
+    wanted = _router_probs(parent, texts, context, settings.micro_batch_size or context.rollouts.problems_per_step)
     sequences = matched_traces(context.sets, model, tokenizer, tags, context.template)
     trainer = FoldTrainer(
         model,
@@ -58,10 +58,10 @@ def fold_router(
             anchor_weight=settings.anchor.weight,
             prompt=context.template,
             max_steps=steps,
-            per_device_train_batch_size=context.rollouts.problems_per_step,
             learning_rate=settings.learning_rate,
             max_grad_norm=settings.max_grad_norm,
             save_steps=settings.save_every,
+            **passes(settings, context.rollouts.problems_per_step),
             **constant_rate(context.seed),
         ),
         processing_class=tokenizer,
@@ -69,7 +69,9 @@ def fold_router(
         train_dataset=[
             {"problem": text, "rewards": [[share] for share in row]} for text, row in zip(texts, wanted, strict=True)
         ],
-        anchor=make_anchor(settings.anchor, model, tokenizer, sequences, seed=context.seed, adapter=False),
+        anchor=make_anchor(
+            settings.anchor, model, tokenizer, sequences, seed=context.seed, adapter=False, bf16=settings.bf16
+        ),
     )
     progress = Progress(f"{context.method} fold", steps, unit="steps")
     run(trainer, context.method, ProgressOfTags(progress, "agreement with the router"), going_on)
@@ -80,14 +82,13 @@ def fold_router(
     return PhaseResult([{**row, "reward": None, "groups_skipped": None} for row in log])
 
 
-def _router_probs(parent: Path, texts: list[str], context: Context) -> list[list[float]]:
-    """Return p(g_i | x) by the router for each text."""
+def _router_probs(parent: Path, texts: list[str], context: Context, size: int) -> list[list[float]]:
+    """Return p(g_i | x) by the router for each text, `size` at a time."""
     model, tokenizer, tags = load_checkpoint(parent)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     router: Any = load_router(model, parent).eval()
     encode = encoder(tokenizer)
     prompts = [encode(render_prompt(tokenizer, render(context.template, text))) for text in texts]
-    size = context.rollouts.problems_per_step
     found: list[list[float]] = []
     with torch.inference_mode():
         for start in range(0, len(prompts), size):

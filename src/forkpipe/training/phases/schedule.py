@@ -16,6 +16,13 @@ from forkpipe.training.phases.base import Context, PhaseResult
 RESULT_FILE = "result.json"
 """Written last into the folder of a phase: its tables, and the job they belong to."""
 
+NO_PART_OF_JOB: dict[str, Any] = {
+    "micro_batch_size": True,
+    "gradient_checkpointing": True,
+    "anchor": {"micro_batch_size": True, "logit_chunk": True},
+}
+"""Settings that bound memory and no more: a killed training may go on with others, and draws the same rollouts."""
+
 
 def train_policy(parent: Path, folder: Path, work: Path, schedule: Schedule, context: Context) -> PhaseResult:
     """Train from the checkpoint `parent` through all phases; writes the last one's checkpoint to `folder`.
@@ -52,7 +59,7 @@ def _finished_or_run(
 ) -> PhaseResult:
     job = content_hash(
         checkpoint_digest(parent),
-        phase.model_dump(),
+        phase.model_dump(exclude=NO_PART_OF_JOB if phase.bf16 else {**NO_PART_OF_JOB, "bf16": True}),
         steps,
         context.rollouts.model_dump(),
         [asdict(one) for one in context.problems],

@@ -19,10 +19,10 @@ from forkpipe.training.adapters import lora_config, merged
 from forkpipe.training.anchors import make_anchor, matched_traces, written_sequences
 from forkpipe.training.checkpoint import checkpoint_digest, load_checkpoint, load_tags, save_checkpoint
 from forkpipe.training.gfpo import GFPOConfig, GFPOTrainer
-from forkpipe.training.jobs import clear, constant_rate, run, unfinished
+from forkpipe.training.jobs import clear, constant_rate, passes, run, unfinished
 from forkpipe.training.phases.base import Context, PhaseResult
 from forkpipe.training.rewards import reward_table, rewards_by_tag
-from forkpipe.training.router import ROUTER_FOLDER, has_router, router_adapter
+from forkpipe.training.router import has_router, router_adapter, save_router
 from forkpipe.training.scopes import check_head_scope, head_rows
 
 
@@ -66,7 +66,13 @@ def train_tags(
         else:
             sequences = matched_traces(context.sets, model, tokenizer, tags, context.template)
         anchor = make_anchor(
-            settings.anchor, model, tokenizer, sequences, seed=context.seed, adapter=settings.scope == "lora"
+            settings.anchor,
+            model,
+            tokenizer,
+            sequences,
+            seed=context.seed,
+            adapter=settings.scope == "lora",
+            bf16=settings.bf16,
         )
     # A budget smaller than one group a problem leaves problems without rollouts: they cannot be trained on.
     chosen = [problem for problem in context.problems if problem.problem_id in first]
@@ -84,7 +90,7 @@ def train_tags(
     run(trainer, context.method, ProgressOfTags(Progress(context.method, steps, unit="steps")), going_on)
     origin = f"{parent.parent.name}/{parent.name}"
     if settings.scope == "router":
-        trainer.model.save_pretrained(folder / ROUTER_FOLDER)
+        save_router(trainer.model, folder)
         trained = trainer.model.unload()  # the model as it was, without the adapter
     else:
         trained = merged(trainer.model)
@@ -179,10 +185,10 @@ def _config(work: Path, settings: TagsPhase, steps: int, context: Context) -> GF
         anchor_weight=settings.anchor.weight if settings.anchor else 0.0,
         prompt=context.template,
         max_steps=steps,
-        per_device_train_batch_size=context.rollouts.problems_per_step,
         learning_rate=settings.learning_rate,
         max_grad_norm=settings.max_grad_norm,
         save_steps=settings.save_every,
+        **passes(settings, context.rollouts.problems_per_step),
         **constant_rate(context.seed),
     )
 

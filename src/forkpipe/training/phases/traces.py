@@ -22,8 +22,15 @@ from forkpipe.core.prompts import render
 from forkpipe.core.records import Completion, Problem
 from forkpipe.parameters import TracesPhase
 from forkpipe.progress import Progress
-from forkpipe.training.checkpoint import encoder, end_tokens, load_checkpoint, render_prompt, save_checkpoint
-from forkpipe.training.jobs import clear, constant_rate, run, unfinished
+from forkpipe.training.checkpoint import (
+    check_positions,
+    encoder,
+    end_tokens,
+    load_checkpoint,
+    render_prompt,
+    save_checkpoint,
+)
+from forkpipe.training.jobs import clear, constant_rate, passes, run, unfinished
 from forkpipe.training.phases.base import Context, PhaseResult
 from forkpipe.training.phases.drawing import OwnTags, RouterTags
 from forkpipe.training.router import has_router
@@ -49,7 +56,6 @@ def train_traces(
         context: see `phases.base.Context`.
     """
     from datasets import Dataset
-    from trl import GRPOTrainer
 
     if has_router(parent) != (settings.tag == "router"):
         raise InputError(
@@ -58,6 +64,7 @@ def train_traces(
         )
     going_on = unfinished(work, job, needs=STATE_FILE)
     model, tokenizer, tags = load_checkpoint(parent)
+    check_positions(context.rollouts.sampling.max_tokens, model.config, "rollouts.sampling.max_tokens")
     prompts = _prompts(context, tokenizer, tags.tags[0] if settings.tag == "first" else "")
     rewards = Rewards(context, end_tokens(model, tokenizer))
     drawn: OwnTags | RouterTags | None = None
@@ -67,7 +74,7 @@ def train_traces(
         drawn = OwnTags(model, tokenizer, tags, prompts, context, job)
     rewards.drawn = drawn
     warnings.filterwarnings("ignore", message="You are using 'rollout_func'")  # docs/decisions/gfpo-scope.md
-    trainer = GRPOTrainer(
+    trainer = bounded_trainer(context.rollouts.batch_rows)(
         model=model,
         reward_funcs=rewards.verified,
         args=_config(work, settings, steps, context),
@@ -92,6 +99,19 @@ def train_traces(
     save_checkpoint(folder, trained, tokenizer, tags, base=origin, revision=f"seed {context.seed}")
     clear(work)
     return PhaseResult(callback.log, rewards.rows)
+
+
+def bounded_trainer(rows: int) -> Any:
+    """Return TRL's trainer, which samples at most `rows` sequences at a time where it does so itself."""
+    from trl import GRPOTrainer
+
+    class BoundedTrainer(GRPOTrainer):
+        def _generate_single_turn(self, prompt_ids: list[list[int]], *args: Any, **kwargs: Any) -> tuple[Any, None]:
+            parts = [prompt_ids[i : i + rows] for i in range(0, len(prompt_ids), rows)]
+            drawn = [super(BoundedTrainer, self)._generate_single_turn(part, *args, **kwargs)[0] for part in parts]
+            return [ids for part in drawn for ids in part], None  # None: log-probabilities, which only vLLM gives
+
+    return BoundedTrainer
 
 
 def _prompts(context: Context, tokenizer: Any, tag: str) -> dict[str, Problem]:
@@ -121,13 +141,13 @@ def _config(work: Path, settings: TracesPhase, steps: int, context: Context) -> 
     from trl import GRPOConfig
 
     rollouts = context.rollouts
+    computed = passes(settings, rollouts.problems_per_step * rollouts.group_size)
     return GRPOConfig(
         output_dir=str(work),
         max_steps=steps,
-        per_device_train_batch_size=rollouts.problems_per_step * rollouts.group_size,
         num_generations=rollouts.group_size,
         shuffle_dataset=False,
-        steps_per_generation=1,
+        steps_per_generation=computed["gradient_accumulation_steps"],
         max_completion_length=rollouts.sampling.max_tokens,
         temperature=rollouts.sampling.temperature,
         top_p=rollouts.sampling.top_p,
@@ -135,9 +155,8 @@ def _config(work: Path, settings: TracesPhase, steps: int, context: Context) -> 
         max_grad_norm=settings.max_grad_norm,
         beta=settings.beta,
         loss_type=settings.loss_type,
-        bf16=False,
-        gradient_checkpointing=False,
         save_steps=settings.save_every,
+        **{"gradient_checkpointing": False, **computed},  # TRL's default is True
         **constant_rate(context.seed),
     )
 
