@@ -6,8 +6,9 @@
 
 Four teachers, each of all six strategies: a trace draws its own, so the teacher does not give the strategy away. It
 draws a word to begin with too, so that traces of one strategy are not equal. Two traces a problem and teacher; of the
-correct ones M = 3 are chosen. What the strategies really are is known and used for the report alone. A training that is in the file already is not run again. MODEL is the folder of a sentence
-embedding model whose states are averaged (all-MiniLM-L6-v2).
+correct ones M = 3 are chosen. What the strategies really are is known and used for the report alone. A training that
+is in the file already is not run again. MODEL is the folder of a sentence embedding model whose states are averaged
+(all-MiniLM-L6-v2).
 """
 
 import argparse

@@ -128,10 +128,13 @@ def create_completing(settings: Any, checkpoint: str, batch_rows: int, where: st
         # What trainers of this process have held: an engine in a process of its own could not have it.
         gc.collect()
         sys.modules["torch"].cuda.empty_cache()
-    options = {**settings.options, "model": checkpoint}
-    if settings.name == "transformers":
-        options.setdefault("batch_rows", batch_rows)
-    return create("engine", ENGINES, settings.name, options, where)
+    name, options = settings.name, dict(settings.options)
+    # The actors of Ray hold the engine that runs the checkpoint.
+    runs, inner = (options.get("engine"), dict(options.get("options") or {})) if name == "ray" else (name, options)
+    inner["model"] = checkpoint
+    if runs == "transformers":
+        inner.setdefault("batch_rows", batch_rows)
+    return create("engine", ENGINES, name, {**options, "options": inner} if name == "ray" else inner, where)
 
 
 def checkpoints_sampled_by(given: Mapping[str, Any]) -> list[Any]:

@@ -109,7 +109,39 @@ def test_a_server_that_does_not_ban_or_give_ids_is_found_out(base, tokenizer):
     assert done.error.startswith("invalid reply: no token_ids")
 
 
-def test_tags_need_a_checkpoint_and_no_router(base, tmp_path):
+def test_a_routers_tags_are_drawn_here_and_forced_at_the_server(base, tokenizer, tmp_path):
+    """Those that the transformers engine draws; the server is asked for the texts alone."""
+    import shutil
+
+    import torch
+    from peft import get_peft_model
+
+    from forkpipe.engines.transformers import TransformersEngine
+    from forkpipe.parameters import LoraSettings
+    from forkpipe.training.checkpoint import load_checkpoint
+    from forkpipe.training.router import router_adapter, save_router
+
+    folder = tmp_path / "routed"
+    shutil.copytree(base, folder)
+    model, _, tags = load_checkpoint(folder)
+    torch.manual_seed(0)
+    adapted = get_peft_model(model, router_adapter(model, tags, LoraSettings(rank=4)))
+    with torch.no_grad():
+        for name, weight in adapted.named_parameters():
+            if "lora_" in name or "trainable_tokens_delta" in name:
+                weight.add_(0.2 * torch.randn_like(weight))
+    save_router(adapted, folder)
+    asked = requests(30, own_tag=True)
+    ours = {done.request_id: done.tag for done in TransformersEngine(model=str(folder)).generate(asked)}
+    with FaultServer(reply=as_vllm(tokenizer("3 4")["input_ids"])) as server:
+        found = ask(server, folder, asked)
+        assert {key: done.tag for key, done in found.items()} == ours
+        assert {body["prompt"][-1] for body in server.requests} == {tags.token_ids[tag][0] for tag in ours.values()}
+        assert len(server.requests) == 30
+    assert len(set(ours.values())) > 1
+
+
+def test_tags_need_a_checkpoint(base, tmp_path):
     with pytest.raises(InputError, match="needs endpoint 'completions' and checkpoint"):
         list(OpenAIEngine(model="m", base_url="http://a/v1").generate(requests(own_tag=True)))
     with pytest.raises(InputError, match=r"no forking\.json"):

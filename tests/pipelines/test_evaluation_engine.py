@@ -4,10 +4,10 @@ import pytest
 
 from forkpipe.core.errors import InputError
 from forkpipe.engines.transformers import TransformersEngine
-from forkpipe.parameters import EvaluationSettings
+from forkpipe.parameters import EngineSettings, EvaluationSettings
 from forkpipe.pipelines.evaluation.nodes import generate_node
 from forkpipe.pipelines.evaluation.sampling import sample_checkpoint
-from forkpipe.plugins import checkpoints_sampled_by
+from forkpipe.plugins import checkpoints_sampled_by, create_completing
 from forkpipe.provenance.recipes import ATTRIBUTE
 
 SAMPLING = {"sampling": {"max_tokens": 6}}
@@ -87,3 +87,11 @@ def test_the_recipe_of_sampling_holds_the_engine():
         settings = EvaluationSettings.model_validate({"engine": {"name": name}})
         (engine,) = checkpoints_sampled_by({"params:evaluation": settings})
         assert (engine.__module__, engine.__qualname__) == (found.__module__, found.__qualname__)
+
+
+def test_of_ray_it_is_the_actors_engine_that_gets_the_checkpoint(base):
+    pytest.importorskip("ray", reason="needs ray: pip install 'forkpipe[ray]'")
+    settings = EngineSettings(name="ray", options={"engine": "transformers", "actors": 2})
+    engine = create_completing(settings, str(base), 7, "evaluation.engine")
+    assert engine._made_of == ("transformers", {"model": str(base), "batch_rows": 7})
+    assert settings.options == {"engine": "transformers", "actors": 2}

@@ -234,34 +234,6 @@ def test_a_router_can_be_sure_where_the_norm_bounds_the_states(base, tmp_path, r
     assert result.log[-1]["tag_usage"][3] > 0.95
 
 
-def test_a_router_of_low_rank_layers_alone_draws_alike(base, tmp_path, rl_problems):
-    """For servers that know no trained rows: they become a layer beside the output matrix, exactly."""
-    import torch
-    from peft import PeftModel
-
-    from forkpipe.training.plain_router import largest_rank, moves_rows, save_plain_router
-    from forkpipe.training.router import load_router, router_log_probs
-
-    _, folder = train(base, tmp_path, rl_problems(8), router(learning_rate=3e-2, adapter={"rank": 2, "alpha": 8}))
-    assert moves_rows(folder)
-    save_plain_router(folder, tmp_path / "plain")
-    assert largest_rank(folder) == 6  # the tags
-    model, tokenizer, tags = load_checkpoint(folder)
-    prompts = [tokenizer(f"{a} ^ {a + 3} mod 17")["input_ids"] for a in range(2, 8)]
-
-    def log_probs(adapted):
-        with torch.no_grad():
-            return router_log_probs(adapted, prompts, tags, tokenizer.pad_token_id)
-
-    wanted = log_probs(load_router(model, folder))
-    model, _, _ = load_checkpoint(folder)
-    found = log_probs(PeftModel.from_pretrained(model, tmp_path / "plain"))
-    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
-    with torch.no_grad():
-        before = router_log_probs(load_checkpoint(folder)[0], prompts, tags, tokenizer.pad_token_id)
-    assert (wanted - before).abs().max() > 0.1
-
-
 def test_what_a_router_picks_is_completed_as_if_it_were_forced(base, tmp_path, rl_problems):
     """Greedy: the tag of the router's argmax, then what the model writes behind that tag."""
     problems = rl_problems(4)

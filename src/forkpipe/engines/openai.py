@@ -145,7 +145,7 @@ class OpenAIEngine:
         if any(request.prefix_ids or request.own_tag for request in requests):
             if self._tagged is None:
                 raise InputError("requests have forking tags, which needs endpoint 'completions' and checkpoint")
-            self._tagged.check(own=any(request.own_tag for request in requests))
+            requests = self._tagged.prepared(requests)
         key = find_key(*self._key_from)
         if requests:
 

@@ -53,6 +53,13 @@ class TransformersEngine:
         for start in range(0, len(ordered), self._batch_rows):
             yield from self._batch(ordered[start : start + self._batch_rows])
 
+    def routed(self, requests: Sequence[Request]) -> list[Request]:
+        """Return the requests with the tags that the checkpoint's router draws for those that want one of their own."""
+        drawn: list[Request] = []
+        for start in range(0, len(requests), self._batch_rows):
+            drawn += self._routed(requests[start : start + self._batch_rows])
+        return drawn
+
     def samples_held(self, problem: str) -> int | None:
         """Any number of samples."""
         return None

@@ -4,7 +4,7 @@ Prompts go in as token ids and texts are decoded here, so that a forking tag is 
 what the transformers engine would give for the same ids.
 
 A tag that the model writes itself is a request of one token among the tags, then the completion behind that tag, whose
-prompt vLLM has in its prefix cache. A router (an adapter beside the model) answers the first of the two only. Behind
+prompt vLLM has in its prefix cache. A router (an adapter beside the model) draws its tags before vLLM starts. Behind
 its place a tag is banned by a logit bias of minus infinity: exact, and one addition for a whole batch, which lists of
 bad words are not.
 """
@@ -13,10 +13,12 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.records import Completion, FinishReason, Request
+from forkpipe.engines.routed import with_routers_tags
 from forkpipe.engines.vllm_loop import Finished, refusals
 from forkpipe.engines.vllm_model import LoadedModel, deciding_place, load_model
 from forkpipe.progress import logger
@@ -25,7 +27,6 @@ RESERVED = (
     *("model", "revision", "tokenizer", "dtype", "tensor_parallel_size", "data_parallel_size", "max_model_len"),
     *("enable_prefix_caching", "gpu_memory_utilization", "max_num_seqs", "enforce_eager", "reasoning_parser"),
     *("seed", "trust_remote_code", "generation_config", "override_generation_config", "disable_log_stats"),
-    *("enable_lora", "max_lora_rank"),
 )
 """Arguments of vLLM's engine that are options here, or have one value for good."""
 
@@ -119,6 +120,7 @@ class VLLMEngine:
         """Yield completions as they finish; requests are handed in, in order, while others run."""
         if not requests:
             return
+        requests = self._routed(requests)
         model = self._load()
         if model.tags is None and any(request.own_tag for request in requests):
             raise InputError(
@@ -158,7 +160,19 @@ class VLLMEngine:
         """End vLLM and free its memory; the next `generate` starts it again."""
         if self._model is not None:
             model, self._model = self._model, None
-            model.close()
+            model.loop.close()
+
+    def _routed(self, requests: Sequence[Request]) -> Sequence[Request]:
+        """Have a router draw its tags: before vLLM takes the memory, which is given back where vLLM runs already."""
+        from forkpipe.training.router import has_router
+
+        folder = self._arguments["model"]
+        if not has_router(Path(folder)) or not any(request.own_tag for request in requests):
+            return requests
+        if self._chat:
+            raise InputError(f"{folder} has a router, which reads prompts as they are: expected chat: false")
+        self.close()
+        return with_routers_tags(folder, requests)
 
     def _load(self) -> LoadedModel:
         if self._model is None:
@@ -211,7 +225,7 @@ def _hand_in(model: LoadedModel, one: _Running) -> str:
         return f"request: {' '.join(str(error).split())}"
     if model.tags is not None and request.own_tag:
         opening = model.tags.token_ids[0][: deciding_place(model.tags)]
-        model.loop.add(request.request_id, [*one.prompt, *opening], params, model.router)
+        model.loop.add(request.request_id, [*one.prompt, *opening], params)
     else:
         model.loop.add(request.request_id, one.prompt, params)
     return ""

@@ -1,4 +1,4 @@
-"""vLLM behind five calls: take an adapter, hand in a request, wait for finished ones, give up, free everything.
+"""vLLM behind four calls: hand in a request, wait for finished ones, give up, free everything.
 
 One engine is stepped in the caller's thread; replicas (data parallel) are processes behind vLLM's asynchronous client,
 whose event loop has a thread of its own here.
@@ -25,11 +25,7 @@ class Loop(Protocol):
     config: Any
     """vLLM's VllmConfig."""
 
-    def take(self, adapter: Any) -> None:
-        """Load an adapter; raises what vLLM says of one it does not take."""
-        ...
-
-    def add(self, key: str, token_ids: Sequence[int], params: Any, adapter: Any = None) -> None:
+    def add(self, key: str, token_ids: Sequence[int], params: Any) -> None:
         """Hand in a prompt; a request that vLLM refuses comes back from `step` with an error."""
         ...
 
@@ -67,16 +63,12 @@ class OneEngine:
         self._refused: list[Finished] = []
         self.config = self._engine.vllm_config
 
-    def take(self, adapter: Any) -> None:
-        """See `Loop`."""
-        self._engine.add_lora(adapter)
-
-    def add(self, key: str, token_ids: Sequence[int], params: Any, adapter: Any = None) -> None:
+    def add(self, key: str, token_ids: Sequence[int], params: Any) -> None:
         """See `Loop`."""
         from vllm.inputs import tokens_input
 
         try:
-            self._engine.add_request(key, tokens_input(list(token_ids)), params, lora_request=adapter)
+            self._engine.add_request(key, tokens_input(list(token_ids)), params)
         except refusals() as error:
             self._refused.append(Finished(key, [], "error", _one_line(error)))
 
@@ -132,21 +124,17 @@ class Replicas:
             raise
         self.config = self._engine.vllm_config
 
-    def take(self, adapter: Any) -> None:
-        """See `Loop`."""
-        self._asyncio.run_coroutine_threadsafe(self._engine.add_lora(adapter), self._events).result()
-
-    def add(self, key: str, token_ids: Sequence[int], params: Any, adapter: Any = None) -> None:
+    def add(self, key: str, token_ids: Sequence[int], params: Any) -> None:
         """See `Loop`."""
         self._tasks[key] = self._asyncio.run_coroutine_threadsafe(
-            self._complete(key, list(token_ids), params, adapter), self._events
+            self._complete(key, list(token_ids), params), self._events
         )
 
-    async def _complete(self, key: str, token_ids: list[int], params: Any, adapter: Any) -> None:
+    async def _complete(self, key: str, token_ids: list[int], params: Any) -> None:
         from vllm.inputs import tokens_input
 
         try:
-            async for output in self._engine.generate(tokens_input(token_ids), params, key, lora_request=adapter):
+            async for output in self._engine.generate(tokens_input(token_ids), params, key):
                 if output.finished:
                     self._done.put(_finished(output))
         except refusals() as error:

@@ -1,9 +1,8 @@
-"""A model that vLLM has loaded, and what stands around it: tokenizer, tags, router, parser of reasoning."""
+"""A model that vLLM has loaded, and what stands around it: tokenizer, tags, parser of reasoning."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from forkpipe.core.errors import InputError
@@ -16,9 +15,6 @@ from forkpipe.engines.vllm_loop import Loop, start_loop
 MINIMUM = (0, 32)
 """The oldest vLLM this was run with."""
 
-LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-"""Ranks for which vLLM reserves room."""
-
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
@@ -29,28 +25,18 @@ class LoadedModel:
         tokenizer: of transformers.
         tags: where the model is a checkpoint with forking.json.
         ends: ids that end a text.
-        router: the adapter that draws tags, None where the model does.
         reader: makes text of ids.
         max_model_len: longest sequence.
         window: requests to hand in at a time, so many that vLLM never waits for the next.
-        router_folder: where the router lies, if it was made for vLLM; gone when this is.
     """
 
     loop: Loop
     tokenizer: Any
     tags: ForkingTags | None
     ends: frozenset[int]
-    router: Any
     reader: "Reader"
     max_model_len: int
     window: int
-    router_folder: TemporaryDirectory[str] | None = None
-
-    def close(self) -> None:
-        """End vLLM and free what it holds."""
-        self.loop.close()
-        if self.router_folder is not None:
-            self.router_folder.cleanup()
 
     def sampling(self, request: Request) -> Any:
         """Return vLLM's sampling parameters of a completion: no tag may come in it."""
@@ -98,19 +84,14 @@ def load_model(arguments: Mapping[str, Any], data_parallel: int, parser: str | N
     from transformers import AutoTokenizer
 
     from forkpipe.training.checkpoint import FORKING_FILE, load_tags
-    from forkpipe.training.router import has_router
 
     name, revision = arguments["model"], arguments["revision"]
     folder = Path(name)
     tokenizer = AutoTokenizer.from_pretrained(arguments.get("tokenizer", name), revision=revision)
     tags = load_tags(folder, tokenizer) if (folder / FORKING_FILE).exists() else None
     reader = Reader(tokenizer, parser)
-    router, made, more = None, None, {}
     if tags is not None:
         deciding_place(tags)
-        if has_router(folder):
-            router, rank, made = _router(folder)
-            more = {"enable_lora": True, "max_lora_rank": rank}
     # What the model's generation_config.json holds (penalties, a temperature) is no setting of a request.
     fixed: dict[str, Any] = {
         "seed": 0,
@@ -123,24 +104,15 @@ def load_model(arguments: Mapping[str, Any], data_parallel: int, parser: str | N
     if current_platform.is_cpu() and "enable_chunked_prefill" not in arguments:
         # There vLLM 0.32 dies when it splits the prompt of a request that has a seed ("does not use offset").
         fixed["enable_chunked_prefill"] = False
-    loop = start_loop({**arguments, **more, **fixed}, data_parallel)
-    if router is not None:
-        try:
-            loop.take(router)
-        except Exception as error:
-            loop.close()
-            said = " ".join(str(error).split())
-            raise InputError(f"{folder}: vLLM does not take its router, engine 'transformers' does: {said}") from error
+    loop = start_loop({**arguments, **fixed}, data_parallel)
     return LoadedModel(
         loop,
         tokenizer,
         tags,
         end_token_ids(name, revision, tokenizer),
-        router,
         reader,
         max_model_len=loop.config.model_config.max_model_len,
         window=2 * loop.config.scheduler_config.max_num_seqs * data_parallel,
-        router_folder=made,
     )
 
 
@@ -195,24 +167,3 @@ def deciding_place(tags: ForkingTags) -> int:
     if len(tags.deciding_positions) > 1:
         raise InputError("the tags differ at several tokens, expected one: engine 'vllm' draws a tag by one token")
     return tags.deciding_positions[0] if tags.deciding_positions else tags.length - 1
-
-
-def _router(folder: Path) -> tuple[Any, int, TemporaryDirectory[str] | None]:
-    """Return a checkpoint's router as vLLM takes adapters, the rank to reserve, and the folder it lies in if made here.
-
-    vLLM reads it when it is first asked for, and perhaps again: the folder stays for as long as the model.
-    """
-    from vllm.lora.request import LoRARequest
-
-    from forkpipe.training.plain_router import largest_rank, moves_rows, save_plain_router
-    from forkpipe.training.router import ROUTER_FOLDER
-
-    path, made = folder / ROUTER_FOLDER, None
-    rank = largest_rank(folder)
-    if rank > LORA_RANKS[-1]:
-        raise InputError(f"{path}: the router has rank {rank}, vLLM takes at most {LORA_RANKS[-1]}")
-    if moves_rows(folder):
-        made = TemporaryDirectory(prefix="forkpipe-router-")
-        path = Path(made.name)
-        save_plain_router(folder, path)
-    return LoRARequest("router", 1, str(path)), next(one for one in LORA_RANKS if one >= rank), made

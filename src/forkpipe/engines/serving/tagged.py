@@ -3,15 +3,15 @@
 That takes a server that knows token ids, `logit_bias`, `allowed_token_ids`, `return_token_ids`: vLLM's completions.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.ids import derived_seed
 from forkpipe.core.records import Request
 from forkpipe.engines.endings import end_token_ids
+from forkpipe.engines.routed import with_routers_tags
 from forkpipe.engines.serving.failures import RequestError
 from forkpipe.engines.serving.replies import Reply
 
@@ -33,13 +33,10 @@ class TaggedPrompts:
         self._folder = Path(checkpoint)
         self._loaded: tuple[Any, ForkingTags, list[int]] | None = None
 
-    def check(self, *, own: bool) -> None:
-        """Raise InputError where the folder has no tags, or, if tags are to be drawn, a router that no server runs."""
-        from forkpipe.training.router import has_router
-
+    def prepared(self, requests: Sequence[Request]) -> Sequence[Request]:
+        """Return the requests, with the tags of the checkpoint's router if it has one; InputError without tags."""
         self._load()
-        if own and has_router(self._folder):
-            raise InputError(f"{self._folder}: a router picks this checkpoint's tags, expected engine 'transformers'")
+        return with_routers_tags(str(self._folder), requests)
 
     def _load(self) -> tuple[Any, ForkingTags, list[int]]:
         if self._loaded is None:
