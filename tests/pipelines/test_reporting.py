@@ -165,11 +165,48 @@ def test_the_funnel_counts_each_stage_once(inputs, figures):
     assert list(bar.x) == [18, 18, correct, correct, correct, 6]
 
 
+def test_strategies_are_counted_by_problem_and_one_problem_is_shown(inputs):
+    """Problem a has strategies 0 and 1, both in its set; b has three, two in its set; c has one and no set."""
+    found = [("a", 0), ("a", 1), ("a", 1), ("b", 0), ("b", 1), ("b", 2), ("c", 0)]
+    texts = ["We add <b>7</b>.", "By symmetry, $9 = 3^2$.", "By symmetry again."] + ["2 sq 4"] * 4
+    rows = [
+        {
+            "trace_id": str(n), "problem_id": problem, "strategy": strategy, "distance": 0.0, "representative": n != 2,
+            "teacher": f"t{n}", "text": text, "status": "done",
+        }
+        for n, ((problem, strategy), text) in enumerate(zip(found, texts, strict=True))
+    ]  # fmt: skip
+    sets = [
+        {
+            "problem_id": problem,
+            "problem": "Find it.",
+            "traces": [row for row in rows if row["problem_id"] == problem][:2],
+        }
+        for problem in "ab"
+    ]
+    keep = ("trace_id", "teacher", "text", "strategy")
+    for held in sets:
+        held["traces"] = [{**{name: row[name] for name in keep}, "tokens": 1} for row in held["traces"]]
+    tables = {"traces": table("traces", rows), "strategies": table("strategies", rows)}
+    figure = make_figures(**{**inputs, **tables, "trace_sets": table("trace_sets", sets)})["strategies"]
+    correct, kept, example = figure.data
+    assert dict(zip(correct.x, correct.y, strict=True)) == {1: 1, 2: 1, 3: 1}
+    assert dict(zip(kept.x, kept.y, strict=True)) == {2: 2}
+    assert list(example.header.values) == [
+        "<b>strategy 0: 1 of 3</b><br>t0 x 1", "<b>strategy 1: 2 of 3</b><br>t1 x 1, t2 x 1",
+    ]  # fmt: skip
+    first, second = example.cells["values"]
+    assert "&lt;b>7&lt;/b>" in first[0]
+    assert second[0].startswith("By symmetry, &#36;9 = 3^2&#36;.  [")
+    assert "symmetry" in second[0].split("[")[1]
+
+
 def test_empty_tables_are_said_to_be_empty(inputs):
     bare = {**inputs, "matchings": {}, "training_logs": {}, "rejected": inputs["rejected"].slice(0, 0)}
     bare["scores"] = [inputs["scores"][0]]
+    bare["trace_sets"] = inputs["trace_sets"].slice(0, 0)
     figures = make_figures(**bare)
-    for name in ("matching", "training", "rejected", "tags"):
+    for name in ("matching", "training", "rejected", "tags", "strategies"):
         assert re.search("No |Nothing", figures[name].layout.annotations[0].text)
 
 

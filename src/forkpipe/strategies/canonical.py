@@ -70,6 +70,67 @@ def _value(tree: Tree) -> Fraction:
     raise TooLargeError
 
 
+DIGITS_KEPT = 8
+"""Of a value that is not rational."""
+
+
+def value_text(tree: Tree) -> str | None:
+    r"""Return the absolute value of a formula without unknowns in one notation, None where it has none.
+
+    Exact where it is rational, else rounded: surds, sines, logarithms and pi have many forms of one value. A sine
+    of a number without pi is taken in degrees.
+
+    >>> three, twelve = ("number", Fraction(3)), ("number", Fraction(12))
+    >>> value_text(("sqrt", twelve)) == value_text(("*", ("number", Fraction(2)), ("sqrt", three)))
+    True
+    """
+    value = value_of(tree)
+    if value is not None:
+        return str(abs(value))
+    try:
+        number = abs(_number(tree))
+    except (TooLargeError, ZeroDivisionError, OverflowError, ValueError, TypeError):
+        return None
+    if abs(number - round(number)) < 1e-9 * max(1.0, number) and number < 1e12:
+        return str(round(number))  # log_2 8
+    return f"~{number:.{DIGITS_KEPT}g}" if 1e-9 < number < math.inf else None
+
+
+def _number(tree: Tree) -> float:
+    kind, *parts = tree
+    if kind == "number":
+        return float(parts[0])  # type: ignore[arg-type]
+    if kind == "name":
+        if parts[0] not in ("pi", "π"):
+            raise TooLargeError
+        return math.pi
+    numbers = [_number(part) for part in parts]  # type: ignore[arg-type]
+    first, second = numbers[0], numbers[-1]
+    match kind:
+        case "+":
+            return first + second
+        case "-":
+            return -first
+        case "*":
+            return first * second
+        case "/":
+            return first / second
+        case "^":
+            return math.pow(first, second)
+        case "sqrt":
+            return math.sqrt(first)
+        case "abs":
+            return abs(first)
+        case "sin" | "cos" | "tan":
+            angle = first if "pi" in shape(tree) or "π" in shape(tree) else math.radians(first)
+            return float(getattr(math, str(kind))(angle))
+        case "log" | "ln":
+            return math.log10(first) if kind == "log" else math.log(first)
+        case "arcsin" | "arccos" | "arctan":
+            return float(getattr(math, f"a{str(kind)[3:]}")(first))
+    raise TooLargeError
+
+
 def _bits(number: Fraction) -> int:
     return max(number.numerator.bit_length(), number.denominator.bit_length())
 

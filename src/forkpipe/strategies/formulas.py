@@ -33,7 +33,7 @@ _TOKEN = re.compile(
     |(?P<relation>=|\\approx(?![A-Za-z])|\\equiv(?![A-Za-z])|\\leq?(?![A-Za-z])|\\geq?(?![A-Za-z])|\\neq?(?![A-Za-z])
         |\\[lg]t(?![A-Za-z])|[<>≤≥≈≡≠]|\\implies(?![A-Za-z])|\\Rightarrow(?![A-Za-z])|\\iff(?![A-Za-z])|\\to(?![A-Za-z])|[⟹⇒→])
     |(?P<frac>\\[dt]?frac(?![A-Za-z]))
-    |(?P<function>\\?(?:{_FUNCTIONS})(?![A-Za-z])|√)
+    |(?P<function>\\?(?:{_FUNCTIONS})(?![A-Za-z])(?:_\{{[A-Za-z0-9]{{1,12}}\}}|_[A-Za-z0-9])?|√)
     |(?P<times>\\cdot(?![A-Za-z])|\\times(?![A-Za-z])|[*×·⋅])
     |(?P<divide>\\div(?![A-Za-z])|[/÷])
     |(?P<plus>\+)|(?P<minus>[-−–])|(?P<power>\^)|(?P<superscript>[⁰¹²³⁴⁵⁶⁷⁸⁹]+)|(?P<factorial>!)
@@ -179,6 +179,7 @@ class _Parser:
         raise UnreadableError
 
     def function(self, name: str) -> Tree:
+        name, _, base = name.partition("_")
         if name in ("binom", "dbinom", "tbinom"):
             return ("binom", self.argument(), self.argument())
         if name in ("lfloor", "lceil"):
@@ -196,6 +197,10 @@ class _Parser:
         while self.peek() == "name" and inner[0] == "number":  # \sin 2x
             inner = ("*", inner, self.atom())
         tree: Tree = ("sqrt" if name == "√" else name, inner)
+        if name == "log" and base:
+            of = base.strip("{}")
+            number: Tree = ("number", Fraction(of)) if of.isdigit() else ("name", of)
+            tree = ("/", ("ln", inner), ("ln", number))
         return ("^", tree, exponent) if exponent else tree
 
     def argument(self) -> Tree:

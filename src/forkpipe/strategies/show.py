@@ -19,7 +19,10 @@ class Column(NamedTuple):
 
 
 def columns_of(problem: str, texts: Sequence[str], teachers: Sequence[str], clusters: Clusters) -> list[Column]:
-    """Return a column a strategy; the steps are those of its representative with something no other one has."""
+    """Return a column a strategy: the steps of its representative with something no other one has.
+
+    A representative without steps (bare notation) is shown by its beginning.
+    """
     described = [steps_of(problem, texts[index]) for index in clusters.representatives]
     facts = [set().union(*map(facts_of, steps)) if steps else set() for steps in described]
     columns = []
@@ -31,6 +34,8 @@ def columns_of(problem: str, texts: Sequence[str], teachers: Sequence[str], clus
         ]
         members = [teachers[index] for index, found in enumerate(clusters.labels) if found == label]
         shown = [_line(step, apart) for step, apart in own if apart or len(described) == 1]
+        if not steps:  # bare notation
+            shown = [_short(" ".join(texts[clusters.representatives[label]].split()))]
         columns.append(
             Column(
                 title=f"strategy {label}: {len(members)} of {len(texts)}",
@@ -47,8 +52,12 @@ def facts_of(step: Step) -> set[str]:
 
 
 def _line(step: Step, apart: Sequence[str]) -> str:
-    said = step.text if len(step.text) <= LONGEST_STEP else f"{step.text[: LONGEST_STEP - 1]}…"
+    said = _short(step.text)
     return f"{said}  [{', '.join(apart[:4])}]" if apart else said
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST_STEP else f"{text[: LONGEST_STEP - 1]}…"
 
 
 def table_of(problem: str, columns: Sequence[Column]) -> Any:

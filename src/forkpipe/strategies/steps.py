@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-from forkpipe.strategies.canonical import equation_form, shape, value_of
+from forkpipe.strategies.canonical import equation_form, shape, value_of, value_text
 from forkpipe.strategies.formulas import MOST_DIGITS, Token, Tree, UnreadableError, formulas, parse
 from forkpipe.strategies.objects import objects
 from forkpipe.strategies.reading import count_values, split_boxed
@@ -111,12 +111,14 @@ def _facts(text: str, known: Collection[str]) -> tuple[frozenset[str], frozenset
         trees = [tree for side in sides if (tree := _read(side)) is not None]
         names.update(token.text.lstrip("\\") for side in sides for token in side if token.kind == "name")
         for tree in trees:
-            value = value_of(tree)
+            value = value_text(tree)
             if value is not None:
-                values.add(str(abs(value)))
+                values.add(value)
                 if _computes(tree):
                     computations.add(shape(tree))
         for left, right in itertools.pairwise(trees):
+            if _is_value(left, right) or _is_value(right, left):
+                continue
             form = equation_form(left, right, known)
             solved = _SOLVED.match(form or "")
             if solved:
@@ -128,6 +130,12 @@ def _facts(text: str, known: Collection[str]) -> tuple[frozenset[str], frozenset
 
 
 _SOLVED = re.compile(r"(?:(?P<constant>-?[0-9]+) \+ )?(?:(?P<factor>-?[0-9]+)\*)?[A-Za-z][A-Za-z0-9]* = 0$")
+
+
+def _is_value(left: Tree, right: Tree) -> bool:
+    """Whether an equation only says what a number or an unknown is, and that is not rational."""
+    value = value_text(right)
+    return value is not None and value[0] == "~" and (left[0] == "name" or value_text(left) is not None)
 
 
 def _computes(tree: Tree) -> bool:

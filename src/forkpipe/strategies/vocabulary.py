@@ -273,7 +273,10 @@ lagrange-interpolation | lagrange interpolation|finite differences?
 """.strip()
 _PHRASE_LINES = [line.split(" | ") for line in _PHRASES.splitlines()]
 _PHRASE_NAMES = {str(number): name for number, (name, _) in enumerate(_PHRASE_LINES)}
-_PHRASE = re.compile("|".join(f"(?P<p{number}>{signs})" for number, (_, signs) in enumerate(_PHRASE_LINES)))
+# Tried where a word begins, not at every letter: most of the time went into this.
+_PHRASE = re.compile(
+    "(?<![a-z])(?:" + "|".join(f"(?P<p{number}>{signs})" for number, (_, signs) in enumerate(_PHRASE_LINES)) + ")"
+)
 
 _COMMON = """
 substitution sum divisibility factor root casework combination pairing trial product assume enumeration modular

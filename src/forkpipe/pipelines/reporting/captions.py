@@ -53,6 +53,12 @@ FIGURES: dict[str, tuple[str, str]] = {
         "Left: what each stage of the data pipeline left. One problem gives several traces; of the correct ones, those "
         "by distinct strategies are put into the problem's trace set. Right: what the verifier said of each teacher.",
     ),
+    "strategies": (
+        "Strategies in the data",
+        "Above: on how many problems that many strategies were found among the correct traces, and on how many a set "
+        "holds that many. Below: the problem whose set holds most of them; each column is a cluster, with the steps of "
+        "its representative that no other one takes and, in brackets, what sets them apart.",
+    ),
     "rejected": (
         "What was left out",
         "Rows rejected on the way, by the stage that rejected them and its reason. Nothing is dropped without a row.",

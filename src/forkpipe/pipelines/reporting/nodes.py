@@ -54,6 +54,7 @@ def make_figures(
         "matching": figures.figure_matching(tag_information, matchings),
         "training": figures.figure_training(training_logs),
         "funnel": data_figures.figure_funnel(problems, traces, verdicts, strategies, trace_sets),
+        "strategies": data_figures.figure_strategies(traces, strategies, trace_sets),
         "rejected": data_figures.figure_rejected(rejected),
     }
 
@@ -107,7 +108,7 @@ def make_report(
     )
 
 
-FIGURES = ("comparison", "pass_at_k", "tags", "matching", "training", "funnel", "rejected")
+FIGURES = ("comparison", "pass_at_k", "tags", "matching", "training", "funnel", "strategies", "rejected")
 """Names of the figures, in the order in which the catalog entries `figure_{name}` are made."""
 
 
