@@ -43,7 +43,7 @@ PARENTS = {
     "ssft, tag weight 1": ("optimal", {"tag_weight": 1.0}),
     "ssft_random": ("random", {}),
 }
-PLAIN = {"kind": "traces", "learning_rate": 3e-4}
+PLAIN = {"kind": "traces", "learning_rate": 1e-4}
 OWN = {"kind": "traces", "tag": "own", "learning_rate": 1e-4}
 HEAD = {"kind": "tags", "scope": "head", "learning_rate": 1e-2}
 ROUTER = {"kind": "tags", "scope": "router", "learning_rate": 3e-3}
@@ -77,7 +77,7 @@ MORE = {
     "fork_rl, folded": ("ssft", {**FORK_RL, "fold": FOLD}),
 }
 RATES = {
-    **{f"grpo {rate:g}": ("sft", {"traces": {**PLAIN, "learning_rate": rate}}) for rate in (3e-5, 1e-4, 6e-4)},
+    **{f"grpo {rate:g}": ("sft", {"traces": {**PLAIN, "learning_rate": rate}}) for rate in (3e-5, 3e-4, 6e-4)},
     **{f"grpo from ssft {rate:g}": ("ssft", {"traces": {**OWN, "learning_rate": rate}}) for rate in (3e-4,)},
     **{f"gfpo head {rate:g}": ("ssft", {"tags": {**HEAD, "learning_rate": rate}}) for rate in (3e-3,)},
     **{f"gfpo router {rate:g}": ("ssft", {"tags": {**ROUTER, "learning_rate": rate}}) for rate in (1e-3,)},

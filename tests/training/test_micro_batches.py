@@ -186,7 +186,7 @@ def test_a_killed_training_goes_on_with_smaller_passes(base, tmp_path, rl_proble
         if kind == "traces":
             phase = {"tag": "own", "learning_rate": 1e-3}
         else:
-            anchor = {"sequences": 8, "micro_batch_size": size}
+            anchor = {"kind": "kl", "sequences": 8, "micro_batch_size": size}
             phase = {"scope": "full", "learning_rate": 1e-3, "anchor": anchor}
         return {"one": {"kind": kind, "save_every": 2, "micro_batch_size": size, **phase}}
 
@@ -217,7 +217,7 @@ def test_a_killed_training_goes_on_with_smaller_passes(base, tmp_path, rl_proble
 
 @pytest.mark.parametrize("kind", ["traces", "tags", "fold"])
 def test_bfloat16_computes_in_it_and_keeps_weights_in_float32(base, routed, steps_of, kind):
-    anchor = {"sequences": 6, "micro_batch_size": 4, "logit_chunk": 16}
+    anchor = {"kind": "kl", "sequences": 6, "micro_batch_size": 4, "logit_chunk": 16}
     runner, parent, phase = {
         "traces": (traces.train_traces, routed, TracesPhase(kind="traces", tag="router", learning_rate=1e-3)),
         "tags": (tags.train_tags, base, TagsPhase(kind="tags", scope="full", learning_rate=1e-3, anchor=anchor)),

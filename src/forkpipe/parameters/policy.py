@@ -42,9 +42,10 @@ class RolloutSettings(Settings):
 class AnchorSettings(Settings):
     """What holds a policy's completions where they were, while its choice of the tag is trained."""
 
-    kind: Literal["kl", "replay"] = "kl"
+    kind: Literal["kl", "replay"] = "replay"
     """kl: KL to the model before the phase, on completions it wrote under every tag (in a fold, on the trace sets);
-    replay: the loss of SSFT on its trace sets, each trace behind the tag that matching gives it."""
+    replay: the loss of SSFT on its trace sets, each trace behind the tag that matching gives it. Replay did better in
+    scopes lora and full (docs/results/2026-11-22-policies.md)."""
     weight: Positive = 1.0
     """Weight of the anchor's loss, a mean over tokens, nats."""
     sequences: Count = 64
@@ -53,6 +54,12 @@ class AnchorSettings(Settings):
     """Sequences a forward and backward pass, null for all of a step: bounds memory, changes no result."""
     logit_chunk: Count = 4096
     """Positions whose logits exist at once; a pass of more is cut (`training.scoring`)."""
+
+
+class FoldAnchorSettings(AnchorSettings):
+    """The anchor of a fold, which was measured with KL alone."""
+
+    kind: Literal["kl", "replay"] = "kl"
 
 
 class PassSettings(Settings):
@@ -145,7 +152,7 @@ class FoldPhase(PassSettings):
     kind: Literal["fold"]
     steps: Count = 300
     learning_rate: Positive = 1e-3
-    anchor: AnchorSettings = AnchorSettings()
+    anchor: FoldAnchorSettings = FoldAnchorSettings()
     max_grad_norm: Positive = 1.0
     save_every: Count = 100
     """Steps between the trainer's own checkpoints, from which a killed training goes on."""
