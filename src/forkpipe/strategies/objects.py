@@ -34,7 +34,7 @@ def objects(text: str) -> set[str]:
 def object_weight(found: str) -> float:
     """Return how much a stem tells, 0 to `RAREST`: the rounded logarithm of one over the share of solutions with it.
 
-    >>> object_weight("theref"), object_weight("equal"), object_weight("chord")
+    >>> object_weight("therefor"), object_weight("equal"), object_weight("chord")
     (0.0, 1.0, 4.0)
     """
     return _LEVELS.get(found, float(RAREST))
