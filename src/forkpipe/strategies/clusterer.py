@@ -1,8 +1,9 @@
 r"""Strategy-level dedup: group the correct traces of one problem by HOW they solve it, not by how they are worded.
 
-Distance in wording (n-grams, sentence embeddings) is nearly blind to the approach of a solution. Here a trace becomes
-its steps, each described by the techniques it names, the equations it holds in canonical form and the values it
-reaches; what two traces do alike and what only one of them does makes their distance. No model is asked.
+Distance in shared words says little of the approach of a solution, sentence embeddings about as much as this does on
+pairs that neither has seen (docs/results/2026-11-22-strategies.md), without saying why. Here a trace becomes its steps,
+each described by the techniques it names, the equations it holds in canonical form and the values it reaches; what two
+traces do alike and what only one of them does makes their distance. No model is asked.
 """
 
 import math
