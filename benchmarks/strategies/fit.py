@@ -3,36 +3,47 @@
     python benchmarks/strategies/fit.py tuning.jsonl test.jsonl
 
 A logistic regression of "different" on the measures, every pair alike: the sampling weights would let a few pairs
-decide. Ten folds of problems, ten times. Prints the AUC of every measure alone; of the held-out probabilities AUC, F1
+decide. Ten folds of problems, ten times. Procedural pairs of short solutions stand beside them in every fit, with
+`SHARE` of their weight, and in no figure. Prints the AUC of every measure alone; of the held-out probabilities AUC, F1
 where the threshold is the best of the other folds, F1 by threshold and calibration; and the weights of the whole.
 """
 
 import argparse
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scorecard import best_threshold, labelled
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, roc_auc_score
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from tuning_families import pairs as procedural_pairs
 
 from forkpipe.strategies.clusterer import THRESHOLD
 from forkpipe.strategies.distance import BIAS, WEIGHTS, Components, apartness, components, traits_of
-from forkpipe.strategies.steps import given_by, steps_of
+from forkpipe.strategies.steps import given_by, sentences_of, steps_of
 
 FOLDS, REPEATS = 10, 10
+SHARE = 0.1
+PROBLEMS = 20
+"""Of each procedural family."""
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Fit = tuple[StandardScaler, LogisticRegression]
 
 
 def main() -> None:
     """Print the fit."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pairs", nargs="+")
-    rows = labelled(parser.parse_args().pairs)
+    parser.add_argument("--share", type=float, default=SHARE, help="weight of all procedural pairs, 0 to 1")
+    options = parser.parse_args()
+    rows = labelled(options.pairs)
     found = [measured(row) for row in rows]
     measures = np.array(found)
+    drawn = list(procedural_pairs(PROBLEMS))
+    short = np.array([measured(row) for row in drawn]), np.array([row["label"] == "different" for row in drawn])
     factor = np.array([apartness(one) for one in found])
     different = np.array([row["label"] == "different" for row in rows])
     weights = np.array([float(row["weight"]) for row in rows])
@@ -46,7 +57,9 @@ def main() -> None:
         once, decided = np.zeros(len(rows)), np.zeros(len(rows), dtype=bool)
         for one in range(FOLDS):
             rest = fold != one
-            once[~rest] = probability(fitted(measures[rest], different[rest]), measures[~rest], factor[~rest])
+            once[~rest] = probability(
+                fitted(measures[rest], different[rest], *short, options.share), measures[~rest], factor[~rest]
+            )
         for one in range(FOLDS):
             rest = fold != one
             decided[~rest] = once[~rest] > best_threshold(different[rest], once[rest], np.ones(rest.sum()))
@@ -62,28 +75,37 @@ def main() -> None:
     for low, high in ((0, 0.1), (0.1, 0.2), (0.2, 0.35), (0.35, 0.5), (0.5, 0.7), (0.7, 1)):
         within = (low <= held_out) & (held_out < high)
         print(f"  held-out probability {low} to {high}: {different[within].mean():.2f} of {within.sum()} different")
-    model = fitted(measures, different)
-    scaled = model[1].coef_[0] / model[0].scale_
+    scaler, model = fitted(measures, different, *short, options.share)
+    scaled = model.coef_[0] / scaler.scale_
     print("weights", dict(zip(Components._fields, scaled.round(2).tolist(), strict=True)))
-    print("bias", round(float(model[1].intercept_[0] - scaled @ model[0].mean_), 2))
+    print("bias", round(float(model.intercept_[0] - scaled @ scaler.mean_), 2))
     print("as shipped", dict(zip(Components._fields, WEIGHTS, strict=True)), BIAS)
 
 
-def measured(row: dict) -> Components:
+def measured(row: dict[str, Any]) -> Components:
     """Return the measures of a pair."""
     given = given_by(row["problem"])
-    a, b = (traits_of(steps_of(row["problem"], row[side], given), given) for side in ("a", "b"))
-    return components(a, b)
+    traits = []
+    for text in (row["a"], row["b"]):
+        sentences = sentences_of(text, given)
+        traits.append(traits_of(sentences, steps_of(row["problem"], text, given, sentences), given))
+    return components(*traits)
 
 
-def fitted(measures: Floats, different: NDArray[np.bool_]) -> LogisticRegression:
+def fitted(measures: Floats, different: Bools, short: Floats, short_different: Bools, share: float) -> Fit:
     """Return a regularised fit."""
-    return make_pipeline(StandardScaler(), LogisticRegression(C=0.3)).fit(measures, different)
+    scaler = StandardScaler().fit(measures)
+    weights = np.concatenate([np.ones(len(measures)), np.full(len(short), share * len(measures) / len(short))])
+    model = LogisticRegression(C=0.3).fit(
+        scaler.transform(np.concatenate([measures, short])), np.concatenate([different, short_different]), weights
+    )
+    return scaler, model
 
 
-def probability(model: LogisticRegression, measures: Floats, factor: Floats) -> Floats:
+def probability(fit: Fit, measures: Floats, factor: Floats) -> Floats:
     """Return what `distance` would with the weights of a fit."""
-    odds = factor * np.exp(model.decision_function(measures))
+    scaler, model = fit
+    odds = factor * np.exp(model.decision_function(scaler.transform(measures)))
     return odds / (1 + odds)
 
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forkpipe.strategies import compare
+from forkpipe.strategies.alignment import GIVEN, Sentence, described, unaligned
 from forkpipe.strategies.base import Clusters
 from forkpipe.strategies.canonical import value_text
 from forkpipe.strategies.distance import (
@@ -23,7 +24,7 @@ from forkpipe.strategies.distance import (
 from forkpipe.strategies.formulas import formulas, parse
 from forkpipe.strategies.objects import RAREST, object_weight, objects
 from forkpipe.strategies.show import columns_of
-from forkpipe.strategies.steps import given_by, steps_of
+from forkpipe.strategies.steps import given_by, sentences_of, steps_of
 
 
 def value(text):
@@ -31,9 +32,13 @@ def value(text):
     return value_text(parse(side))
 
 
+def sentence(*words):
+    return Sentence(dict.fromkeys(words, len(words) ** -0.5), len(words) ** 0.5)
+
+
 def traits(**held):
-    sets = {name: frozenset(held.get(name, ())) for name in Traits._fields if name != "steps"}
-    return Traits(steps=tuple(map(frozenset, held.get("steps", ()))), **sets)
+    sets = {name: frozenset(held.get(name, ())) for name in Traits._fields if name != "sentences"}
+    return Traits(sentences=tuple(sentence(*words) for words in held.get("sentences", ())), **sets)
 
 
 @pytest.mark.parametrize(
@@ -69,62 +74,72 @@ def test_common_words_tell_nothing_and_rare_ones_most():
 
 
 def test_measures_by_hand():
-    """Techniques: shoelace 1.4 against sum .6, factor .6: the smaller is 1.2. Words: both levels 4. Values: "123" 1."""
-    a = traits(
-        steps=[{("value", "123")}],
-        techniques={"shoelace"},
-        objects={"altitud"},
-        values={"123", "7/2"},
-        numbers={"45", "8"},
-        equations={"x"},
-    )
-    b = traits(
-        steps=[{("value", "123"), ("technique", "sum")}],
-        techniques={"sum", "factor"},
-        objects={"ellips"},
-        values={"7/2", "9"},
-        numbers={"45"},
-        equations={"x", "y"},
-    )
+    """Techniques: shoelace 1.4 against sum .6, factor .6: the smaller is 1.2. Values: "123" weighs 1, "9" .35."""
+    a = traits(techniques={"shoelace"}, values={"123", "7/2"}, numbers={"45", "8"}, equations={"x"})
+    b = traits(techniques={"sum", "factor"}, values={"7/2", "9"}, numbers={"45"}, equations={"x", "y"})
     found = components(a, b)
     assert found.techniques == pytest.approx(math.log1p(1.2))
-    assert found.objects == pytest.approx(math.log1p(4))
     assert found.values == pytest.approx(math.log1p(0.35))
-    assert found.alignment == 0  # all of a's one step stands in b's
-    assert found.shared_facts == pytest.approx(math.log1p(1 + 1))
+    assert found.nothing_shared == pytest.approx(1 / (1 + 2 * (1 + 1)))  # 7/2 and x
     assert found.shared_numbers == pytest.approx(math.log1p(2 - 0.6))
 
 
+def test_sentences_are_aligned_with_the_most_alike():
+    """a: cosine 1 for the first, 1 / sqrt(2) for the second. b: 1, 1 / sqrt(2) and 0, by lengths 1, 1 and sqrt(2)."""
+    a = (sentence("p"), sentence("q", "r"))
+    b = (sentence("p"), sentence("q"), sentence("s", "t"))
+    of_a = (1 + math.sqrt(2) * math.sqrt(0.5)) / (1 + math.sqrt(2))
+    of_b = (1 + math.sqrt(0.5)) / (2 + math.sqrt(2))
+    assert unaligned(a, b) == pytest.approx(1 - max(of_a, of_b))
+    assert unaligned(b, a) == pytest.approx(unaligned(a, b))
+    assert unaligned(a, (*b, *a)) == pytest.approx(0)  # says more, the same way
+    assert unaligned(a, (sentence("u"),)) == 1
+    assert (unaligned(a, ()), unaligned((), ())) == (0.5, 0)
+
+
+def test_a_sentence_holds_what_tells_and_little_of_the_problem():
+    given = given_by("How many marbles are in 17 urns?")
+    (held,) = described(sentences_of("Therefore the urns and the parrots are 17 and 1234.", given), given)
+    weights = {what: weight * held.length for what, weight in held.weights.items()}
+    words, numbers = {"w parrot": 4, "w urns": 4 * GIVEN}, {"n 17": 1.4 * GIVEN, "n 1234": 3.4}
+    assert weights == pytest.approx(words | numbers | {"v 17": 2 * 0.75 * GIVEN, "v 1234": 2})
+
+
 def test_the_distance_is_a_probability_by_the_weights():
-    found = Components(1.0, 2.0, 0.5, 0.5, 1.0, 1.0)
+    found = Components(1.0, 2.0, 0.5, 0.5, 1.0)
     w = WEIGHTS
-    assert evidence(found) == pytest.approx(BIAS + w[0] + 2 * w[1] + 0.5 * w[2] + 0.5 * w[3] + w[4] + w[5])
-    only_one = math.e - 1 + math.e**2 - 1 + 2 * (math.e**0.5 - 1)
+    assert evidence(found) == pytest.approx(BIAS + w[0] + 2 * w[1] + 0.5 * w[2] + 0.5 * w[3] + w[4])
+    only_one = math.e - 1 + math.e**2 - 1 + math.e**0.5 - 1
     assert apartness(found) == pytest.approx(only_one / (only_one + 1))
-    assert apartness(Components(0, 0, 0, 0, 3, 3)) == 0
+    assert apartness(Components(0, 0, 0, 1, 3)) == 0
 
 
-WORDS = st.frozensets(st.sampled_from(["altitud", "ellips", "circl", "both"]))
+SENTENCES = st.sets(st.sampled_from(["altitud", "ellips", "circl", "both"]).map(lambda word: (word,)), min_size=1)
 VALUES = st.frozensets(st.sampled_from(["3", "12", "123", "7/2"]))
-SOME = st.builds(lambda words, values: traits(objects=words, values=values, numbers=values), WORDS, VALUES)
+SOME = st.builds(lambda said, values: traits(sentences=said, values=values, numbers=values), SENTENCES, VALUES)
+
+
+def more(of, said=(), **held):
+    return of._replace(
+        sentences=(*of.sentences, *(sentence(word) for word in said)),
+        **{name: getattr(of, name) | value for name, value in held.items()},
+    )
 
 
 @given(SOME, SOME)
 def test_it_is_symmetric_and_0_where_one_holds_all_of_the_other(a, b):
-    assert distance(a, b) == distance(b, a)
+    assert distance(a, b) == pytest.approx(distance(b, a), abs=1e-12)
     assert 0 <= distance(a, b) <= 1
-    both = traits(objects=a.objects | b.objects, values=a.values | b.values, numbers=a.numbers | b.numbers)
-    assert distance(a, both) == 0
+    both = a._replace(sentences=a.sentences + b.sentences, values=a.values | b.values, numbers=a.numbers | b.numbers)
+    assert distance(a, both) == pytest.approx(0, abs=1e-12)
 
 
 @given(SOME, SOME)
 def test_what_both_do_brings_them_nearer_and_what_each_does_alone_apart(a, b):
-    def more(of, **held):
-        return of._replace(**{name: getattr(of, name) | value for name, value in held.items()})
-
-    nearer = distance(more(a, values={"999"}), more(b, values={"999"}))
-    assert nearer <= distance(a, b)
-    assert distance(more(a, objects={"hyperbol"}), more(b, objects={"parabol"})) > distance(a, b)
+    assert distance(more(a, values={"999"}), more(b, values={"999"})) <= distance(a, b)
+    assert distance(more(a, ["parabol"]), more(b, ["parabol"])) <= distance(a, b) + 1e-12
+    apart = distance(more(a, values={"888"}), more(b, values={"777"}))
+    assert apart > distance(a, b)
 
 
 def test_short_solutions_of_two_ways_are_further_apart_than_of_one():
@@ -147,8 +162,9 @@ def test_short_solutions_of_two_ways_are_further_apart_than_of_one():
 
 
 def test_numbers_of_the_problem_are_not_shared():
-    given = given_by("Add 45 and 67.")
-    assert traits_of(steps_of("", "By symmetry, 45 + 67 = 112 and 999.", given), given).numbers == {"112", "999"}
+    given, text = given_by("Add 45 and 67."), "By symmetry, 45 + 67 = 112 and 999."
+    held = sentences_of(text, given)
+    assert traits_of(held, steps_of("", text, given, held), given).numbers == {"112", "999"}
 
 
 def test_bare_notation_is_shown_by_its_beginning():

@@ -23,6 +23,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from forkpipe.strategies.reading import split_thinking
+
 Row = dict[str, Any]
 
 # Characters: a shorter one states the answer and no way to it, a longer one is more than a reader follows with care.
@@ -76,11 +78,15 @@ def correct(row: Row) -> bool:
     return len(found) == 1 and row["gold"].isdigit() and int(found[0]) == int(row["gold"])
 
 
-def drawable(row: Row) -> bool:
-    """Tell whether a trace can be compared with another: correct, of one solution, of readable length."""
+def drawable(row: Row, behind: bool = False) -> bool:
+    """Tell whether a trace can be compared with another: correct, of one solution, of readable length.
+
+    With `behind` what stands behind the thinking has to be so, however long the thinking is.
+    """
     if row.get("level", HARD[0]) not in HARD:
         return False
-    return correct(row) and SHORTEST <= len(row["trace"]) <= LONGEST and not SEVERAL.search(row["trace"])
+    text = split_thinking(row["trace"])[1] if behind else row["trace"]
+    return correct(row) and SHORTEST <= len(text) <= LONGEST and not SEVERAL.search(text)
 
 
 def solutions(row: Row) -> list[Row]:
@@ -136,12 +142,12 @@ def pool(a: Row, b: Row) -> str:
 
 
 def pairs(rows: list[Row], name: str | None = None) -> list[Row]:
-    """Return all pairs of traces of one problem, with half, pool and stratum, a third of its half's pool each.
+    """Return all pairs of drawable traces of one problem, with half, pool and stratum, a third of its half's pool each.
 
     Where a name is given, all pairs are of that set and its thirds.
     """
     problems = defaultdict(list)
-    for row in filter(drawable, rows):
+    for row in rows:
         problems[row["problem_id"]].append(row)
     found = [
         {
@@ -248,6 +254,7 @@ def main() -> None:
     drawing.add_argument("--without", type=Path, nargs="*", default=[], help="pairs whose problems are left out")
     drawing.add_argument("--without-source", help="leave out traces whose source holds this text")
     drawing.add_argument("--solutions", action="store_true", help="take the solutions of a page one by one")
+    drawing.add_argument("--behind-thinking", action="store_true", help="judge lengths without the thinking")
     drawing.add_argument("files", type=Path, nargs="+")
     joining = commands.add_parser("join")
     joining.add_argument("queue", type=Path)
@@ -262,6 +269,7 @@ def main() -> None:
             rows = [row for row in rows if options.without_source not in row["source"]]
         if options.solutions:
             rows = [solution for row in rows for solution in solutions(row)]
+        rows = [row for row in rows if drawable(row, options.behind_thinking)]
         queue = draw(rows, options.seed, options.set)
         write(options.queue, queue)
         print(Counter((row["half"], *row["stratum"]) for row in queue))

@@ -19,13 +19,13 @@ from forkpipe.strategies.distance import Traits, distance, traits_of
 from forkpipe.strategies.linkage import link
 from forkpipe.strategies.notation import Profile, profile, profile_distance
 from forkpipe.strategies.sentences import solution_of
-from forkpipe.strategies.steps import Given, given_by, steps_of
+from forkpipe.strategies.steps import Given, given_by, sentences_of, steps_of
 from forkpipe.strategies.vocabulary import is_prose
 
-THRESHOLD = 0.33
+THRESHOLD = 0.3
 """A probability of being different; F1 of held-out pairs is flat around it (docs/results/2026-11-22-strategies.md).
 
-A third, not one half: who misses few of the rare different pairs has to accept some that are not.
+Less than one half: who misses few of the rare different pairs has to accept some that are not.
 """
 
 BARE_THRESHOLD = 0.55
@@ -53,7 +53,7 @@ class StepClusterer:
     """
 
     name = "steps"
-    version = "3"
+    version = "4"
 
     def __init__(self, threshold: float = THRESHOLD) -> None:
         if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
@@ -84,8 +84,9 @@ def _bare_distance(a: Profile, b: Profile) -> float:
 
 def _read(problem: str, given: Given, text: str) -> _Read:
     bare = "=" not in text and not is_prose(solution_of(text))
+    sentences = sentences_of(text, given)
     return _Read(
         bare,
         profile(problem, text) if bare else Profile({}, {}),
-        traits_of(steps_of(problem, text, given), given),
+        traits_of(sentences, steps_of(problem, text, given, sentences), given),
     )

@@ -13,11 +13,11 @@ from forkpipe.strategies.reading import count_values, split_boxed
 from forkpipe.strategies.sentences import sentences, solution_of
 from forkpipe.strategies.vocabulary import techniques
 
-MOST_STEPS = 150
+MOST_SENTENCES, MOST_STEPS = 300, 150
 
 
 class Step(NamedTuple):
-    """What one sentence of a solution does, without what the problem says and what earlier steps have done."""
+    """What one sentence of a solution does."""
 
     techniques: frozenset[str]
     equations: frozenset[str]
@@ -49,26 +49,38 @@ def given_by(problem: str) -> Given:
     return Given(frozenset(techniques(problem)), equations | again, names, values, frozenset(objects(problem)))
 
 
-def steps_of(problem: str, text: str, given: Given | None = None) -> list[Step]:
-    r"""Return the steps of a trace, at most `MOST_STEPS`.
+def sentences_of(text: str, given: Given) -> list[Step]:
+    """Return every sentence of a trace as a step with all that it holds, at most `MOST_SENTENCES`."""
+    held = []
+    for sentence in itertools.islice(sentences(solution_of(text).replace("\\boxed", "")), MOST_SENTENCES):
+        equations, computations, values, _ = _facts(sentence, given.names)
+        held.append(Step(frozenset(techniques(sentence)), equations, computations, values, " ".join(sentence.split())))
+    return held
+
+
+def steps_of(problem: str, text: str, given: Given | None = None, held: Sequence[Step] | None = None) -> list[Step]:
+    r"""Return the steps of a trace, at most `MOST_STEPS`: the sentences with something new, and what that is.
+
+    Args:
+        problem: what the trace solves.
+        text: the trace.
+        given: `given_by(problem)`, where that is known already.
+        held: `sentences_of(text, given)`, where that is known already.
 
     >>> for step in steps_of("How many pairs have 9 points?", r"By combinations, \(\binom{9}{2} = 36\).")[:1]:
     ...     print(sorted(step.techniques), sorted(step.computations), sorted(step.values))
     ['combination'] [] ['36']
     """
     given = given or given_by(problem)
-    solution = solution_of(text)
     boxes = split_boxed(text)[1]
     answers = frozenset(value for box in boxes[-1:] for value in _facts(box, given.names)[2])
-    answers |= _operands_of(solution, answers)
+    answers |= _operands_of(solution_of(text), answers)
     done: set[str] = set(given.techniques | given.equations | given.values | answers | TRIVIAL)
     steps = []
-    for sentence in sentences(_without_boxes(solution)):
-        named = frozenset(techniques(sentence)) - done
-        equations, computations, values, _ = (part - done for part in _facts(sentence, given.names))
-        step = Step(named, equations, computations, values, " ".join(sentence.split()))
+    for sentence in sentences_of(text, given) if held is None else held:
+        named, equations, computations, values = (part - done for part in sentence[:4])
         if named or equations or computations or values:
-            steps.append(step)
+            steps.append(Step(named, equations, computations, values, sentence.text))
             done |= named | equations | computations | values
     return steps[:MOST_STEPS]
 
@@ -95,10 +107,6 @@ def _numbers(tree: Tree) -> set[Fraction]:
     if tree[0] == "number":
         return {tree[1]}  # type: ignore[arg-type]
     return {number for part in tree[1:] if isinstance(part, tuple) for number in _numbers(part)}
-
-
-def _without_boxes(text: str) -> str:
-    return text.replace("\\boxed", "")
 
 
 def _facts(text: str, known: Collection[str]) -> tuple[frozenset[str], frozenset[str], frozenset[str], frozenset[str]]:

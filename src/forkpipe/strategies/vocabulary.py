@@ -6,10 +6,16 @@ from collections import Counter
 _WORD = re.compile(r"\\[A-Za-z]+|[A-Za-z]+")
 _LONGEST_NOTATION = 30
 _FUNCTION_WORD = re.compile(
-    r"\b(?:an|and|are|as|at|be|but|by|can|do|for|from|has|have|here|if|in|is|it|its|let|of|on|or|so|that|the|then|there"
-    r"|this|to|was|we|which|with|you)\b",
+    r"\b(?:an|are|as|at|be|by|can|do|for|from|has|have|if|in|is|it|its|of|on|or|that|the|there|this|to|was|we|which|with"
+    r"|you)\b",
     re.IGNORECASE,
 )
+_OPENING = re.compile(
+    r"(?:ah|again|alright|also|and|anyway|besides|but|finally|first(?:ly)?|hence|here|hmm?|however|indeed|last(?:ly)?"
+    r"|lets?|like|look|meanwhile|moreover|namely|next|now|oh|ok|okay|right|second(?:ly)?|see|since|so|still|sure|then"
+    r"|therefore|third(?:ly)?|thus|wait|well|yeah|yes)"
+)
+"""Words that hold sentences together, in front of prose and of bare notation alike; they name no operation."""
 
 
 def is_prose(text: str) -> bool:
@@ -21,7 +27,8 @@ def is_prose(text: str) -> bool:
 def count_operations(text: str) -> Counter[str]:
     r"""Count the operator symbols and the words that name a technique.
 
-    In prose a word counts when it begins with a known stem; in bare notation every word of two letters or more does.
+    In prose a word counts when it begins with a known stem; in bare notation every word of two letters or more does,
+    but for those that only open a sentence.
 
     >>> dict(count_operations(r"We add the roots: \frac{x}{2} + \sqrt 3"))
     {'+': 1, 'root': 2, '/': 1}
@@ -31,7 +38,10 @@ def count_operations(text: str) -> Counter[str]:
     prose = is_prose(text)
     for word, times in words.items():
         name = _technique(word)
-        if not name and not prose and word[0] != "\\" and 2 <= len(word) <= _LONGEST_NOTATION:
+        operator = (
+            not prose and word[0] != "\\" and not _OPENING.fullmatch(word) and 2 <= len(word) <= _LONGEST_NOTATION
+        )
+        if not name and operator:
             name = word
         if name:
             counts[name] += times
