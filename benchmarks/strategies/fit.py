@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scorecard import best_threshold, labelled
+from scorecard import EMBEDDINGS, best_threshold, labelled
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, roc_auc_score
 from sklearn.preprocessing import StandardScaler
@@ -38,17 +38,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pairs", nargs="+")
     parser.add_argument("--share", type=float, default=SHARE, help="weight of all procedural pairs, 0 to 1")
+    parser.add_argument("--embeddings", action="store_true", help="with those of MiniLM as two measures more")
     options = parser.parse_args()
     rows = labelled(options.pairs)
     found = [measured(row) for row in rows]
     measures = np.array(found)
     drawn = list(procedural_pairs(PROBLEMS))
-    short = np.array([measured(row) for row in drawn]), np.array([row["label"] == "different" for row in drawn])
+    short = np.array([measured(row) for row in drawn])
+    short_different = np.array([row["label"] == "different" for row in drawn])
+    names = [*Components._fields]
+    if options.embeddings:
+        names += EMBEDDINGS
+        measures = np.column_stack([measures, *(measure(rows) for measure in EMBEDDINGS.values())])
+        short = np.column_stack([short, *(measure(drawn) for measure in EMBEDDINGS.values())])
+    given = short, short_different, options.share
     factor = np.array([apartness(one) for one in found])
     different = np.array([row["label"] == "different" for row in rows])
     weights = np.array([float(row["weight"]) for row in rows])
     problems = np.unique([row["problem"] for row in rows], return_inverse=True)[1]
-    for name, column in zip(Components._fields, measures.T, strict=True):
+    for name, column in zip(names, measures.T, strict=True):
         area = roc_auc_score(different, column)
         print(f"{name:<16} AUC {max(area, 1 - area):.3f}{'' if area > 0.5 else ', the less the more different'}")
     held_out, scores = np.zeros(len(rows)), []
@@ -57,9 +65,7 @@ def main() -> None:
         once, decided = np.zeros(len(rows)), np.zeros(len(rows), dtype=bool)
         for one in range(FOLDS):
             rest = fold != one
-            once[~rest] = probability(
-                fitted(measures[rest], different[rest], *short, options.share), measures[~rest], factor[~rest]
-            )
+            once[~rest] = probability(fitted(measures[rest], different[rest], *given), measures[~rest], factor[~rest])
         for one in range(FOLDS):
             rest = fold != one
             decided[~rest] = once[~rest] > best_threshold(different[rest], once[rest], np.ones(rest.sum()))
@@ -75,9 +81,9 @@ def main() -> None:
     for low, high in ((0, 0.1), (0.1, 0.2), (0.2, 0.35), (0.35, 0.5), (0.5, 0.7), (0.7, 1)):
         within = (low <= held_out) & (held_out < high)
         print(f"  held-out probability {low} to {high}: {different[within].mean():.2f} of {within.sum()} different")
-    scaler, model = fitted(measures, different, *short, options.share)
+    scaler, model = fitted(measures, different, *given)
     scaled = model.coef_[0] / scaler.scale_
-    print("weights", dict(zip(Components._fields, scaled.round(2).tolist(), strict=True)))
+    print("weights", dict(zip(names, scaled.round(2).tolist(), strict=True)))
     print("bias", round(float(model.intercept_[0] - scaled @ scaler.mean_), 2))
     print("as shipped", dict(zip(Components._fields, WEIGHTS, strict=True)), BIAS)
 

