@@ -8,8 +8,6 @@ A training that is in the file already is not run again; parents are kept beside
 every policy draws the same number of rollouts.
 """
 
-import argparse
-import json
 import shutil
 import statistics
 import time
@@ -20,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+from studies import Results, options
 from supervised_study import CONF, settings_of
 
 from forkpipe.core.metrics import cons_at_k, pass_at_k
@@ -220,34 +219,25 @@ def spread(values: list[float], signed: bool = False) -> str:
 
 def main() -> None:
     """Run what is missing, or print what there is."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("results", type=Path)
-    parser.add_argument("--environments", nargs="+", default=["base"])
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser = options(__doc__)
     parser.add_argument("--study", choices=STUDIES, default="main")
     parser.add_argument("--only", nargs="+", help="names of policies within the study")
-    parser.add_argument("--print", action="store_true")
     arguments = parser.parse_args()
-    lines = arguments.results.read_text().splitlines() if arguments.results.exists() else []
-    done = [json.loads(line) for line in lines]
+    results = Results(arguments.results, ("environment", "seed", "policy"))
     if arguments.print:
-        show(done)
+        show(results.rows)
         return
     import torch
 
     torch.set_num_threads(1)
-    known = {(row["environment"], row["seed"], row["policy"]) for row in done}
     kept = arguments.results.with_suffix(".checkpoints")
     for seed in arguments.seeds:
         for environment in arguments.environments:
             for policy in arguments.only or STUDIES[arguments.study]:
-                if (environment, seed, policy) in known:
-                    continue
-                named = {"environment": environment, "seed": seed, "policy": policy}
-                row = {**named, **Setting(environment, seed, kept).train(policy)}
-                with arguments.results.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
-                print(named | {name: row[name] for name in ("validation_pass_1", "test_pass_1", "seconds")}, flush=True)
+                if not results.has(environment, seed, policy):
+                    named = {"environment": environment, "seed": seed, "policy": policy}
+                    row = {**named, **Setting(environment, seed, kept).train(policy)}
+                    results.add(row, ("validation_pass_1", "test_pass_1", "seconds"))
 
 
 if __name__ == "__main__":

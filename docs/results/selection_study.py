@@ -11,8 +11,6 @@ is in the file already is not run again. MODEL is the folder of a sentence embed
 (all-MiniLM-L6-v2).
 """
 
-import argparse
-import json
 import statistics
 import tempfile
 from collections import defaultdict
@@ -24,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+from studies import Results, options
 from supervised_study import CONF, evaluated, matched, settings_of, spread
 
 from forkpipe.core.ids import unit_interval
@@ -189,32 +188,25 @@ CHOICES = ("strategy", "random", "embedding")
 
 def main() -> None:
     """Run what is missing, or print what there is."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("results", type=Path)
-    parser.add_argument("--environments", nargs="+", default=["base"], choices=LONGEST)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser = options(__doc__)
     parser.add_argument("--embedder", help="left out: no sets by embedding")
-    parser.add_argument("--print", action="store_true")
     arguments = parser.parse_args()
-    lines = arguments.results.read_text().splitlines() if arguments.results.exists() else []
-    done = [json.loads(line) for line in lines]
+    if unknown := set(arguments.environments) - set(LONGEST):
+        parser.error(f"{', '.join(sorted(unknown))}: expected of {', '.join(LONGEST)}")
+    results = Results(arguments.results, ("environment", "seed", "choice"))
     if arguments.print:
-        show(done)
+        show(results.rows)
         return
     import torch
 
     torch.set_num_threads(1)
-    known = {(row["environment"], row["seed"], row["choice"]) for row in done}
     for seed in arguments.seeds:
         for environment in arguments.environments:
             possible = CHOICES if arguments.embedder else CHOICES[:2]
-            wanted = [choice for choice in possible if (environment, seed, choice) not in known]
+            wanted = [choice for choice in possible if not results.has(environment, seed, choice)]
             traces = Traces(environment, seed) if wanted else None
             for choice in wanted:
-                row = study(traces, environment, choice, arguments.embedder)
-                with arguments.results.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
-                print({name: row[name] for name in ("environment", "seed", "choice", *MEASURED)}, flush=True)
+                results.add(study(traces, environment, choice, arguments.embedder), MEASURED)
 
 
 if __name__ == "__main__":

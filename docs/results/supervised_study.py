@@ -8,7 +8,6 @@
 A training that is in the file already is not run again. Everything runs on one thread.
 """
 
-import argparse
 import json
 import statistics
 import tempfile
@@ -21,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+from studies import Results, options
 
 from forkpipe.core.matching import margins, match_optimal
 from forkpipe.core.records import Problem
@@ -209,32 +209,21 @@ def show(rows: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     """Run what is missing, or print what there is."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("results", type=Path)
-    parser.add_argument("--environments", nargs="+", default=["base"])
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser = options(__doc__)
     parser.add_argument("--study", choices=STUDIES, default="methods")
-    parser.add_argument("--print", action="store_true")
     arguments = parser.parse_args()
-    lines = arguments.results.read_text().splitlines() if arguments.results.exists() else []
-    done = [json.loads(line) for line in lines]
+    results = Results(arguments.results, ("environment", "seed", "method", "changes"))
     if arguments.print:
-        show(done)
+        show(results.rows)
         return
     import torch
 
     torch.set_num_threads(1)
-    known = {(row["environment"], row["seed"], row["method"], json.dumps(row["changes"])) for row in done}
     for seed in arguments.seeds:
         for environment in arguments.environments:
             for method, changes in STUDIES[arguments.study]:
-                if (environment, seed, method, json.dumps(changes)) not in known:
-                    row = study(environment, seed, method, changes)
-                    with arguments.results.open("a") as file:
-                        file.write(json.dumps(row) + "\n")
-                    print(
-                        {name: row[name] for name in ("environment", "seed", "method", "changes", "pass_1")}, flush=True
-                    )
+                if not results.has(environment, seed, method, changes):
+                    results.add(study(environment, seed, method, changes), ("pass_1",))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 A sentence is what it holds: techniques, equations, values, numbers and words, each with a weight by how much it tells.
 Two sentences are as alike as the cosine of their weights. Sentence embeddings in place of these weights find no more
-(docs/results/2026-11-22-strategies.md).
+(docs/results/2026-11-23-strategies.md).
 """
 
 import math

@@ -1,7 +1,7 @@
 r"""Strategy-level dedup: group the correct traces of one problem by HOW they solve it, not by how they are worded.
 
 Distance in shared words says little of the approach of a solution, sentence embeddings about as much as this does on
-pairs that neither has seen (docs/results/2026-11-22-strategies.md), without saying why. Here a trace becomes its steps,
+pairs that neither has seen (docs/results/2026-11-23-strategies.md), without saying why. Here a trace becomes its steps,
 each described by the techniques it names, the equations it holds in canonical form and the values it reaches; what two
 traces do alike and what only one of them does makes their distance. No model is asked.
 """
@@ -23,7 +23,7 @@ from forkpipe.strategies.steps import Given, given_by, sentences_of, steps_of
 from forkpipe.strategies.vocabulary import is_prose
 
 THRESHOLD = 0.3
-"""A probability of being different; F1 of held-out pairs is flat around it (docs/results/2026-11-22-strategies.md).
+"""A probability of being different; F1 of held-out pairs is flat around it (docs/results/2026-11-23-strategies.md).
 
 Less than one half: who misses few of the rare different pairs has to accept some that are not.
 """
