@@ -15,7 +15,7 @@ Row = dict[str, Any]
 Reading = tuple[str, str]
 
 RESAMPLES = 2_000
-SETS = ("tuning", "test", "fresh")
+SETS = ("tuning", "test", "fresh", "late")
 
 
 def read(path: Path) -> list[Row]:
@@ -69,7 +69,7 @@ def main(folder: Path) -> None:
             counts = [strata[pool, stratum, label] for label in ("same", "different")]
             print(f"  {pool}, {stratum}: {counts[0]} same, {counts[1]} different")
     twice = read(folder / "second_reading.jsonl")
-    for names in (("tuning", "test"), ("fresh",)):
+    for names in (("tuning", "test"), ("fresh",), ("late",)):
         readings = [
             (halves[row["half"]][row["line"] - 1]["label"], row["label"]) for row in twice if row["half"] in names
         ]
