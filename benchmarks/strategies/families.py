@@ -4,9 +4,9 @@
 
 Every trace is one strategy under one of two renderers (a wordy one with LaTeX, a terse one with other names for the
 unknowns, plain signs and another order of the sentence), and every renderer writes every strategy, with the same
-opening
-and the same end: neither format nor length nor vocabulary gives the strategy away. None of this was looked at when the
-distance was fitted. Prints V-measure and adjusted Rand a family, averaged over problems.
+opening and the same end: neither format nor length nor vocabulary gives the strategy away. None of these is in the
+fit of the distance, which has families of its own (tuning_families.py). Prints V-measure and adjusted Rand a family,
+averaged over problems.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 r"""Strategy-level dedup: group the correct traces of one problem by HOW they solve it, not by how they are worded.
 
-Distance in shared words says little of the approach of a solution, sentence embeddings about as much as this does on
-pairs that neither has seen (docs/results/2026-11-23-strategies.md), without saying why. Here a trace becomes its steps,
-each described by the techniques it names, the equations it holds in canonical form and the values it reaches; what two
+Distance in shared words says little of the approach of a solution, embeddings of its sentences about as much as this
+does, without saying why (docs/results/2026-11-23-strategies.md). Here a trace becomes its sentences, each described by
+the techniques it names, the equations it holds in canonical form, the values it reaches and its rarer words; what two
 traces do alike and what only one of them does makes their distance. No model is asked.
 """
 
