@@ -5,7 +5,7 @@
 >>> listing = "We list the multiples one by one and count them: there are 47."
 >>> formula = "By inclusion-exclusion, 33 + 20 - 6 = 47."
 >>> strategies.cluster(problem, [listing, formula, listing]).labels
-[0, 0, 0]
+[0, 1, 0]
 """
 
 from importlib import import_module
