@@ -114,10 +114,12 @@ def _judged(
     said = judge(judging.asker, [(chunk[n][0], chunk[n][1][i], chunk[n][1][j]) for n, i, j in close])
     moved = [distances.copy() for distances in measured]
     for (number, i, j), verdict in zip(close, said, strict=True):
-        distance = moved[number][i, j]
-        if verdict == "same":
-            distance = min(distance, threshold)
-        elif verdict == "different":
-            distance = max(distance, min(1.0, threshold + 1e-6))
-        moved[number][i, j] = moved[number][j, i] = distance
+        moved[number][i, j] = moved[number][j, i] = judged(moved[number][i, j], verdict, threshold)
     return moved
+
+
+def judged(distance: float, verdict: str | None, threshold: float) -> float:
+    """Return a distance on the side of the threshold that a judge names; where it stands if it names none."""
+    if verdict == "same":
+        return min(distance, threshold)
+    return max(distance, min(1.0, threshold + 1e-6)) if verdict == "different" else distance
