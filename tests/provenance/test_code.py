@@ -192,6 +192,13 @@ def test_an_implementation_counts_its_module_and_version_alone(package):
     assert part() != before
 
 
+def test_an_implementation_of_another_package_counts_too(package):
+    module = importlib.import_module(f"{package.name}.engine_a")
+    before = CodeIndex(["no_such_package"]).implementation(module.A)
+    package.edit("engine_a.py", "return 1", "return 2")
+    assert CodeIndex(["no_such_package"]).implementation(module.A) != before
+
+
 def test_functions_of_others_are_named_and_not_followed():
     found = CodeIndex(["no_such_package"]).fingerprint(textwrap.dedent)
     assert found == {"textwrap:dedent": "not of this project"}

@@ -12,7 +12,7 @@ from forkpipe.core.errors import InputError
 from forkpipe.engines.modular_powers import STRATEGIES, no_slip, parse
 from forkpipe.strategies.base import Clusters, StrategyClusterer
 from forkpipe.strategies.clusterer import StepClusterer
-from forkpipe.strategies.linkage import link
+from forkpipe.strategies.linkage import far_apart, link
 from forkpipe.strategies.notation import profile, profile_distance
 
 PROBLEM = "7 ^ 45 mod 17"
@@ -117,6 +117,14 @@ def test_complete_linkage_keeps_a_chain_apart():
     """Single linkage would join all three: 0-1 and 1-2 are .4 apart, 0-2 .8."""
     chain = distances_of([0, 0.4, 0.8], [0.4, 0, 0.41], [0.8, 0.41, 0])
     assert link(["a", "b", "c"], chain, 0.5).labels == [0, 0, 1]
+
+
+def test_of_clusters_with_close_representatives_the_first_stands_for_both():
+    """Clusters {0, 1} and {2}: 0 and 1 are .3 apart, 1 and 2 .5, but 0, which represents, and 2 only .2."""
+    distances = np.array([[0, 0.3, 0.2, 0.9], [0.3, 0, 0.5, 0.9], [0.2, 0.5, 0, 0.9], [0.9, 0.9, 0.9, 0]])
+    assert far_apart(distances, [0, 2, 3], 0.3) == [0, 2]
+    assert far_apart(distances, [0, 2, 3], 0.1) == [0, 1, 2]
+    assert far_apart(distances, [], 0.1) == []
 
 
 def test_no_texts_no_clusters():

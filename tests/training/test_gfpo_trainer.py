@@ -189,6 +189,11 @@ def test_what_does_not_fit_is_refused(trainer, base, tmp_path, rl_problems):
         trainer([{"problem": one.problem, "rewards": [[1.0], [0.0]]}])
     with pytest.raises(InputError, match="problem 0: field 'rewards'"):
         trainer([{"problem": one.problem, "rewards": [[]] * 6}])
+    for wrong in (
+        [[float("nan")]] + [[1.0]] * 5, ["10"] + [[1.0, 0.0]] * 5, [1.0] * 6, "100000", [["1"]] * 6, [[None]] * 6
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=r"problem 0: .*expected a (list of numbers|finite number)"):
+            trainer([{"problem": one.problem, "rewards": wrong}])
     model, tokenizer, tags = load_checkpoint(base)
     twice = ForkingTags(tags.style, tags.tags, tags.token_ids, (0, 1))
     with pytest.raises(InputError, match="differ at 2 positions"):

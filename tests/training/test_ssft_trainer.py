@@ -252,6 +252,14 @@ def test_a_half_written_checkpoint_is_passed_over(trainer, trace_sets):
     assert losses(resumed) == losses(made)
 
 
+def test_it_does_not_go_on_with_other_trace_sets(trainer, trace_sets):
+    made = trainer(trace_sets(4), save_strategy="steps", save_steps=2)
+    made.train()
+    other = trainer(trace_sets(5)[1:], output_dir=made.args.output_dir)
+    with pytest.raises(InputError, match="is of other trace sets"):
+        other.train(resume_from_checkpoint=True)
+
+
 def test_nothing_to_resume_from_is_an_input_error(trainer, trace_sets):
     with pytest.raises(InputError, match="no complete checkpoint"):
         trainer(trace_sets(4)).train(resume_from_checkpoint=True)

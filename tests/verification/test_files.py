@@ -64,6 +64,21 @@ def test_parquet_to_parquet_keeps_types(tmp_path: Path) -> None:
     assert table.schema.field("id").type == pa.int64()
 
 
+def test_parquet_holds_columns_that_the_first_row_lacks_and_names_what_does_not_fit(tmp_path: Path) -> None:
+    texts = [{**row, "gold": str(row["gold"])} for row in ROWS]
+    rows = [texts[0], {**texts[1], "teacher": "a"}, *texts[2:]]
+    source = write(tmp_path / "in.jsonl", rows)
+    done = run(source, *COLUMNS, "--output", tmp_path / "out.parquet")
+    assert done.exit_code == 0, done.output
+    assert pq.read_table(tmp_path / "out.parquet").column("teacher").to_pylist()[:3] == [None, "a", None]
+    for wrong in ({"gold": 1}, {"more": {}}):
+        source = write(tmp_path / "in.jsonl", [*rows, {**rows[0], **wrong}])
+        done = run(source, *COLUMNS, "--output", tmp_path / "other.parquet")
+        assert done.exit_code == 1
+        assert "rows differ in their types" in done.output or "holds" in done.output
+        assert not (tmp_path / "other.parquet").exists()
+
+
 def test_kedro_has_the_command_too() -> None:
     assert "verify" in cli.commands
 

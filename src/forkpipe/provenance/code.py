@@ -14,6 +14,7 @@ import hashlib
 import importlib.util
 import inspect
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -111,6 +112,12 @@ class Bindings:
     stars: list[str] = field(default_factory=list)
 
 
+def _written(name: str) -> Module | None:
+    """Return an imported module by its source file, None where it has none."""
+    file = getattr(sys.modules.get(name), "__file__", None) or ""
+    return Module(name, Path(file)) if file.endswith(".py") else None
+
+
 class CodeIndex:
     """Fingerprints over the project's packages; reads every source file once.
 
@@ -171,11 +178,11 @@ class CodeIndex:
     def implementation(self, made: Any) -> dict[str, str]:
         """Return the part of a class that parameters picked, or of its instance.
 
-        Its own module, its declared `version`, and the instance's `identity` (what neither code nor parameters show);
-        nothing that the module imports.
+        Its own module, in whatever package, its declared `version`, and the instance's `identity` (what neither code
+        nor parameters show); nothing that the module imports.
         """
         kind = made if isinstance(made, type) else type(made)
-        module = self.module(kind.__module__)
+        module = self.module(kind.__module__) or _written(kind.__module__)
         declared = [str(getattr(made, name, "")) for name in ("version", "identity")]
         identity = digest(module.whole if module else "", *declared)
         return {f"{kind.__module__}:{kind.__qualname__}{'' if made is kind else ':' + declared[1]}": identity}

@@ -61,7 +61,10 @@ class ProvenanceRunner(SequentialRunner):
             return super().run(pipeline, catalog, *args, **kwargs)
         scheduler = self._scheduler(pipeline, catalog, "")
         if asked.mode == "plan":
-            print_plan(scheduler.plan())
+            plan = scheduler.plan()
+            print_plan(plan)
+            if self._check is not None:
+                self._check(catalog, {planned.node.name for planned in plan if planned.status != "fresh"})
         else:
             print_accepted(scheduler.accept(asked.names))
         return {}

@@ -47,6 +47,18 @@ def link(texts: Sequence[str], distances: NDArray[np.float64], diameter: float) 
     return Clusters(labels, representatives, to_representative)
 
 
+def far_apart(distances: NDArray[np.float64], representatives: Sequence[int], threshold: float) -> list[int]:
+    """Return the clusters whose representatives are further than a threshold from those of all returned before.
+
+    Complete linkage bounds the distances within a cluster; representatives of two clusters can still be close.
+    """
+    kept: list[int] = []
+    for label, at in enumerate(representatives):
+        if all(distances[at, representatives[other]] > threshold for other in kept):
+            kept.append(label)
+    return kept
+
+
 def _representative(texts: Sequence[str], inside: NDArray[np.float64]) -> int:
     """Return the position of the text that stands for a group; the texts are sorted by length."""
     mean = inside.mean(axis=1)

@@ -5,8 +5,9 @@ tag comes before its deciding position, and nothing of any completion. Which wei
 of the model's, or those of an adapter (`training.scopes`).
 """
 
+import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -278,6 +279,7 @@ def encode_problems(rows: Any, tokenizer: Any, tags: ForkingTags, template: str)
         if missing := {"problem", "rewards"} - set(row):
             raise InputError(f"problem {index}: field '{min(missing)}' is missing, expected 'problem' and 'rewards'")
         rewards = row["rewards"]
+        _check_numbers(index, rewards)
         counts = {len(one) for one in rewards}
         if len(rewards) != tags.n or len(counts) != 1 or counts == {0}:
             raise InputError(
@@ -289,3 +291,15 @@ def encode_problems(rows: Any, tokenizer: Any, tags: ForkingTags, template: str)
             {"index": index, "prompt": [*prompt, *before], "rewards": [list(map(float, r)) for r in rewards]}
         )
     return Dataset.from_list(encoded)
+
+
+def _check_numbers(index: int, rewards: Any) -> None:
+    """Raise `InputError` unless rewards are lists of finite numbers: one NaN makes NaN of all tags."""
+    if isinstance(rewards, str) or not isinstance(rewards, Iterable):
+        raise InputError(f"problem {index}: field 'rewards' is {rewards!r}, expected a list of numbers by tag")
+    for tag, drawn in enumerate(rewards, 1):
+        if isinstance(drawn, str) or not isinstance(drawn, Iterable):
+            raise InputError(f"problem {index}: rewards of tag {tag} are {drawn!r}, expected a list of numbers")
+        for one in drawn:
+            if isinstance(one, str | None) or not math.isfinite(one):
+                raise InputError(f"problem {index}: a reward of tag {tag} is {one!r}, expected a finite number")

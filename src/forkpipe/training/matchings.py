@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from forkpipe.core.errors import InputError
+from forkpipe.core.ids import content_hash
 from forkpipe.core.matching import (
     Costs,
     Tags,
@@ -155,15 +156,25 @@ class Matchings:
 
     def save(self, folder: Path) -> None:
         """Write the state into a checkpoint folder."""
-        state = {"visits": list(self._visits.items()), "kept": list(self._kept.items()), "log": self.log}
+        state = {
+            "sets": self._sets(),
+            "visits": list(self._visits.items()),
+            "kept": list(self._kept.items()),
+            "log": self.log,
+        }
         (folder / MATCHINGS_FILE).write_text(json.dumps(state))
 
+    def _sets(self) -> str:
+        return content_hash([[one.problem_id, list(one.trace_ids)] for one in self.names])
+
     def load(self, folder: Path) -> None:
-        """Continue from the state in a checkpoint folder; InputError where there is none."""
+        """Continue from the state in a checkpoint folder; InputError where there is none, or it is of other sets."""
         path = folder / MATCHINGS_FILE
         if not path.exists():
             raise InputError(f"{folder}: no {MATCHINGS_FILE}, expected a checkpoint written by SSFTTrainer")
         state = json.loads(path.read_text())
+        if state.get("sets", self._sets()) != self._sets():
+            raise InputError(f"{path} is of other trace sets: expected those that the training began with")
         self._visits = dict(state["visits"])
         self._kept = dict(state["kept"])
         self.log = state["log"]

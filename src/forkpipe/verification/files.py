@@ -133,18 +133,23 @@ def _write_jsonl(path: str, rows: Iterator[dict[str, Any]]) -> None:
 
 
 def _write_parquet(path: str, rows: Iterator[dict[str, Any]]) -> None:
-    """Write rows with the types of the first chunk; a value that does not fit these is named."""
+    """Write rows with the columns and types of the first chunk; what does not fit these is named, never dropped."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    shown = path.removesuffix(".partial")
     first = list(islice(rows, CHUNK))
     if not first:
         return
-    schema = pa.Table.from_pylist(first).schema
+    columns = list(dict.fromkeys(name for row in first for name in row))
     rest = chain(first, rows)
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        while chunk := list(islice(rest, CHUNK)):
-            try:
+    try:
+        # From the rows by name: Arrow alone would take the columns of the first row.
+        schema = pa.Table.from_pylist([{name: row.get(name) for name in columns} for row in first]).schema
+        with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+            while chunk := list(islice(rest, CHUNK)):
+                if more := sorted({name for row in chunk for name in row} - set(columns)):
+                    raise InputError(f"{shown}: column '{more[0]}' first comes after {CHUNK} rows; .jsonl can hold it")
                 writer.write_table(pa.Table.from_pylist(chunk, schema=schema))
-            except pa.ArrowException as error:
-                raise InputError(f"{path.removesuffix('.partial')}: rows differ in their types: {error}") from error
+    except pa.ArrowException as error:
+        raise InputError(f"{shown}: rows differ in their types, which .jsonl can hold: {error}") from error

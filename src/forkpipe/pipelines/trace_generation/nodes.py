@@ -1,5 +1,6 @@
 """Problems become trace sets: ask the teachers, verify, cluster by strategy, select."""
 
+import logging
 from collections import Counter, defaultdict
 from typing import Any
 
@@ -20,6 +21,7 @@ from forkpipe.progress import Progress, logger
 from forkpipe.provenance.recipes import implementations
 from forkpipe.strategies.base import StrategyClusterer
 from forkpipe.strategies.grouping import cluster_all
+from forkpipe.strategies.linkage import far_apart
 from forkpipe.verification.rows import verify_responses
 
 Row = dict[str, Any]
@@ -92,6 +94,12 @@ def cluster_strategies(
         for done, ((problem_id, group), (clusters, distances)) in enumerate(
             zip(correct.items(), found, strict=True), 1
         ):
+            # Clusters may be near one another though each is within the threshold: then one stands for both.
+            apart_enough = (
+                range(len(clusters.representatives))
+                if distances is None
+                else far_apart(distances, clusters.representatives, clusterer.threshold)  # type: ignore[attr-defined]
+            )
             for position, row in enumerate(group):
                 strategy = clusters.labels[position]
                 apart = None if distances is None else distances[position, clusters.representatives].tolist()
@@ -100,7 +108,7 @@ def cluster_strategies(
                         "trace_id": row["trace_id"],
                         "problem_id": problem_id,
                         "strategy": strategy,
-                        "representative": clusters.representatives[strategy] == position,
+                        "representative": clusters.representatives[strategy] == position and strategy in apart_enough,
                         "distance": clusters.distances[position],
                         "distances": apart,
                     }
@@ -167,7 +175,8 @@ def build_trace_sets(
     asked = [row for row in problems.to_pylist() if row["split"] in generation.splits]
     sets, rejected = select_sets(asked, traces.to_pylist(), strategies.to_pylist(), settings, seed)
     sizes = Counter(len(row["traces"]) for row in sets)
-    logger.info(
+    logger.log(
+        logging.INFO if sets else logging.WARNING,
         "%d trace sets (%s); %d problems have too few strategies",
         len(sets), ", ".join(f"{n} of {size} traces" for size, n in sorted(sizes.items())), len(rejected),
     )  # fmt: skip
