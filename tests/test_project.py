@@ -122,3 +122,15 @@ def test_the_catalog_page_names_every_column_and_version():
     for name, schema in SCHEMAS.items():
         assert f"Version {schema_version(name)}." in by_name[name]
         assert [column for column in schema.names[:-1] if f"`{column}`" not in by_name[name]] == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [["run", "--pipelines=nosuch"], ["plan", "--env=nosuch"], ["traces", "clean", "--env=nosuch"]]
+)
+def test_a_name_that_does_not_exist_is_said_in_one_line(arguments):
+    done = subprocess.run(
+        [sys.executable, "-m", "kedro", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "nosuch" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from kedro.config import MissingConfigException
 from kedro.framework.session import KedroSession
 from kedro.runner import AbstractRunner, SequentialRunner
 from omegaconf.errors import OmegaConfBaseException
@@ -41,7 +42,9 @@ DECLARED = Declared(
         "*.train.*.logit_chunk",
         # it reads these to stop early; prices are the report's
         "generate_traces:verification.*",
+        "generate_traces:generation.early_stop",
         "generate_traces:generation.early_stop.*",
+        "generate_traces:generation.teachers.*.price",
         "generate_traces:generation.teachers.*.price.*",
         # Where and how fast a teacher is asked, and by which key.
         *(
@@ -79,15 +82,17 @@ class ForkpipeSession(KedroSession):
         try:
             return super().run(pipeline_name=pipeline_name, pipeline_names=pipeline_names, runner=runner, **kwargs)
         except Exception as error:
-            if (cause := _input_error(error)) is not None:
+            if (cause := input_error(error)) is not None:
                 raise click.ClickException(" ".join(str(cause).split())) from error
             raise
 
 
-def _input_error(error: BaseException | None) -> Exception | None:
+def input_error(error: BaseException | None) -> Exception | None:
     """Return what the user can mend behind an exception: datasets wrap what they raise."""
     while error is not None:
-        if isinstance(error, InputError | OmegaConfBaseException):
+        if isinstance(error, InputError | OmegaConfBaseException | MissingConfigException):
+            return error
+        if isinstance(error, ValueError) and str(error).startswith("Failed to find the pipeline"):
             return error
         error = error.__cause__
     return None

@@ -28,6 +28,7 @@ def clean_traces(env: str | None, params: dict[str, Any], delete: bool) -> None:
     from forkpipe.core.records import Problem
     from forkpipe.parameters import check_parameters
     from forkpipe.pipelines.trace_generation.cleaning import asked_keys, clean
+    from forkpipe.session import input_error
 
     project = Path.cwd()
     bootstrap_project(project)
@@ -41,8 +42,10 @@ def clean_traces(env: str | None, params: dict[str, Any], delete: bool) -> None:
             problems = [Problem.from_row(row) for row in context.catalog.load("problems").to_pylist()]
             store = context.catalog.load("trace_store")
             found = clean(store, asked_keys(problems, settings), delete=delete)
-    except InputError as error:
-        raise click.ClickException(str(error)) from error
+    except Exception as error:
+        if (cause := input_error(error)) is not None:
+            raise click.ClickException(str(cause)) from error
+        raise
     for teacher, n in sorted(found.rows.items()):
         click.echo(f"{teacher}: {n} rows, {found.tokens[teacher]} tokens out")
     dropped = sum(found.rows.values())
