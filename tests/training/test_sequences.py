@@ -1,5 +1,7 @@
 """Encoding and batching: what stands where, what is refused."""
 
+import re
+
 import pytest
 import torch
 
@@ -102,6 +104,14 @@ def test_prefix_lengths_are_given_whole_or_found(encode, trace_sets):
 )  # fmt: skip
 def test_rows_that_do_not_suit_are_named(encode, rows, message):
     with pytest.raises(InputError, match=message):
+        encode(rows)
+
+
+@pytest.mark.parametrize("token", [None, "<think1>"])
+def test_a_text_that_would_become_a_token_is_named(encode, token):
+    token = token or encode.tokenizer.eos_token
+    rows = [{"problem": "2 ^ 6 mod 17", "traces": ["13", f"4 {token} 13"]}]
+    with pytest.raises(InputError, match=f"trace 0/1 of problem 0 holds {re.escape(repr(token))} in its text"):
         encode(rows)
 
 

@@ -77,7 +77,15 @@ def _encode_row(row: Row, index: int, *, tokenizer: Any, tags: ForkingTags, conf
     if index == 0:
         _check_in_context(row["problem"], prompt, tokenizer, tags, config)
     traces = [[*encode(trace["text"]), tokenizer.eos_token_id] for trace in members]
+    # As text these would be read as the tokens themselves: a trace that ends, or picks a tag, in its middle.
+    taken = {tokenizer.eos_token_id} | ({ids[-1] for ids in tags.token_ids} if tags.style == "special" else set())
     for trace, ids in zip(members, traces, strict=True):
+        if held := taken & set(ids[:-1]):
+            token = tokenizer.decode([min(held)])
+            raise InputError(
+                f"trace {trace['trace_id']} of problem {problem_id} holds {token!r} in its text, which would become "
+                "that token: expected a text without it"
+            )
         length = len(prompt) + tags.length + len(ids)
         if config.max_length is not None and length > config.max_length:
             raise InputError(
