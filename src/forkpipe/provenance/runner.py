@@ -63,11 +63,15 @@ class ProvenanceRunner(SequentialRunner):
         if asked.mode == "plan":
             plan = scheduler.plan()
             print_plan(plan)
-            if self._check is not None:
-                self._check(catalog, {planned.node.name for planned in plan if planned.status != "fresh"})
+            self._check_stale(catalog, plan)
         else:
             print_accepted(scheduler.accept(asked.names))
         return {}
+
+    def _check_stale(self, catalog: Any, plan: Sequence[Planned]) -> None:
+        """Check what nodes that are to run need, before any of them does."""
+        if self._check is not None:
+            self._check(catalog, {planned.node.name for planned in plan if planned.status != "fresh"})
 
     def _run(
         self, pipeline: Pipeline, catalog: CatalogProtocol, hook_manager: Any = None, run_id: str | None = None
@@ -77,8 +81,7 @@ class ProvenanceRunner(SequentialRunner):
         print_plan(plan)
         if self._sliced:
             self._warn_of_stale_inputs(pipeline, catalog)
-        if self._check is not None:
-            self._check(catalog, {planned.node.name for planned in plan if planned.status != "fresh"})
+        self._check_stale(catalog, plan)
 
         most = sum(planned.status != "fresh" for planned in plan)
 
