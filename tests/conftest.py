@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from forkpipe.core.records import Problem, SetTrace, TraceSet
-from forkpipe.engines.modular_powers import STRATEGIES, Power, no_slip, render
+from forkpipe.demo.modular_powers import STRATEGIES, Power, no_slip, render
 from forkpipe.parameters import Architecture, ModelSettings, TagSettings
 
 MODEL = ModelSettings(
@@ -52,7 +52,7 @@ def one_thread():
 @pytest.fixture(scope="session")
 def base(tmp_path_factory) -> Path:
     """The base checkpoint, six special tags."""
-    from forkpipe.training.base_model import make_base_model
+    from forkpipe.models.base_model import make_base_model
 
     folder = tmp_path_factory.mktemp("base") / "checkpoint"
     numbers = " ".join(map(str, range(100)))

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from forkpipe.core.schemas import SCHEMAS
-from forkpipe.methods import METHODS
+from forkpipe.parameters.methods import METHODS
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "KEDRO_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}

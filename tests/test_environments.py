@@ -6,10 +6,10 @@ import re
 import pytest
 from kedro.io import DataCatalog, DatasetError, MemoryDataset
 
+from forkpipe.core.plugins import create_engines
 from forkpipe.engines.vllm import VLLMEngine
 from forkpipe.parameters import check_parameters
 from forkpipe.pipeline_registry import register_pipelines
-from forkpipe.plugins import create_engines
 from forkpipe.preflight import check_run
 from test_parameters import parameters
 from test_project import catalog as catalog_config

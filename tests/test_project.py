@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from forkpipe.config import ProjectConfigLoader
-from forkpipe.methods import METHODS
+from forkpipe.parameters.methods import METHODS
 from forkpipe.pipeline_registry import register_pipelines
 from forkpipe.settings import CONFIG_LOADER_ARGS
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 
 from scipy.stats import binomtest
 
+from forkpipe.core.read_rows import read_rows
 from forkpipe.core.records import Problem
 from forkpipe.datasets.evaluation_sets import EvaluationProblem, EvaluationSetsDataset
-from forkpipe.datasets.read_rows import read_rows
 
 Row = dict[str, str]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from files import evaluation_sets, problems, wilson
 
 from forkpipe.parameters import DecontaminationSettings
-from forkpipe.pipelines.problems.decontamination import remove_overlaps
+from forkpipe.problems.decontamination import remove_overlaps
 
 LABELS = Path(__file__).with_name("labels.tsv")
 

@@ -17,9 +17,9 @@ from collections.abc import Callable
 
 from files import Row, evaluation_sets, problems, row, wilson
 
-from forkpipe.core.normalisation import normalise
 from forkpipe.parameters import DecontaminationSettings
-from forkpipe.pipelines.problems.decontamination import remove_overlaps
+from forkpipe.problems.decontamination import remove_overlaps
+from forkpipe.problems.normalisation import normalise
 
 NUMBER = re.compile(r"\d+")
 REWORDED = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3)

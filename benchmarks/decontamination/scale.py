@@ -16,9 +16,9 @@ from typing import Any
 
 from files import Row, evaluation_sets, problems, row
 
-from forkpipe.core.overlap import Comparable
 from forkpipe.parameters import DecontaminationSettings
-from forkpipe.pipelines.problems.decontamination import remove_overlaps
+from forkpipe.problems.decontamination import remove_overlaps
+from forkpipe.problems.overlap import Comparable
 
 
 def made(real: list[Row], draw: random.Random, number: int) -> Row:

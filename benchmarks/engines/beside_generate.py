@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 
 import torch
-from models import make_model, make_requests
 
 from forkpipe.engines.transformers import TransformersEngine
+from models import make_model, make_requests
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 

@@ -10,9 +10,9 @@ import logging
 import os
 
 import psutil
-from models import make_requests
 
 from forkpipe.engines.vllm import VLLMEngine
+from models import make_requests
 
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")

@@ -21,11 +21,10 @@ import statistics
 import time
 from pathlib import Path
 
-from models import make_model, make_requests
-
-from forkpipe.datasets.trace_store import TraceStore
+from forkpipe.generation.asking import ask_teacher
 from forkpipe.parameters import TeacherSettings
-from forkpipe.pipelines.trace_generation.asking import ask_teacher
+from forkpipe.stores.trace_store import TraceStore
+from models import make_model, make_requests
 
 os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")

@@ -17,8 +17,8 @@ from trl import GRPOConfig, GRPOTrainer
 
 from forkpipe import GFPOConfig, GFPOTrainer, add_tags, head_rows
 from forkpipe.core.policy import group_advantages
+from forkpipe.models.router import router_adapter
 from forkpipe.parameters import LoraSettings
-from forkpipe.training.router import router_adapter
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "ssft"))
 from synthetic import make_model, make_sets, make_tokenizer

@@ -156,8 +156,8 @@ SESSION_CLASS = Session
 
 from pathlib import Path
 
-from forkpipe.provenance.recipes import Declared
-from forkpipe.provenance.runner import ProvenanceRunner
+from kedro_provenance.recipes import Declared
+from kedro_provenance.runner import ProvenanceRunner
 from kedro.framework.session import KedroSession
 
 DECLARED = Declared(packages=("tinyproj",), exempt_modules=("tinyproj.runlog",), ignored_parameters=("*.workers",))

@@ -25,10 +25,10 @@ import pyarrow.parquet as pq
 
 from forkpipe.core.records import Completion, Problem, Request
 from forkpipe.core.schemas import VOLATILE
-from forkpipe.datasets.trace_store import TraceStore
+from forkpipe.generation.asking import ask_teacher
+from forkpipe.generation.requests import plan_requests
 from forkpipe.parameters import TeacherSettings
-from forkpipe.pipelines.trace_generation.asking import ask_teacher
-from forkpipe.pipelines.trace_generation.requests import plan_requests
+from forkpipe.stores.trace_store import TraceStore
 
 WINDOW = 16
 TEACHER = TeacherSettings.model_validate({"engine": "test", "samples": 2, "sampling": {"max_tokens": 1000}})

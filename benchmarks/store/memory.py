@@ -17,11 +17,11 @@ from pathlib import Path
 
 from forkpipe.core.records import Completion, Problem, Request
 from forkpipe.datasets.table import TableDataset
-from forkpipe.datasets.trace_store import TraceStore
+from forkpipe.generation.asking import ask_teacher
+from forkpipe.generation.collecting import collect
+from forkpipe.generation.requests import plan_requests
 from forkpipe.parameters import TeacherSettings
-from forkpipe.pipelines.trace_generation.asking import ask_teacher
-from forkpipe.pipelines.trace_generation.collecting import collect
-from forkpipe.pipelines.trace_generation.requests import plan_requests
+from forkpipe.stores.trace_store import TraceStore
 
 WINDOW = 512
 TEACHER = TeacherSettings.model_validate({"engine": "mock", "samples": 8, "sampling": {"max_tokens": 4096}})

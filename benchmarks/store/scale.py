@@ -24,11 +24,11 @@ import pyarrow.parquet as pq
 from forkpipe.core.ids import content_hash
 from forkpipe.core.records import Problem
 from forkpipe.datasets.table import Batches, TableDataset
-from forkpipe.datasets.trace_store import TraceStore
-from forkpipe.engines.procedural import ProceduralEngine
+from forkpipe.demo.procedural import ProceduralEngine
+from forkpipe.generation.attempts import latest
+from forkpipe.generation.requests import plan_requests
 from forkpipe.parameters import TeacherSettings
-from forkpipe.pipelines.trace_generation.attempts import latest
-from forkpipe.pipelines.trace_generation.requests import plan_requests
+from forkpipe.stores.trace_store import TraceStore
 
 CHARACTERS = 4096
 PROMPT = "Solve the problem and put the final answer in a box. " * 4

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from itertools import islice
 
-from forkpipe.datasets.read_rows import read_rows
+from forkpipe.core.read_rows import read_rows
 from forkpipe.strategies import compare
 
 SYNONYMS = {

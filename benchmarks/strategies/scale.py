@@ -12,7 +12,7 @@ import resource
 import time
 from collections.abc import Iterator
 
-from forkpipe.datasets.read_rows import read_rows
+from forkpipe.core.read_rows import read_rows
 from forkpipe.strategies import StepClusterer
 from forkpipe.strategies.grouping import cluster_all
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import cohen_kappa_score, f1_score, roc_auc_score
 
 from forkpipe.core.ids import unit_interval
-from forkpipe.datasets.read_rows import read_rows
+from forkpipe.core.read_rows import read_rows
 from forkpipe.strategies.clusterer import THRESHOLD, StepClusterer
 from forkpipe.strategies.sentences import sentences, solution_of
 from forkpipe.strategies.steps import MOST_SENTENCES

@@ -17,8 +17,8 @@ import yaml
 from scorecard import labelled
 from sklearn.metrics import cohen_kappa_score, f1_score, roc_auc_score
 
+from forkpipe.generation.strategy_models import strategy_models
 from forkpipe.parameters import StrategySettings
-from forkpipe.pipelines.trace_generation.strategy_models import strategy_models
 from forkpipe.strategies.clusterer import StepClusterer
 from forkpipe.strategies.grouping import CHUNK, cluster_all, judged
 from forkpipe.strategies.judge import judge

@@ -11,7 +11,7 @@ import math
 import textwrap
 from collections import Counter
 
-from forkpipe.datasets.read_rows import read_rows
+from forkpipe.core.read_rows import read_rows
 from forkpipe.strategies.objects import RAREST, stems
 from forkpipe.strategies.sentences import sentences, solution_of
 

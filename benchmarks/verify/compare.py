@@ -25,7 +25,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
-from forkpipe.datasets.read_rows import read_rows
+from forkpipe.core.read_rows import read_rows
 from forkpipe.verification.math import MathVerifier
 
 Pairs = list[tuple[str, str]]
@@ -34,7 +34,7 @@ ALONE = """
 import json, logging, sys, time
 started = time.perf_counter()
 import math_verify
-from forkpipe.core.answers import find_answer, gold_answer
+from forkpipe.verification.answers import find_answer, gold_answer
 from forkpipe.verification.reading import as_latex
 logging.disable(logging.CRITICAL)
 verdicts = []

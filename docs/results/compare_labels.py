@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from forkpipe.datasets.read_rows import read_rows
+from forkpipe.core.read_rows import read_rows
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ from supervised_study import CONF, settings_of
 from forkpipe.core.metrics import cons_at_k, pass_at_k
 from forkpipe.core.records import Problem
 from forkpipe.core.statistics import paired_difference
+from forkpipe.evaluation.sampling import sample_checkpoint
 from forkpipe.parameters import (
     EvaluationSettings,
     ModelSettings,
@@ -33,7 +34,6 @@ from forkpipe.parameters import (
     VerificationSettings,
 )
 from forkpipe.pipelines.evaluation.nodes import score_generations
-from forkpipe.pipelines.evaluation.sampling import sample_checkpoint
 from forkpipe.pipelines.training.nodes import make_base_checkpoint, rl_problems, sets_of
 
 PARENTS = {
@@ -124,10 +124,10 @@ class Setting:
 
     def train(self, name: str) -> dict[str, Any]:
         """Train one policy and return what came of it."""
+        from forkpipe.stores.completions import RolloutStore
         from forkpipe.training.phases.base import Context
         from forkpipe.training.phases.schedule import train_policy
         from forkpipe.training.rewards import verifying
-        from forkpipe.training.rollout_store import RolloutStore
 
         parent_name, phases = EVERY[name]
         parent = self.parent(parent_name)

@@ -28,9 +28,11 @@ from supervised_study import CONF, evaluated, matched, settings_of, spread
 from forkpipe.core.ids import unit_interval
 from forkpipe.core.records import Problem
 from forkpipe.core.schemas import SCHEMAS
-from forkpipe.engines.modular_powers import STRATEGIES
-from forkpipe.engines.procedural import ProceduralEngine
-from forkpipe.methods import SUPERVISED
+from forkpipe.demo.modular_powers import STRATEGIES
+from forkpipe.demo.procedural import ProceduralEngine
+from forkpipe.generation.asking import trace_row
+from forkpipe.generation.requests import plan_requests
+from forkpipe.generation.selection import select_sets
 from forkpipe.parameters import (
     GenerationSettings,
     ModelSettings,
@@ -40,10 +42,8 @@ from forkpipe.parameters import (
     TraceSetSettings,
     VerificationSettings,
 )
-from forkpipe.pipelines.trace_generation.asking import trace_row
+from forkpipe.parameters.methods import SUPERVISED
 from forkpipe.pipelines.trace_generation.nodes import cluster_strategies, verify_traces
-from forkpipe.pipelines.trace_generation.requests import plan_requests
-from forkpipe.pipelines.trace_generation.selection import select_sets
 from forkpipe.pipelines.training.nodes import make_base_checkpoint, sets_of
 
 TEACHERS, SAMPLES, M = 4, 2, 3

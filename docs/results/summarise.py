@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from forkpipe.methods import METHODS
-from forkpipe.pipelines.evaluation.metrics import headline
+from forkpipe.evaluation.metrics import headline
+from forkpipe.parameters.methods import METHODS
 
 PAIRS = [("gfpo", "grpo"), ("ssft", "sft"), ("ssft_random", "sft")]
 MEASURES = ("pass_1", "cons_n", "pass_n")

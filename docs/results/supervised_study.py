@@ -25,11 +25,11 @@ from studies import Results, options
 from forkpipe.core.matching import margins, match_optimal
 from forkpipe.core.records import Problem
 from forkpipe.core.statistics import mutual_information_bits, purity
-from forkpipe.methods import SUPERVISED
+from forkpipe.evaluation.metrics import compare, compute_metrics, headline
+from forkpipe.evaluation.sampling import sample_checkpoint
 from forkpipe.parameters import EvaluationSettings, ModelSettings, SupervisedSettings, TagSettings, VerificationSettings
-from forkpipe.pipelines.evaluation.metrics import compare, compute_metrics, headline
+from forkpipe.parameters.methods import SUPERVISED
 from forkpipe.pipelines.evaluation.nodes import score_generations
-from forkpipe.pipelines.evaluation.sampling import sample_checkpoint
 from forkpipe.pipelines.training.nodes import make_base_checkpoint, sets_of
 
 CONF = Path("conf/base")
@@ -140,7 +140,7 @@ def agreement(
     """Return how often prefix and whole traces give one matching, where that of whole traces is clear."""
     import torch
 
-    from forkpipe.training.checkpoint import load_checkpoint
+    from forkpipe.models.checkpoint import load_checkpoint
     from forkpipe.training.config import SSFTConfig
     from forkpipe.training.costs import CostSettings, matching_costs
     from forkpipe.training.sequences import SetCollator, encode_sets

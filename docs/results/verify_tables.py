@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from forkpipe.datasets.read_rows import read_rows
+from forkpipe.core.read_rows import read_rows
 
 
 class Pair(NamedTuple):

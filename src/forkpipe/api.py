@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from forkpipe.core.errors import InputError
+from forkpipe.core.plugins import VERIFIERS, create
 from forkpipe.core.records import Verdict
 from forkpipe.parameters import VerificationSettings
-from forkpipe.plugins import VERIFIERS, create
 from forkpipe.verification.base import Verifier
 from forkpipe.verification.dispatch import verify_by_type
 

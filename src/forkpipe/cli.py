@@ -2,9 +2,9 @@
 
 import click
 
-from forkpipe.commands import verify
-from forkpipe.pipelines.trace_generation.commands import traces
-from forkpipe.provenance.commands import accept, plan, run
+from forkpipe.commands.standalone import verify
+from forkpipe.commands.traces import traces
+from kedro_provenance.commands import accept, plan, run
 
 
 @click.group(name="forkpipe")

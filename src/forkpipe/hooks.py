@@ -7,9 +7,9 @@ from typing import Any
 from kedro.config import MissingConfigException
 from kedro.framework.hooks import hook_impl
 
-from forkpipe.datasets import run_id
 from forkpipe.engines import keys
 from forkpipe.parameters import Parameters, check_parameters
+from forkpipe.stores import run_id
 
 
 class ProjectHooks:
@@ -37,7 +37,7 @@ class ProjectHooks:
         """Print the comparison where the run was for the report, and where that lies."""
         if "report" not in run_result:
             return
-        from forkpipe.pipelines.evaluation.metrics import budget_warning, format_headline, headline
+        from forkpipe.evaluation.metrics import budget_warning, format_headline, headline
 
         comparison = catalog.load("comparison")
         print("\n" + format_headline(headline(comparison)))

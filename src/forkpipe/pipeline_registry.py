@@ -10,7 +10,7 @@ from kedro.pipeline import Pipeline
 
 from forkpipe.pipelines.evaluation.pipeline import create_pipeline as create_evaluation
 from forkpipe.pipelines.problems.pipeline import create_pipeline as create_problems
-from forkpipe.pipelines.reporting.pipeline import create_pipeline as create_reporting
+from forkpipe.pipelines.report.pipeline import create_pipeline as create_reporting
 from forkpipe.pipelines.trace_generation.pipeline import create_pipeline as create_trace_generation
 from forkpipe.pipelines.training.pipeline import create_base_pipeline, create_training_pipelines
 

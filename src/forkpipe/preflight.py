@@ -3,10 +3,7 @@
 from typing import Any
 
 from forkpipe.core.errors import InputError
-from forkpipe.core.records import Split
-from forkpipe.methods import METHODS, POLICY
-from forkpipe.parameters import Parameters, Schedule
-from forkpipe.plugins import (
+from forkpipe.core.plugins import (
     CLUSTERERS,
     ENGINES,
     VERIFIERS,
@@ -16,6 +13,9 @@ from forkpipe.plugins import (
     create_strategy_model,
     find_class,
 )
+from forkpipe.core.records import Split
+from forkpipe.parameters import Parameters, Schedule
+from forkpipe.parameters.methods import METHODS, POLICY
 from forkpipe.strategies.grouping import check_measures
 
 SPLITS_NEEDED: dict[str, tuple[Split, ...]] = {

@@ -10,10 +10,10 @@ from kedro.runner import AbstractRunner, SequentialRunner
 from omegaconf.errors import OmegaConfBaseException
 
 from forkpipe.core.errors import InputError
+from forkpipe.core.progress import logger
 from forkpipe.preflight import check_run
-from forkpipe.progress import logger
-from forkpipe.provenance.recipes import Declared
-from forkpipe.provenance.runner import ProvenanceRunner
+from kedro_provenance.recipes import Declared
+from kedro_provenance.runner import ProvenanceRunner
 
 SLICES = ("tags", "node_names", "from_nodes", "to_nodes", "from_inputs", "to_outputs", "namespaces")
 """Arguments of a run that choose nodes: then these run, as in Kedro."""
@@ -22,12 +22,12 @@ DECLARED = Declared(
     packages=("forkpipe",),
     # Names of implementations, progress, the run's id, errors, what stops a run: none of them reaches a result.
     exempt_modules=(
-        "forkpipe.plugins",
-        "forkpipe.progress",
-        "forkpipe.datasets.run_id",
+        "forkpipe.core.plugins",
+        "forkpipe.core.progress",
+        "forkpipe.stores.run_id",
         "forkpipe.core.errors",
-        "forkpipe.pipelines.trace_generation.early",
-        "forkpipe.provenance.recipes",
+        "forkpipe.generation.early",
+        "kedro_provenance.recipes",
     ),
     ignored_parameters=(
         "verification.options.*.workers",

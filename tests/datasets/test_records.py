@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from kedro.io import DatasetError
 
 from forkpipe.core.errors import InputError
-from forkpipe.datasets.read_rows import read_rows
+from forkpipe.core.read_rows import read_rows
 from forkpipe.datasets.records import RawRecords, RecordsDataset
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8)
@@ -180,5 +180,5 @@ def test_records_keep_their_source_when_copied(tmp_path):
 
 
 def test_reading_rows_needs_neither_kedro_nor_pandas():
-    code = "import sys, forkpipe.datasets.read_rows; print({'kedro', 'pandas', 'torch'} & set(sys.modules))"
+    code = "import sys, forkpipe.core.read_rows; print({'kedro', 'pandas', 'torch'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"

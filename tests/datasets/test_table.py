@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forkpipe.core.schemas import SCHEMAS, schema_version
-from forkpipe.datasets import run_id
 from forkpipe.datasets.table import TableDataset, to_table
+from forkpipe.stores import run_id
 
 ROW = {"stage": "problems", "id": "p1", "reason": "duplicate", "detail": "of p0"}
 SET = {

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from forkpipe.core.engine import Engine
 from forkpipe.core.errors import InputError
 from forkpipe.core.records import Request, Sampling
-from forkpipe.engines.base import Engine
 from forkpipe.engines.imported import ImportEngine
 
 ROWS = [

@@ -9,11 +9,11 @@ from dataclasses import replace
 import pytest
 from fault_server import FAULTS, FaultServer, answer_to
 
+from forkpipe.core.engine import Engine
 from forkpipe.core.errors import InputError
+from forkpipe.core.plugins import ENGINES, create
 from forkpipe.core.records import Request, Sampling
-from forkpipe.engines.base import Engine
 from forkpipe.engines.openai import OpenAIEngine
-from forkpipe.plugins import ENGINES, create
 
 
 def requests(n, max_tokens=20, **more):

@@ -9,7 +9,7 @@ import pytest
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.records import Completion, Request, Sampling
-from forkpipe.engines.procedural import ProceduralEngine
+from forkpipe.demo.procedural import ProceduralEngine
 
 ray = pytest.importorskip("ray", reason="needs ray: pip install 'forkpipe[ray]'")
 

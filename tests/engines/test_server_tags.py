@@ -78,7 +78,7 @@ def test_of_a_text_tag_only_what_differs_is_drawn(base, tokenizer, tmp_path):
     import shutil
 
     from forkpipe.core.forking import ForkingTags
-    from forkpipe.training.checkpoint import FORKING_FILE, encoder
+    from forkpipe.models.checkpoint import FORKING_FILE, encoder
 
     folder = tmp_path / "text"
     shutil.copytree(base, folder)
@@ -117,9 +117,9 @@ def test_a_routers_tags_are_drawn_here_and_forced_at_the_server(base, tokenizer,
     from peft import get_peft_model
 
     from forkpipe.engines.transformers import TransformersEngine
+    from forkpipe.models.checkpoint import load_checkpoint
+    from forkpipe.models.router import router_adapter, save_router
     from forkpipe.parameters import LoraSettings
-    from forkpipe.training.checkpoint import load_checkpoint
-    from forkpipe.training.router import router_adapter, save_router
 
     folder = tmp_path / "routed"
     shutil.copytree(base, folder)

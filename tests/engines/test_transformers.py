@@ -78,7 +78,7 @@ def test_an_own_text_tag_follows_one_of_the_tags():
 
 
 def test_a_completion_does_not_depend_on_its_batch(base, rl_problems):
-    from forkpipe.training.checkpoint import load_checkpoint, render_prompt
+    from forkpipe.models.checkpoint import load_checkpoint, render_prompt
 
     _, tokenizer, tags = load_checkpoint(base)
     requests = [
@@ -132,7 +132,7 @@ def test_rows_that_have_ended_are_taken_out_and_yielded_at_once(base, monkeypatc
 
 def test_a_completion_is_the_same_alone_and_in_any_batch(base):
     """Whatever else is in the batch is longer, shorter, ends earlier or later, or writes its own tag."""
-    from forkpipe.training.checkpoint import load_checkpoint
+    from forkpipe.models.checkpoint import load_checkpoint
 
     _, tokenizer, tags = load_checkpoint(base)
     words = sorted((word for word in tokenizer.get_vocab() if word.isdigit()), key=int)  # it has no order of its own

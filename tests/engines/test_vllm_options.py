@@ -6,9 +6,9 @@ import sys
 import pytest
 
 from forkpipe.core.errors import InputError
+from forkpipe.core.plugins import ENGINES, create
 from forkpipe.engines.vllm import VLLMEngine
 from forkpipe.engines.vllm_model import check_vllm
-from forkpipe.plugins import ENGINES, create
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,12 @@ import pyarrow as pa
 import pytest
 
 from forkpipe.core.errors import InputError
+from forkpipe.evaluation.sampling import sample_checkpoint
 from forkpipe.hooks import _limit_threads
+from forkpipe.models.base_model import make_base_model
+from forkpipe.models.checkpoint import checkpoint_digest
 from forkpipe.parameters import EvaluationSettings, TagSettings
-from forkpipe.pipelines.evaluation.sampling import sample_checkpoint
 from forkpipe.pipelines.training.nodes import rl_problems, sets_of
-from forkpipe.training.base_model import make_base_model
-from forkpipe.training.checkpoint import checkpoint_digest
 
 
 def problems(*splits):

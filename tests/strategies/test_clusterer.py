@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from forkpipe.core.errors import InputError
-from forkpipe.engines.modular_powers import STRATEGIES, no_slip, parse
+from forkpipe.demo.modular_powers import STRATEGIES, no_slip, parse
 from forkpipe.strategies.base import Clusters, StrategyClusterer
 from forkpipe.strategies.clusterer import StepClusterer
 from forkpipe.strategies.linkage import far_apart, link

@@ -5,7 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from forkpipe.commands import main
+from forkpipe.commands.standalone import main
 
 LONG = "We use Vieta's formulas: the sum of the roots is 5, the product 6, so $a^2 + b^2 = 25 - 12 = 13$."
 

@@ -9,11 +9,11 @@ from test_supervised import train as train_supervised
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.records import Completion, Request, Sampling
+from forkpipe.models.checkpoint import check_positions, end_of, load_checkpoint, max_positions
+from forkpipe.stores.completions import RolloutStore
 from forkpipe.training.anchors import written_sequences
-from forkpipe.training.checkpoint import check_positions, end_of, load_checkpoint, max_positions
 from forkpipe.training.phases.base import Context
 from forkpipe.training.phases.drawing import OwnTags
-from forkpipe.training.rollout_store import RolloutStore
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.losses import tag_log_probs
 from forkpipe.core.policy import clipped_surrogate, group_advantages
-from forkpipe.training.checkpoint import encoder, load_checkpoint, load_tags, render_prompt
+from forkpipe.models.checkpoint import encoder, load_checkpoint, load_tags, render_prompt
 
 
 def config(tmp_path, **changes):

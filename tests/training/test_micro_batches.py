@@ -9,11 +9,11 @@ from test_policies import ROLLOUTS, odd_length, train, weights_of
 from transformers import Trainer, TrainerCallback
 
 from forkpipe import GFPOTrainer
+from forkpipe.models.checkpoint import load_checkpoint
 from forkpipe.parameters import FoldPhase, RolloutSettings, Schedule, TagsPhase, TracesPhase
-from forkpipe.training.checkpoint import load_checkpoint
+from forkpipe.stores.completions import RolloutStore
 from forkpipe.training.phases import fold, tags, traces
 from forkpipe.training.phases.base import Context
-from forkpipe.training.rollout_store import RolloutStore
 
 STEP = ROLLOUTS.problems_per_step * ROLLOUTS.group_size
 

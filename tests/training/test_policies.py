@@ -9,14 +9,14 @@ from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.records import Request, Sampling, Verdict
 from forkpipe.engines.transformers import TransformersEngine
+from forkpipe.models.checkpoint import load_checkpoint, render_prompt, save_checkpoint
+from forkpipe.models.router import has_router
+from forkpipe.models.scopes import check_head_scope
 from forkpipe.parameters import RolloutSettings, SamplingSettings, Schedule
-from forkpipe.training.checkpoint import load_checkpoint, render_prompt, save_checkpoint
+from forkpipe.stores.completions import RolloutStore
 from forkpipe.training.phases.base import Context
 from forkpipe.training.phases.schedule import train_policy
 from forkpipe.training.rewards import reward_table, rewards_by_tag
-from forkpipe.training.rollout_store import RolloutStore
-from forkpipe.training.router import has_router
-from forkpipe.training.scopes import check_head_scope
 
 ROLLOUTS = RolloutSettings(
     steps=4,

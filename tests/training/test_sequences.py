@@ -7,7 +7,7 @@ import torch
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
-from forkpipe.training.checkpoint import load_checkpoint
+from forkpipe.models.checkpoint import load_checkpoint
 from forkpipe.training.config import SSFTConfig
 from forkpipe.training.sequences import IGNORED, SetCollator, encode_sets, matched_sequences
 

@@ -12,8 +12,8 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from forkpipe import SSFTConfig, SSFTTrainer, load_trace_sets
 from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
-from forkpipe.training.checkpoint import encoder, load_checkpoint, load_tags, render_prompt
-from forkpipe.training.tagging import plain_tag
+from forkpipe.models.checkpoint import encoder, load_checkpoint, load_tags, render_prompt
+from forkpipe.models.tagging import plain_tag
 
 
 def as_table(sets):
@@ -340,8 +340,8 @@ def test_tensorboard_gets_the_losses(trainer, trace_sets, tmp_path, monkeypatch)
 
 
 def test_an_adapter_trains_itself_and_the_tags_alone(base, trainer, trace_sets):
+    from forkpipe.models.adapters import lora_config, merged
     from forkpipe.parameters import LoraSettings
-    from forkpipe.training.adapters import lora_config, merged
 
     model, tokenizer, tags = load_checkpoint(base)
     settings = LoraSettings(rank=4)

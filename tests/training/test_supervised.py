@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from forkpipe.core.errors import InputError
+from forkpipe.models.checkpoint import encoder, load_checkpoint, render_prompt
 from forkpipe.parameters import LoraSettings, SupervisedSettings
-from forkpipe.training.checkpoint import encoder, load_checkpoint, render_prompt
 from forkpipe.training.supervised import train_supervised
 
 SETTINGS = SupervisedSettings(

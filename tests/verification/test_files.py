@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 import forkpipe
 from forkpipe.cli import cli
-from forkpipe.commands import main
+from forkpipe.commands.standalone import main
 from forkpipe.core.errors import InputError
 
 ROWS = [

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forkpipe.core.answers import parse_decimal
 from forkpipe.verification import reading
+from forkpipe.verification.answers import parse_decimal
 from forkpipe.verification.compare import compare
 from forkpipe.verification.math import MathVerifier
 from forkpipe.verification.rules import GUARDS, NAMES, NOTATION, RULES

@@ -14,7 +14,7 @@ from forkpipe.core.records import Request, Sampling
 from forkpipe.engines.transformers import TransformersEngine
 from forkpipe.engines.vllm import VLLMEngine
 from forkpipe.engines.vllm_model import Reader
-from forkpipe.training.checkpoint import load_tags, render_prompt
+from forkpipe.models.checkpoint import load_tags, render_prompt
 
 pytest_plugins = ["vllm_checkpoints"]
 
@@ -207,8 +207,8 @@ def with_router(checkpoint, folder):
     """Return a copy of a checkpoint with an adapter that changes the choice of tags, by rows of their own too."""
     from peft import get_peft_model
 
+    from forkpipe.models.router import router_adapter, save_router
     from forkpipe.parameters import LoraSettings
-    from forkpipe.training.router import router_adapter, save_router
 
     shutil.copytree(checkpoint, folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)

@@ -5,7 +5,7 @@ from test_vllm_engine import PROBLEMS, asked_for, by_id, loaded, plain_greedy
 
 from forkpipe.engines.openai import OpenAIEngine
 from forkpipe.engines.transformers import TransformersEngine
-from forkpipe.training.checkpoint import render_prompt
+from forkpipe.models.checkpoint import render_prompt
 
 pytest_plugins = ["vllm_checkpoints"]
 

@@ -50,9 +50,9 @@ def likely_tags(model, ids):
 @pytest.fixture(scope="session")
 def special(tmp_path_factory, trace_sets) -> Path:
     """A Llama with six special tags, which it would write at many places."""
+    from forkpipe.models.base_model import make_base_model
+    from forkpipe.models.checkpoint import load_checkpoint
     from forkpipe.parameters import Architecture, ModelSettings, TagSettings
-    from forkpipe.training.base_model import make_base_model
-    from forkpipe.training.checkpoint import load_checkpoint
 
     folder = tmp_path_factory.mktemp("special") / "checkpoint"
     # vLLM's attention on a CPU takes heads of 32 and more.
@@ -77,7 +77,7 @@ def text(tmp_path_factory, trace_sets) -> Path:
 
     from byte_tokenizer import byte_tokenizer
     from forkpipe import add_tags
-    from forkpipe.training.checkpoint import save_checkpoint
+    from forkpipe.models.checkpoint import save_checkpoint
 
     folder = tmp_path_factory.mktemp("text") / "checkpoint"
     tokenizer = byte_tokenizer([trace.text for one in trace_sets(8) for trace in one.traces])

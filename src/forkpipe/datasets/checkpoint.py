@@ -6,7 +6,7 @@ from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 
-from forkpipe.training.checkpoint import FORKING_FILE
+from forkpipe.models.checkpoint import FORKING_FILE
 
 
 class CheckpointDataset(AbstractDataset[Path, Path]):

@@ -8,7 +8,7 @@ from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets._typing import TablePreview
 
 from forkpipe.core.errors import InputError
-from forkpipe.datasets.read_rows import file_digest, file_exists, read_rows
+from forkpipe.core.read_rows import file_digest, file_exists, read_rows
 from forkpipe.datasets.records import RecordsError, origin_hint
 
 PREVIEW = 200

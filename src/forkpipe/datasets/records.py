@@ -8,7 +8,7 @@ from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets._typing import TablePreview
 
 from forkpipe.core.errors import InputError
-from forkpipe.datasets.read_rows import file_exists, read_rows
+from forkpipe.core.read_rows import file_exists, read_rows
 
 
 class RawRecords(list[dict[str, Any]]):

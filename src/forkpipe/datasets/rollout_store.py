@@ -5,7 +5,7 @@ from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 
-from forkpipe.training.rollout_store import RolloutStore
+from forkpipe.stores.completions import RolloutStore
 
 
 class RolloutStoreDataset(AbstractDataset[RolloutStore, RolloutStore]):

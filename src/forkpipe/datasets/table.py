@@ -19,7 +19,7 @@ from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
 from forkpipe.core.schemas import SCHEMAS, VOLATILE
-from forkpipe.datasets import run_id
+from forkpipe.stores import run_id
 
 MISFITS = (pa.ArrowException, UnicodeEncodeError)
 """What Arrow raises for a value that does not fit a column's type."""

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
 from forkpipe.core.errors import InputError
+from forkpipe.core.read_rows import check_path, file_digest, read_rows
 from forkpipe.core.records import Completion, FinishReason, Request
-from forkpipe.datasets.read_rows import check_path, file_digest, read_rows
 
 REQUIRED = ("problem", "text")
 OPTIONAL = ("reasoning", "finish_reason", "tokens")

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.ids import content_hash
+from forkpipe.core.progress import logger
 from forkpipe.core.records import Completion, Request
 from forkpipe.engines.keys import find_key
 from forkpipe.engines.serving.bridge import iterate
@@ -19,7 +20,6 @@ from forkpipe.engines.serving.options import check_choice, check_count, check_se
 from forkpipe.engines.serving.replies import Reply, read_reply, read_stream
 from forkpipe.engines.serving.servers import Server, Servers, Turn
 from forkpipe.engines.serving.tagged import TaggedPrompts
-from forkpipe.progress import logger
 
 Endpoint = Literal["chat", "completions"]
 PATHS: dict[Endpoint, str] = {"chat": "/chat/completions", "completions": "/completions"}

@@ -12,11 +12,11 @@ from itertools import islice
 from typing import Any
 
 from forkpipe.core.errors import InputError
+from forkpipe.core.plugins import ENGINES, create
+from forkpipe.core.progress import logger
 from forkpipe.core.records import Completion, Request
 from forkpipe.engines import keys
 from forkpipe.engines.serving.options import check_count, check_seconds
-from forkpipe.plugins import ENGINES, create
-from forkpipe.progress import logger
 
 SHRINK = 16
 """A batch that an actor died of is sent again in parts this many times smaller, so that the request at fault, if one

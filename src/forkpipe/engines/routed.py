@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from forkpipe.core.progress import logger
 from forkpipe.core.records import Request
-from forkpipe.progress import logger
 
 
 def with_routers_tags(checkpoint: str, requests: Sequence[Request]) -> Sequence[Request]:
@@ -16,7 +16,7 @@ def with_routers_tags(checkpoint: str, requests: Sequence[Request]) -> Sequence[
     some layers of some models, a router is one of any. The tags are those that the engine `transformers` draws.
     Requests stay as they are where the checkpoint has no router, or none wants a tag.
     """
-    from forkpipe.training.router import has_router
+    from forkpipe.models.router import has_router
 
     if not has_router(Path(checkpoint)) or not any(request.own_tag for request in requests):
         return requests

@@ -73,8 +73,8 @@ class TransformersEngine:
             import torch
             from transformers import AutoModelForCausalLM, AutoTokenizer
 
-            from forkpipe.training.checkpoint import FORKING_FILE, end_tokens, load_tags, without_progress_bars
-            from forkpipe.training.router import has_router, load_router
+            from forkpipe.models.checkpoint import FORKING_FILE, end_tokens, load_tags, without_progress_bars
+            from forkpipe.models.router import has_router, load_router
 
             folder = Path(self._name)
             if folder.exists():
@@ -166,7 +166,7 @@ class TransformersEngine:
             return requests
         import torch
 
-        from forkpipe.training.router import router_log_probs
+        from forkpipe.models.router import router_log_probs
 
         prompts = [self._encode(tokenizer, request.prompt) for request in asking]
         with torch.inference_mode():
@@ -180,7 +180,7 @@ class TransformersEngine:
 
     def _encode(self, tokenizer: Any, prompt: str) -> list[int]:
         if self._chat:
-            from forkpipe.training.checkpoint import render_prompt
+            from forkpipe.models.checkpoint import render_prompt
 
             prompt = render_prompt(tokenizer, prompt)
         ids: list[int] = tokenizer(prompt, add_special_tokens=False)["input_ids"]

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from forkpipe.core.errors import InputError
+from forkpipe.core.progress import logger
 from forkpipe.core.records import Completion, FinishReason, Request
 from forkpipe.engines.routed import with_routers_tags
 from forkpipe.engines.vllm_loop import Finished, refusals
 from forkpipe.engines.vllm_model import LoadedModel, deciding_place, load_model
-from forkpipe.progress import logger
 
 RESERVED = (
     *("model", "revision", "tokenizer", "dtype", "tensor_parallel_size", "data_parallel_size", "max_model_len"),
@@ -164,7 +164,7 @@ class VLLMEngine:
 
     def _routed(self, requests: Sequence[Request]) -> Sequence[Request]:
         """Have a router draw its tags: before vLLM takes the memory, which is given back where vLLM runs already."""
-        from forkpipe.training.router import has_router
+        from forkpipe.models.router import has_router
 
         folder = self._arguments["model"]
         if not has_router(Path(folder)) or not any(request.own_tag for request in requests):

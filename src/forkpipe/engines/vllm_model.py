@@ -9,8 +9,8 @@ from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.ids import derived_seed
 from forkpipe.core.records import Request
-from forkpipe.engines.endings import end_token_ids
 from forkpipe.engines.vllm_loop import Loop, start_loop
+from forkpipe.models.endings import end_token_ids
 
 MINIMUM = (0, 32)
 """The oldest vLLM this was run with."""
@@ -83,7 +83,7 @@ def load_model(arguments: Mapping[str, Any], data_parallel: int, parser: str | N
     check_vllm()
     from transformers import AutoTokenizer
 
-    from forkpipe.training.checkpoint import FORKING_FILE, load_tags
+    from forkpipe.models.checkpoint import FORKING_FILE, load_tags
 
     name, revision = arguments["model"], arguments["revision"]
     folder = Path(name)

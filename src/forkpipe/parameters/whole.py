@@ -6,9 +6,9 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError, model_validator
 
 from forkpipe.core.errors import InputError
-from forkpipe.methods import POLICY, SUPERVISED
 from forkpipe.parameters.base import Count, Settings
 from forkpipe.parameters.evaluation import EvaluationSettings
+from forkpipe.parameters.methods import POLICY, SUPERVISED
 from forkpipe.parameters.policy import PolicyMethod, RolloutSettings
 from forkpipe.parameters.problems import DecontaminationSettings, ProblemSettings
 from forkpipe.parameters.traces import GenerationSettings, StrategySettings, TraceSetSettings, VerificationSettings

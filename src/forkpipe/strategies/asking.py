@@ -5,16 +5,16 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from forkpipe.core.engine import Engine
 from forkpipe.core.errors import InputError
 from forkpipe.core.records import Request, Sampling
-from forkpipe.engines.base import Engine
 
 
 class Asker:
     """Asks an engine.
 
     Args:
-        engine: see `engines.base.Engine`.
+        engine: see `core.engine.Engine`.
         sampling: how to draw.
         revision: version of the model behind the engine.
         cache: file of the answers (SQLite), made where it is missing; None keeps nothing.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from forkpipe.core.errors import InputError
-from forkpipe.datasets.read_rows import read_rows
+from forkpipe.core.read_rows import read_rows
 from forkpipe.strategies.api import compare
 from forkpipe.strategies.clusterer import THRESHOLD
 

@@ -19,8 +19,8 @@ from forkpipe.core.forking import ForkingTags
 from forkpipe.core.ids import derived_seed
 from forkpipe.core.matching import match_optimal
 from forkpipe.core.records import Completion, Request, TraceSet
+from forkpipe.models.checkpoint import encoder, end_of, max_positions
 from forkpipe.parameters import AnchorSettings
-from forkpipe.training.checkpoint import encoder, end_of, max_positions
 from forkpipe.training.config import SSFTConfig
 from forkpipe.training.costs import CostSettings, matching_costs
 from forkpipe.training.scoring import next_tokens, summed_kl, token_nll

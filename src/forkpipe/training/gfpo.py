@@ -2,7 +2,7 @@
 
 A row is a problem with the rewards that rollouts under each tag have earned. An update reads the prompt and what of the
 tag comes before its deciding position, and nothing of any completion. Which weights it may change is the caller's: all
-of the model's, or those of an adapter (`training.scopes`).
+of the model's, or those of an adapter (`models.scopes`).
 """
 
 import math
@@ -29,7 +29,7 @@ from forkpipe.core.policy import (
     kl_to_reference,
 )
 from forkpipe.core.prompts import PLACEHOLDER, render
-from forkpipe.training.checkpoint import encoder, render_prompt
+from forkpipe.models.checkpoint import encoder, render_prompt
 from forkpipe.training.trainer import TagTrainer
 
 

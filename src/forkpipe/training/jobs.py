@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from forkpipe.core.progress import logger
+from forkpipe.models.checkpoint import last_complete
 from forkpipe.parameters import PassSettings
-from forkpipe.progress import logger
-from forkpipe.training.checkpoint import last_complete
 
 JOB_FILE = "job.txt"
 """In the trainer's folder: which training its checkpoints belong to."""

@@ -23,8 +23,8 @@ from forkpipe.core.matching import (
     match_random,
     tags_of_modes,
 )
+from forkpipe.core.progress import logger
 from forkpipe.core.records import Assignment
-from forkpipe.progress import logger
 
 MATCHINGS_FILE = "matchings.json"
 """Within a checkpoint of the trainer."""

@@ -9,12 +9,12 @@ import numpy as np
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.ids import derived_seed
+from forkpipe.core.plugins import create_completing
+from forkpipe.core.progress import Progress, logger
 from forkpipe.core.prompts import render
 from forkpipe.core.records import Completion, Problem, Request, Verdict
+from forkpipe.models.checkpoint import load_tags, render_prompt
 from forkpipe.parameters import VerificationSettings
-from forkpipe.plugins import create_completing
-from forkpipe.progress import Progress, logger
-from forkpipe.training.checkpoint import load_tags, render_prompt
 from forkpipe.verification.rows import RowVerifier, VerdictRow, gold_of
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from forkpipe.core.forking import ForkingTags
 from forkpipe.core.prefixes import divergence_length
 from forkpipe.core.prompts import render
 from forkpipe.core.records import TraceSet
-from forkpipe.training.checkpoint import encoder, render_prompt
+from forkpipe.models.checkpoint import encoder, render_prompt
 from forkpipe.training.config import SSFTConfig
 
 IGNORED = -100

@@ -20,7 +20,7 @@ from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.losses import set_loss
 from forkpipe.core.statistics import mutual_information_bits, purity
-from forkpipe.training.checkpoint import check_positions, max_positions
+from forkpipe.models.checkpoint import check_positions, max_positions
 from forkpipe.training.config import SSFTConfig
 from forkpipe.training.costs import CostSettings, matching_costs
 from forkpipe.training.matchings import Matchings, SetNames
@@ -36,7 +36,7 @@ class SSFTTrainer(TagTrainer):
     data-parallel processes are those of transformers.Trainer. FSDP and DeepSpeed are refused.
 
     Args:
-        model: a causal language model that knows the tags, see `training.tagging.add_tags`.
+        model: a causal language model that knows the tags, see `models.tagging.add_tags`.
         args: see `SSFTConfig`.
         processing_class: its tokenizer, with a chat template.
         tags: the tags of the model; a single one for assignment "single".

@@ -10,16 +10,16 @@ from transformers import TrainerCallback
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.ids import content_hash
+from forkpipe.core.progress import Progress
 from forkpipe.core.records import Assignment, TraceSet
+from forkpipe.models.adapters import lora_config, merged
+from forkpipe.models.checkpoint import check_positions, checkpoint_digest, load_checkpoint, save_checkpoint
+from forkpipe.models.tagging import plain_tag
 from forkpipe.parameters import SupervisedSettings
-from forkpipe.progress import Progress
-from forkpipe.training.adapters import lora_config, merged
-from forkpipe.training.checkpoint import check_positions, checkpoint_digest, load_checkpoint, save_checkpoint
 from forkpipe.training.config import SSFTConfig
 from forkpipe.training.jobs import clear, run, unfinished
 from forkpipe.training.sequences import set_rows
 from forkpipe.training.ssft import SSFTTrainer
-from forkpipe.training.tagging import plain_tag
 
 
 @dataclass(slots=True)

@@ -7,15 +7,15 @@ from transformers import Trainer
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
-from forkpipe.training.adapters import with_rows_of_tags
-from forkpipe.training.checkpoint import encoder, last_complete, write_tags
+from forkpipe.models.adapters import with_rows_of_tags
+from forkpipe.models.checkpoint import encoder, last_complete, write_tags
 
 
 class TagTrainer(Trainer):
     """A transformers.Trainer of a model with forking tags, on one process or several that each hold the whole model.
 
     Args:
-        model: a causal language model that knows the tags, see `training.tagging.add_tags`.
+        model: a causal language model that knows the tags, see `models.tagging.add_tags`.
         processing_class: its tokenizer, with a chat template.
         tags: the tags of the model.
         peft_config: of peft, to train an adapter in place of the whole model.

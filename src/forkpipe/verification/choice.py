@@ -3,8 +3,8 @@
 import re
 from collections.abc import Sequence
 
-from forkpipe.core.answers import find_answer, split_reasoning
 from forkpipe.core.records import Verdict
+from forkpipe.verification.answers import find_answer, split_reasoning
 
 _LETTER = re.compile(
     r"[\s*_`$(\[{]*(?:\\(?:text|mathrm|textbf|mathbf)\s*\{\s*)?(?:option|choice|answer)?[\s:(]*([A-J])(?:[\s*_`$)\]}.:,;]|$)",

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from forkpipe.core.answers import find_answer
 from forkpipe.core.records import Verdict
+from forkpipe.verification.answers import find_answer
 
 
 class ExactVerifier:

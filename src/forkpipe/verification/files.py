@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from forkpipe.core.errors import InputError
+from forkpipe.core.read_rows import read_rows
 from forkpipe.core.records import VERDICTS, Verdict
-from forkpipe.datasets.read_rows import read_rows
 from forkpipe.verification.base import Verifier
 from forkpipe.verification.dispatch import verify_by_type
 from forkpipe.verification.limits import check_scored

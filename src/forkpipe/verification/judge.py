@@ -8,8 +8,8 @@ harder to talk round, not impossible: see the guide before you train on it.
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from forkpipe.core.engine import Engine
 from forkpipe.core.records import Request, Verdict
-from forkpipe.engines.base import Engine
 from forkpipe.parameters import JudgeSettings
 
 LONGEST_JUDGED = 500

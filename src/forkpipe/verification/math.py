@@ -9,9 +9,9 @@ ask about again (`rules`).
 import threading
 from collections.abc import Iterable, Sequence
 
-from forkpipe.core.answers import Answer, find_answer, gold_answer, parse_decimal
 from forkpipe.core.errors import InputError
 from forkpipe.core.records import Verdict
+from forkpipe.verification.answers import Answer, find_answer, gold_answer, parse_decimal
 from forkpipe.verification.compare import Finding
 from forkpipe.verification.pool import Pair, WorkerPool
 from forkpipe.verification.rules import NAMES

@@ -7,9 +7,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from forkpipe.core.answers import find_answer, split_reasoning
 from forkpipe.core.errors import InputError
 from forkpipe.core.records import Verdict
+from forkpipe.verification.answers import find_answer, split_reasoning
 from forkpipe.verification.pool import WorkerPool
 
 PACKAGE = "reasoning_gym"

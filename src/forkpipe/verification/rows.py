@@ -6,10 +6,10 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from forkpipe.engines.base import Engine
+from forkpipe.core.engine import Engine
+from forkpipe.core.plugins import VERIFIERS, create, create_judge
+from forkpipe.core.progress import Progress
 from forkpipe.parameters import VerificationSettings
-from forkpipe.plugins import VERIFIERS, create, create_judge
-from forkpipe.progress import Progress
 from forkpipe.verification.base import Verifier
 from forkpipe.verification.dispatch import VerifiedRow, verify_by_type
 from forkpipe.verification.judge import OpenVerdict, is_open, judge

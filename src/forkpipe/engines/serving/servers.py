@@ -12,8 +12,8 @@ from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
 from forkpipe.core.errors import InputError
+from forkpipe.core.progress import logger
 from forkpipe.engines.serving.failures import OF_SERVER, RequestError
-from forkpipe.progress import logger
 
 FAILURES_OUT = 5
 """Failures in a row after which a server is out: one request in four hundred meets that by chance where 30 % fail."""

@@ -10,10 +10,10 @@ from typing import Any
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.ids import derived_seed
 from forkpipe.core.records import Request
-from forkpipe.engines.endings import end_token_ids
 from forkpipe.engines.routed import with_routers_tags
 from forkpipe.engines.serving.failures import RequestError
 from forkpipe.engines.serving.replies import Reply
+from forkpipe.models.endings import end_token_ids
 
 BAN = -100.0
 """The lowest bias that the protocol knows."""
@@ -42,7 +42,7 @@ class TaggedPrompts:
         if self._loaded is None:
             from transformers import AutoTokenizer
 
-            from forkpipe.training.checkpoint import load_tags
+            from forkpipe.models.checkpoint import load_tags
 
             tokenizer = AutoTokenizer.from_pretrained(self._folder)
             ends = sorted(end_token_ids(str(self._folder), "main", tokenizer))

@@ -4,14 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from forkpipe.core.plugins import checkpoints_sampled_by, verifiers_of
+from forkpipe.core.progress import Progress
 from forkpipe.core.records import Problem
-from forkpipe.methods import MATCHED, METHODS, SUPERVISED, TAGGED, lineage
+from forkpipe.evaluation.sampling import sample_checkpoint
 from forkpipe.parameters import EvaluationSettings, GenerationSettings, ModelSettings, TagSettings, VerificationSettings
-from forkpipe.pipelines.evaluation.sampling import sample_checkpoint
-from forkpipe.plugins import checkpoints_sampled_by, verifiers_of
-from forkpipe.progress import Progress
-from forkpipe.provenance.recipes import implementations
+from forkpipe.parameters.methods import MATCHED, METHODS, SUPERVISED, TAGGED, lineage
 from forkpipe.verification.rows import verify_responses
+from kedro_provenance.recipes import implementations
 
 Row = dict[str, Any]
 
@@ -59,8 +59,8 @@ def compute_metrics_node(settings: EvaluationSettings, seed: int, *tables: Any) 
         seed: of the run.
         *tables: the scores of every method, then the matchings of `MATCHED`, in the order of each.
     """
-    from forkpipe.pipelines.evaluation.metrics import compute_metrics
-    from forkpipe.pipelines.evaluation.samples import covering_tag
+    from forkpipe.evaluation.metrics import compute_metrics
+    from forkpipe.evaluation.samples import covering_tag
 
     scores, matchings = tables[: len(METHODS)], dict(zip(MATCHED, tables[len(METHODS) :], strict=True))
     covering = {
@@ -76,7 +76,7 @@ def compare_node(metrics: Any, *tables: Any) -> list[Row]:
         metrics: the table.
         *tables: the scores of every method, then the training logs of every method, in the order of `METHODS`.
     """
-    from forkpipe.pipelines.evaluation.metrics import compare
+    from forkpipe.evaluation.metrics import compare
 
     scores = dict(zip(METHODS, tables[: len(METHODS)], strict=True))
     logs = dict(zip(METHODS, tables[len(METHODS) :], strict=True))
@@ -108,7 +108,7 @@ def tag_information_node(trace_sets: Any, generation: GenerationSettings, *table
         generation: for the strategies that teachers are known to use.
         *tables: the matchings of every supervised method, then the generations of every method.
     """
-    from forkpipe.pipelines.evaluation.tags import tag_information
+    from forkpipe.evaluation.tag_information import tag_information
 
     matchings = dict(zip(SUPERVISED, tables[: len(SUPERVISED)], strict=True))
     matchings.pop("sft")  # one tag: nothing is matched

@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from forkpipe.methods import MATCHED, METHODS, SUPERVISED
+from forkpipe.parameters.methods import MATCHED, METHODS, SUPERVISED
 from forkpipe.pipelines.evaluation.nodes import (
     compare_node,
     compute_metrics_node,

@@ -2,8 +2,8 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from forkpipe.pipelines.problems.decontamination import remove_overlaps
-from forkpipe.pipelines.problems.nodes import normalise_problems
+from forkpipe.problems.decontamination import remove_overlaps
+from forkpipe.problems.raw_rows import normalise_problems
 
 
 def create_pipeline() -> Pipeline:

@@ -5,24 +5,24 @@ from collections import Counter, defaultdict
 from typing import Any
 
 from forkpipe.core.errors import InputError
+from forkpipe.core.plugins import CLUSTERERS, clusterer_of, create, create_engines, engines_of, verifiers_of
+from forkpipe.core.progress import Progress, logger
 from forkpipe.core.records import Problem
 from forkpipe.core.statistics import clustering_agreement
 from forkpipe.datasets.table import Batches
-from forkpipe.datasets.trace_store import TraceStore
+from forkpipe.generation.budget import Budget
+from forkpipe.generation.collecting import collect, stop_or_warn
+from forkpipe.generation.early import early_check
+from forkpipe.generation.selection import select_sets
+from forkpipe.generation.strategy_models import strategy_models
+from forkpipe.generation.teachers import Asking
 from forkpipe.parameters import GenerationSettings, StrategySettings, TraceSetSettings, VerificationSettings
-from forkpipe.pipelines.trace_generation.budget import Budget
-from forkpipe.pipelines.trace_generation.collecting import collect, stop_or_warn
-from forkpipe.pipelines.trace_generation.early import early_check
-from forkpipe.pipelines.trace_generation.selection import select_sets
-from forkpipe.pipelines.trace_generation.strategy_models import strategy_models
-from forkpipe.pipelines.trace_generation.teachers import Asking
-from forkpipe.plugins import CLUSTERERS, clusterer_of, create, create_engines, engines_of, verifiers_of
-from forkpipe.progress import Progress, logger
-from forkpipe.provenance.recipes import implementations
+from forkpipe.stores.trace_store import TraceStore
 from forkpipe.strategies.base import StrategyClusterer
 from forkpipe.strategies.grouping import cluster_all
 from forkpipe.strategies.linkage import far_apart
 from forkpipe.verification.rows import verify_responses
+from kedro_provenance.recipes import implementations
 
 Row = dict[str, Any]
 

@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from forkpipe.pipelines.trace_generation.collecting import report_generation
+from forkpipe.generation.collecting import report_generation
 from forkpipe.pipelines.trace_generation.nodes import (
     build_trace_sets,
     cluster_strategies,

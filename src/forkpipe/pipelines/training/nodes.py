@@ -9,8 +9,8 @@ from typing import Any
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.ids import content_hash
+from forkpipe.core.plugins import rollouts_made_by
 from forkpipe.core.records import Problem, TraceSet
-from forkpipe.methods import SUPERVISED
 from forkpipe.parameters import (
     ModelSettings,
     RolloutSettings,
@@ -20,9 +20,9 @@ from forkpipe.parameters import (
     VerificationSettings,
     supervised_settings,
 )
-from forkpipe.plugins import rollouts_made_by
-from forkpipe.provenance.recipes import implementations
-from forkpipe.training.rollout_store import RolloutStore
+from forkpipe.parameters.methods import SUPERVISED
+from forkpipe.stores.completions import RolloutStore
+from kedro_provenance.recipes import implementations
 
 Row = dict[str, Any]
 
@@ -34,7 +34,7 @@ def make_base_checkpoint(
     problems: Any, trace_sets: Any, work: Path, model: ModelSettings, tags: TagSettings, seed: int
 ) -> Path:
     """Write the checkpoint that every method starts from."""
-    from forkpipe.training.base_model import make_base_model
+    from forkpipe.models.base_model import make_base_model
 
     texts = [*problems.column("problem").to_pylist(), model.prompt.replace("{problem}", "")]
     texts += [trace["text"] for row in trace_sets.to_pylist() for trace in row["traces"]]

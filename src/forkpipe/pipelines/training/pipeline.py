@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from forkpipe.methods import POLICY, SUPERVISED
+from forkpipe.parameters.methods import POLICY, SUPERVISED
 from forkpipe.pipelines.training.nodes import make_base_checkpoint, policy_node, supervised_node
 
 

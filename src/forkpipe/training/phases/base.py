@@ -6,8 +6,8 @@ from typing import Any
 
 from forkpipe.core.records import Problem, TraceSet
 from forkpipe.parameters import RolloutSettings
+from forkpipe.stores.completions import RolloutStore
 from forkpipe.training.rewards import Verify
-from forkpipe.training.rollout_store import RolloutStore
 
 
 @dataclass(frozen=True)

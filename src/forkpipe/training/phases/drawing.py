@@ -1,6 +1,6 @@
 """Rollouts for TRL's trainer under tags that the model or its router draws.
 
-The router is an adapter over weights that the same phase trains (`training.router`): it shifts with them, and keeps
+The router is an adapter over weights that the same phase trains (`models.router`): it shifts with them, and keeps
 training on the tags of the same rollouts, by the gradient of its own weights alone. A frozen copy of the model would
 not shift, at the price of a second model in memory and in the checkpoint.
 """
@@ -20,10 +20,10 @@ from forkpipe.core.policy import clipped_surrogate, group_advantages
 from forkpipe.core.records import Completion, Problem, Request, Sampling
 from forkpipe.engines.drawing import draw_tags
 from forkpipe.engines.transformers import Loaded, TransformersEngine
+from forkpipe.models.checkpoint import encoder, end_of, end_tokens
+from forkpipe.models.router import load_router, router_log_probs, save_router
 from forkpipe.parameters import TracesPhase
-from forkpipe.training.checkpoint import encoder, end_of, end_tokens
 from forkpipe.training.phases.base import Context
-from forkpipe.training.router import load_router, router_log_probs, save_router
 
 ROUTER_STATE = "router_state.pt"
 """In a trainer's checkpoint: the router's weights and its optimiser."""

@@ -11,16 +11,16 @@ import torch
 from torch import Tensor
 
 from forkpipe.core.errors import InputError
+from forkpipe.core.progress import Progress
 from forkpipe.core.prompts import render
+from forkpipe.models.checkpoint import encoder, load_checkpoint, render_prompt, save_checkpoint
+from forkpipe.models.router import has_router, load_router, router_log_probs
 from forkpipe.parameters import FoldPhase
-from forkpipe.progress import Progress
 from forkpipe.training.anchors import make_anchor, matched_traces
-from forkpipe.training.checkpoint import encoder, load_checkpoint, render_prompt, save_checkpoint
 from forkpipe.training.gfpo import GFPOConfig, GFPOTrainer
 from forkpipe.training.jobs import clear, constant_rate, passes, run, unfinished
 from forkpipe.training.phases.base import Context, PhaseResult
 from forkpipe.training.phases.tags import ProgressOfTags, log_rows
-from forkpipe.training.router import has_router, load_router, router_log_probs
 
 
 class FoldTrainer(GFPOTrainer):

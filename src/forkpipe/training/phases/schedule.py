@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from forkpipe.core.ids import content_hash
+from forkpipe.core.progress import logger
+from forkpipe.models.checkpoint import checkpoint_digest
 from forkpipe.parameters import FoldPhase, Schedule, TagsPhase, TracesPhase
-from forkpipe.progress import logger
-from forkpipe.training.checkpoint import checkpoint_digest
 from forkpipe.training.phases.base import Context, PhaseResult
 
 RESULT_FILE = "result.json"

@@ -12,18 +12,18 @@ from transformers import TrainerCallback
 from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.ids import content_hash
+from forkpipe.core.progress import Progress
 from forkpipe.core.records import Completion, Request
+from forkpipe.models.adapters import lora_config, merged
+from forkpipe.models.checkpoint import checkpoint_digest, load_checkpoint, load_tags, save_checkpoint
+from forkpipe.models.router import has_router, router_adapter, save_router
+from forkpipe.models.scopes import check_head_scope, head_rows
 from forkpipe.parameters import TagsPhase
-from forkpipe.progress import Progress
-from forkpipe.training.adapters import lora_config, merged
 from forkpipe.training.anchors import make_anchor, matched_traces, written_sequences
-from forkpipe.training.checkpoint import checkpoint_digest, load_checkpoint, load_tags, save_checkpoint
 from forkpipe.training.gfpo import GFPOConfig, GFPOTrainer
 from forkpipe.training.jobs import clear, constant_rate, passes, run, unfinished
 from forkpipe.training.phases.base import Context, PhaseResult
 from forkpipe.training.rewards import reward_table, rewards_by_tag
-from forkpipe.training.router import has_router, router_adapter, save_router
-from forkpipe.training.scopes import check_head_scope, head_rows
 
 
 def check_parent(parent: Path, scope: str) -> None:

@@ -18,11 +18,10 @@ from transformers import TrainerCallback
 from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.ids import derived_seed
+from forkpipe.core.progress import Progress
 from forkpipe.core.prompts import render
 from forkpipe.core.records import Completion, Problem
-from forkpipe.parameters import TracesPhase
-from forkpipe.progress import Progress
-from forkpipe.training.checkpoint import (
+from forkpipe.models.checkpoint import (
     check_positions,
     encoder,
     end_tokens,
@@ -30,10 +29,11 @@ from forkpipe.training.checkpoint import (
     render_prompt,
     save_checkpoint,
 )
+from forkpipe.models.router import has_router
+from forkpipe.parameters import TracesPhase
 from forkpipe.training.jobs import clear, constant_rate, passes, run, unfinished
 from forkpipe.training.phases.base import Context, PhaseResult
 from forkpipe.training.phases.drawing import OwnTags, RouterTags
-from forkpipe.training.router import has_router
 
 STATE_FILE = "forkpipe_state.json"
 """In a trainer's checkpoint: the tables so far."""

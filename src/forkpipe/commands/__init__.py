@@ -1,0 +1,1 @@
+"""Commands of `forkpipe` and `kedro` that this project adds."""

@@ -1,0 +1,1 @@
+"""The embedded default: modular powers, their problems and the programs that solve them."""

@@ -1,0 +1,1 @@
+"""Evaluation: which samples a checkpoint is asked for, and the metrics computed from them."""

@@ -1,0 +1,48 @@
+"""Differences between methods, problem by problem, so that problems hard for both cancel out."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from forkpipe.core.statistics import paired_difference
+from forkpipe.evaluation.metrics import Rows, headline
+from forkpipe.evaluation.samples import best_tags, load_pools
+
+PAIRS = (("fork_rl", "grpo"), ("gfpo", "grpo"), ("ssft", "sft"), ("ssft_random", "sft"), ("ssft", "ssft_fixed"))
+"""The differences that are reported: each method against a baseline trained at the same stage."""
+
+
+def paired_differences(
+    scores: Sequence[pa.Table], comparison: Rows, *, resamples: int, seed: int
+) -> list[dict[str, Any]]:
+    """Return the differences of `PAIRS` in pass@1 on test, each method under its headline policy, by problem.
+
+    Args:
+        scores: the tables behind the comparison.
+        comparison: the `comparison` table.
+        resamples: number of bootstrap resamples over problems.
+        seed: of the bootstrap.
+
+    Returns:
+        Rows with a, b, policy_a, policy_b, value (mean of a - b), low, high, n_problems; pairs of which a method was
+        not evaluated are left out.
+
+    Raises:
+        InputError: samples are missing (see `samples.load_pools`).
+    """
+    pools = load_pools(scores)
+    best = best_tags(pools)
+    policies = {row["method"]: row["policy"] for row in headline(comparison)}
+    values = {}
+    for pool in pools:
+        policy = policies.get(pool.method)
+        if policy and pool.split == "test" and (pool.protocol == "own") == (policy == "own"):
+            values[pool.method] = pool.accuracy(best[pool.method] if policy == "best_tag" else None)
+    rows = []
+    for a, b in PAIRS:
+        if a in values and b in values:
+            value, low, high = paired_difference(values[a], values[b], resamples, seed)
+            named = {"a": a, "b": b, "policy_a": policies[a], "policy_b": policies[b]}
+            rows.append(named | {"value": value, "low": low, "high": high, "n_problems": len(values[a])})
+    return rows

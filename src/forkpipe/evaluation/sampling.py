@@ -1,0 +1,102 @@
+"""Which samples a checkpoint is asked for, and the rows they become."""
+
+from pathlib import Path
+from typing import Any
+
+from forkpipe.core.errors import InputError
+from forkpipe.core.plugins import create_completing
+from forkpipe.core.prompts import render
+from forkpipe.core.records import Problem, Request
+from forkpipe.parameters import EvaluationSettings
+
+Row = dict[str, Any]
+
+
+def sample_checkpoint(
+    method: str,
+    checkpoint: Path,
+    problems: list[Problem],
+    settings: EvaluationSettings,
+    template: str,
+    total: int,
+    own: bool,
+    seed: int,
+    by_tag: bool = True,
+) -> list[Row]:
+    """Return rows of `generations`: `total` samples a problem with forced tags, and as many under the model's own tag.
+
+    Args:
+        method: name of the method.
+        checkpoint: its folder.
+        problems: the problems to sample.
+        settings: engine, sampling and batch size.
+        template: prompt template of the student.
+        total: samples a problem; spread evenly over the checkpoint's tags, of which it must be a multiple.
+        own: whether to sample with the tag left to the model too.
+        seed: of the run; part of what the samples' seeds follow from.
+        by_tag: whether to sample with forced tags.
+
+    Raises:
+        InputError: the engine did not answer everything.
+    """
+    from transformers import AutoTokenizer
+
+    from forkpipe.core.progress import Progress
+    from forkpipe.models.checkpoint import checkpoint_digest, load_tags, render_prompt
+
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    tags = load_tags(checkpoint, tokenizer)
+    digest = checkpoint_digest(checkpoint)
+    asked: dict[str, tuple[Row, Request]] = {}
+    for problem in problems:
+        prompt = render_prompt(tokenizer, render(template, problem.problem))
+        forced = range(tags.n) if by_tag else ()
+        plan = [("by_tag", tag, sample) for tag in forced for sample in range(total // tags.n)]
+        plan += [("own", -1, sample) for sample in range(total)] if own else []
+        for protocol, tag, sample in plan:
+            request = Request.create(
+                problem_id=problem.problem_id,
+                problem=problem.problem,
+                asked_of=digest,
+                revision=f"{protocol} seed {seed}",
+                prompt=prompt,
+                sample=sample,
+                sampling=settings.sampling.record(),
+                prefix_ids=tags.token_ids[tag] if protocol == "by_tag" else (),
+                own_tag=protocol == "own",
+            )
+            row = {
+                "method": method,
+                "problem_id": problem.problem_id,
+                "split": problem.split,
+                "protocol": protocol,
+                "tag": tag if tags.n > 1 else -1,
+                "tag_source": "own" if protocol == "own" else "forced",
+                "sample": sample,
+                "seed": request.seed,
+                "checkpoint": digest,
+            }
+            asked[request.request_id] = (row, request)
+    engine = create_completing(settings.engine, str(checkpoint), settings.batch_rows, "evaluation.engine")
+    progress = Progress(f"{method} samples", len(asked), unit="samples")
+    answered: set[str] = set()
+    try:
+        for completion in engine.generate([request for _, request in asked.values()]):
+            row = asked[completion.request_id][0]
+            row.update(
+                text=completion.text,
+                token_ids=list(completion.token_ids),
+                tokens=completion.tokens_out,
+                finish_reason=completion.finish_reason,
+            )
+            if row["protocol"] == "own" and completion.tag is not None:
+                row["tag"] = completion.tag
+            answered.add(completion.request_id)
+            progress.update(len(answered))
+    finally:
+        engine.close()
+    if len(answered) < len(asked):
+        raise InputError(
+            f"{method}: engine '{settings.engine.name}' answered {len(answered)} of {len(asked)} samples, expected all"
+        )
+    return [row for row, _ in asked.values()]

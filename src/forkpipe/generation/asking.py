@@ -1,0 +1,210 @@
+"""Asking a teacher: send what the store lacks, keep each answer as it comes, stop where a limit says so."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import numpy as np
+
+from forkpipe.core.engine import Engine
+from forkpipe.core.errors import InputError
+from forkpipe.core.ids import content_hash
+from forkpipe.core.progress import logger
+from forkpipe.core.records import Completion, FinishReason, Request
+from forkpipe.generation.attempts import latest
+from forkpipe.generation.budget import Budget
+from forkpipe.generation.early import EarlyCheck
+from forkpipe.generation.meter import Meter
+from forkpipe.generation.requests import MadeRequests, RequestPlan
+from forkpipe.parameters import LimitSettings, TeacherSettings
+from forkpipe.stores.trace_store import TraceStore
+
+Row = dict[str, Any]
+
+MOST_IN_FLIGHT = 4096
+"""When a limit is reached, requests that are under way are waited for, unless an engine has taken more than these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a round: requests that were to be sent, that were answered; which limit ended it, if one did."""
+
+    to_send: int
+    answered: int
+    limit: str
+
+    def __add__(self, other: "Outcome") -> "Outcome":
+        return Outcome(self.to_send + other.to_send, self.answered + other.answered, self.limit or other.limit)
+
+
+class Feed(MadeRequests):
+    """The requests that an engine is given: those of a plan that are to be sent, until it is closed.
+
+    Args:
+        plan: all requests.
+        positions: of those that are to be sent.
+    """
+
+    def __init__(self, plan: RequestPlan, positions: np.ndarray) -> None:
+        self._plan = plan
+        self._positions = positions
+        self.taken = 0
+        """How far an engine has gone; it may look at all requests before it begins."""
+        self.closed_at: int | None = None
+        """How far it had gone when no more was to be sent."""
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def make(self, position: int) -> Request:
+        """Return the request at a position."""
+        self.taken = max(self.taken, position + 1)
+        return self._plan[int(self._positions[position])]
+
+    def __iter__(self) -> Iterator[Request]:
+        self.taken = 0
+        for position in range(len(self)):
+            if self.closed_at is not None:
+                return
+            yield self.make(position)
+
+
+def ask_teacher(
+    name: str,
+    teacher: TeacherSettings,
+    requests: Sequence[Request],
+    engine: Engine,
+    store: TraceStore,
+    run_id: str,
+    *,
+    budget: Budget | None = None,
+    check: EarlyCheck | None = None,
+) -> Outcome:
+    """Send what the store lacks and append the answers to it.
+
+    An answer that was cut by a smaller `max_tokens` than today's, or that failed, is asked for again as a further
+    attempt; everything else is final.
+
+    Args:
+        name: of the teacher.
+        teacher: its settings.
+        requests: all that it is asked; `plan_requests` makes them.
+        engine: what answers.
+        store: where answers are kept; opened if it is not yet.
+        run_id: of the session, for the rows.
+        budget: what the run may spend, without limits where it is None.
+        check: looks at the first answers, None for no look.
+
+    Raises:
+        InputError: the engine answered too little, or what it was not asked; or `check` has stopped the run.
+    """
+    budget = budget or Budget(LimitSettings())
+    plan = requests if isinstance(requests, RequestPlan) else RequestPlan(len(requests), requests.__getitem__)
+    with store:
+        known = latest(store.index(), plan.keys, teacher.sampling.max_tokens)
+        todo = np.flatnonzero(~known.final)
+        limit = budget.reached()
+        logger.info(
+            "teacher %s: %d requests, %d already in the store, %d to ask",
+            name, len(requests), len(requests) - len(todo), len(todo),
+        )  # fmt: skip
+        meter = Meter(name, teacher, len(todo))
+        if len(todo) and not limit:
+            limit = _ask(name, teacher, plan, todo, known.next_attempt, engine, store, run_id, budget, check, meter)
+    if meter.done < len(todo) and not limit:
+        raise InputError(f"the engine of teacher {name} answered {meter.done} of {len(todo)} requests, expected all")
+    return Outcome(len(todo), meter.done, limit if meter.done < len(todo) else "")
+
+
+def _ask(
+    name: str,
+    teacher: TeacherSettings,
+    requests: RequestPlan,
+    todo: np.ndarray,
+    next_attempt: np.ndarray,
+    engine: Engine,
+    store: TraceStore,
+    run_id: str,
+    budget: Budget,
+    check: EarlyCheck | None,
+    meter: Meter,
+) -> str:
+    """Send the requests at positions `todo`; return which limit has ended it, an empty text where none has."""
+    open_ = np.zeros(len(requests), np.bool_)
+    open_[todo] = True
+    feed = Feed(requests, todo)
+    first: list[Row] = []
+    limit = ""
+    completions = engine.generate(feed)
+    try:
+        for completion in completions:
+            position = _position(requests, open_, completion, name)
+            open_[position] = False
+            row = trace_row(requests[position], completion, name, teacher, int(next_attempt[position]), run_id)
+            store.append(row)
+            budget.spend(completion, teacher)
+            meter.count(completion)
+            if check is not None and len(first) < check.first:
+                first.append(row)
+                if len(first) == check.first:
+                    check.look(name, first, len(requests) - len(todo))
+            limit = limit or budget.reached()
+            if limit and _may_stop(feed, meter.done):
+                break
+    finally:
+        meter.close()
+        close = getattr(completions, "close", None)
+        if close is not None:
+            close()
+    return limit
+
+
+def _may_stop(feed: Feed, done: int) -> bool:
+    """Feed no more; return whether to wait no longer for what is under way, since it is nothing or everything."""
+    if feed.closed_at is None:
+        feed.closed_at = feed.taken
+    under_way = feed.closed_at - done
+    return under_way <= 0 or under_way > MOST_IN_FLIGHT or feed.taken > feed.closed_at
+
+
+def _position(requests: RequestPlan, open_: np.ndarray, completion: Completion, name: str) -> int:
+    try:
+        position = requests.position(completion.request_id)
+    except KeyError:
+        position = -1
+    if position < 0 or not open_[position]:
+        raise InputError(f"the engine of teacher {name} answered request {completion.request_id}, which is not open")
+    if completion.finish_reason not in get_args(FinishReason):
+        raise InputError(
+            f"the engine of teacher {name} gave finish reason '{completion.finish_reason}', "
+            f"expected one of: {', '.join(get_args(FinishReason))}"
+        )
+    return position
+
+
+def trace_row(
+    request: Request, completion: Completion, teacher_name: str, teacher: TeacherSettings, attempt: int, run_id: str
+) -> Row:
+    """Return a row of the `traces` table."""
+    return {
+        "request_id": request.request_id,
+        "attempt": attempt,
+        "trace_id": content_hash("trace", request.request_id, attempt),
+        "problem_id": request.problem_id,
+        "teacher": teacher_name,
+        "teacher_revision": teacher.revision,
+        "sample": request.sample,
+        "seed": request.seed,
+        "prompt": request.prompt,
+        "prompt_hash": content_hash("prompt", request.prompt),
+        "sampling": request.sampling.to_json(),
+        "text": completion.text,
+        "reasoning": completion.reasoning,
+        "tokens_in": completion.tokens_in,
+        "tokens_out": completion.tokens_out,
+        "finish_reason": completion.finish_reason,
+        "status": "failed" if completion.finish_reason == "error" else "done",
+        "error": completion.error,
+        "seconds": completion.seconds,
+        "run_id": run_id,
+    }

@@ -1,0 +1,98 @@
+"""Which attempt counts: what is final under today's `max_tokens`, what is to be asked, what it has cost."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from forkpipe.stores.trace_store.index import LENGTH, STOP, Index
+
+
+def is_final(entries: Index, max_tokens: int) -> np.ndarray:
+    """Return a mask of the attempts that need no other.
+
+    Such an attempt ended by itself; or it was cut by no less than today's limit; or it was cut below its own limit, by
+    the teacher itself, so that a higher one changes nothing.
+    """
+    cut_by_teacher = entries.tokens_out < entries.limit
+    return ~entries.failed & ((entries.finish == STOP) | (entries.tokens_out >= max_tokens) | cut_by_teacher)
+
+
+def is_cut(entries: Index, max_tokens: int) -> np.ndarray:
+    """Return a mask of whole answers, given under a higher limit, longer than today's: they count as truncated.
+
+    A row above the limit it was asked with is of an engine that knows no limits (a file): it stays as it is.
+    """
+    above = (max_tokens < entries.tokens_out) & (entries.tokens_out <= entries.limit)
+    return (entries.finish == STOP) & above
+
+
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """Arrays with an entry a request.
+
+    entry: index of the attempt that counts, -1 where there is none. final: whether it is final. next_attempt: number of
+    the attempt that would come next.
+    """
+
+    entry: np.ndarray
+    final: np.ndarray
+    next_attempt: np.ndarray
+
+
+def is_among(found: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """Return a mask of the keys that are among `keys`: np.isin, in a fifth of its time for millions of numbers."""
+    if not len(keys):
+        return np.zeros(len(found), np.bool_)
+    wanted, order = np.sort(keys), np.argsort(found)
+    ascending = found[order]
+    where = np.searchsorted(wanted, ascending)
+    mask = np.empty(len(found), np.bool_)
+    mask[order] = wanted[np.minimum(where, len(wanted) - 1)] == ascending
+    return mask
+
+
+def latest(index: Index, keys: np.ndarray, max_tokens: int) -> Latest:
+    """Return which attempt counts of each request: the last final one, or where none is final the last."""
+    relevant = np.flatnonzero(is_among(index.key, keys))
+    part = index.take(relevant)
+    done = is_final(part, max_tokens)
+    order = np.argsort(part.key)
+    found = part.key[order]
+    if (found[1:] == found[:-1]).any():  # several attempts at a request: the slower sort
+        order = np.lexsort((part.attempt, done, part.key))
+        found = part.key[order]
+    ends = np.flatnonzero(np.append(found[1:] != found[:-1], True)) if len(found) else np.zeros(0, np.int64)
+    asked = found[ends]
+    where = np.searchsorted(asked, keys)
+    known = where < len(asked)
+    known[known] = asked[where[known]] == keys[known]
+    entry = np.full(len(keys), -1, np.int64)
+    final = np.zeros(len(keys), np.bool_)
+    next_attempt = np.zeros(len(keys), np.int32)
+    if len(ends):
+        starts = np.append(0, ends[:-1] + 1)
+        where = where[known]
+        entry[known] = relevant[order[ends]][where]
+        final[known] = done[order[ends]][where]
+        next_attempt[known] = np.maximum.reduceat(part.attempt[order], starts)[where] + 1
+    return Latest(entry, final, next_attempt)
+
+
+def totals(index: Index, keys: np.ndarray, counted: Latest, kinds: list[str], max_tokens: int) -> dict[str, Any]:
+    """Return what the requests of a teacher came to; tokens, seconds and errors are those of all their attempts."""
+    attempts = index.take(is_among(index.key, keys))
+    last = index.take(counted.entry[counted.entry >= 0])
+    errors = Counter({kinds[code]: int(n) for code, n in enumerate(np.bincount(attempts.kind[attempts.failed])) if n})
+    return {
+        "requests": len(keys),
+        "not_asked": int((counted.entry < 0).sum()),
+        "attempts": len(attempts),
+        "tokens_in": int(attempts.tokens_in.sum(dtype=np.int64)),
+        "tokens_out": int(attempts.tokens_out.sum(dtype=np.int64)),
+        "seconds": float(attempts.seconds.sum(dtype=np.float64)),
+        "failed": int(last.failed.sum()),
+        "truncated": int(((last.finish == LENGTH) | is_cut(last, max_tokens)).sum()),
+        "errors": dict(errors.most_common()),
+    }

@@ -1,0 +1,123 @@
+"""From the store to the table of traces, and to what each teacher has cost and given."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from forkpipe.core.errors import InputError
+from forkpipe.core.progress import logger
+from forkpipe.datasets.table import Batches
+from forkpipe.generation.asking import Outcome
+from forkpipe.generation.attempts import is_cut, latest, totals
+from forkpipe.generation.budget import price_of
+from forkpipe.generation.requests import RequestPlan
+from forkpipe.parameters import GenerationSettings, LimitSettings, TeacherSettings
+from forkpipe.stores.trace_store import TraceStore
+from forkpipe.stores.trace_store.index import Index
+
+Row = dict[str, Any]
+
+
+def stop_or_warn(outcomes: Mapping[str, Outcome], limits: LimitSettings) -> None:
+    """Say what a limit has left unasked.
+
+    Raises:
+        InputError: something was left and `limits.partial` does not allow to go on: traces of some requests are not to
+            be taken for those of all.
+    """
+    left = {name: one.to_send - one.answered for name, one in outcomes.items() if one.limit}
+    if not left:
+        return
+    limit = next(one.limit for one in outcomes.values() if one.limit)
+    listed = ", ".join(f"{name} {n}" for name, n in left.items())
+    said = f"{limit}: {sum(left.values())} requests are not asked ({listed})"
+    if not limits.partial:
+        raise InputError(
+            f"{said}; what was answered is kept, the same command goes on from here; "
+            "generation.limits.partial: true goes on with the traces there are"
+        )
+    logger.warning("%s; going on with the traces there are (generation.limits.partial)", said)
+
+
+def collect(
+    store: TraceStore,
+    asked: Mapping[str, Sequence[RequestPlan]],
+    teachers: Mapping[str, TeacherSettings],
+    outcomes: Mapping[str, Outcome],
+) -> tuple[Batches, dict[str, Any]]:
+    """Return (the table of traces, in the order of teachers and requests; what each teacher's requests came to)."""
+    index = store.index()
+    parts: list[tuple[Index, int]] = []
+    counted: dict[str, Any] = {}
+    for name, plans in asked.items():
+        limit = teachers[name].sampling.max_tokens
+        keys = np.concatenate([plan.keys for plan in plans])
+        found = latest(index, keys, limit)
+        parts.append((index.take(found.entry[found.entry >= 0]), limit))
+        counted[name] = {"asked": outcomes[name].answered, **totals(index, keys, found, store.kinds, limit)}
+        one = counted[name]
+        logger.info(
+            "teacher %s: %d requests, %d asked now, %d failed, %d truncated, %d not asked",
+            name, one["requests"], one["asked"], one["failed"], one["truncated"], one["not_asked"],
+        )  # fmt: skip
+
+    def tables() -> Iterator[pa.Table]:
+        for entries, max_tokens in parts:
+            done = 0
+            for table in store.tables(entries):
+                yield _truncated(table, is_cut(entries.take(slice(done, done + len(table))), max_tokens))
+                done += len(table)
+
+    return Batches(tables), counted
+
+
+def _truncated(table: pa.Table, cut: np.ndarray) -> pa.Table:
+    """Return the rows as today's limit has them: an answer that was given under a higher one counts as truncated."""
+    if not cut.any():
+        return table
+    column = table.schema.get_field_index("finish_reason")
+    reasons = pc.if_else(pa.array(cut), "length", table.column(column))
+    return table.set_column(column, table.schema.field(column), reasons)
+
+
+def report_generation(
+    totals: Mapping[str, Any], traces: Any, verdicts: Any, trace_sets: Any, settings: GenerationSettings
+) -> list[Row]:
+    """Return a row a teacher: what was asked of it, what that has cost, what came of it."""
+    teacher_of = dict(zip(traces["trace_id"].to_pylist(), traces["teacher"].to_pylist(), strict=True))
+    pairs = zip(verdicts["trace_id"].to_pylist(), verdicts["verdict"].to_pylist(), strict=True)
+    correct = Counter(teacher_of[trace] for trace, verdict in pairs if verdict == "correct")
+    kept = Counter(trace["teacher"] for traces in trace_sets["traces"].to_pylist() for trace in traces)
+    rows = []
+    for name, counted in totals.items():
+        price = price_of(settings.teachers[name], counted["tokens_in"], counted["tokens_out"])
+        rows.append(
+            {
+                "teacher": name,
+                **counted,
+                "errors": json.dumps(counted["errors"]),
+                "correct": correct[name],
+                "kept": kept[name],
+                "tokens_per_kept": counted["tokens_out"] / kept[name] if kept[name] else None,
+                "price": price,
+                "price_per_kept": price / kept[name] if kept[name] and price is not None else None,
+            }
+        )
+        logger.info("%s", _summary(rows[-1]))
+    return rows
+
+
+def _summary(row: Row) -> str:
+    said = f"teacher {row['teacher']}: {row['requests']} requests, {row['correct']} correct, {row['kept']} kept"
+    if row["kept"]:
+        said += f", {row['tokens_per_kept']:.0f} tokens a kept trace"
+    if row["price"] is not None:
+        said += f", price {row['price']:.4g}"
+    if row["price_per_kept"] is not None:
+        said += f", {row['price_per_kept']:.4g} a kept trace"
+    return said

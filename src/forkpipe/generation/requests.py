@@ -1,0 +1,120 @@
+"""What the teachers are asked: plans of requests that are made when they are looked at."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import overload
+
+import numpy as np
+
+from forkpipe.core.engine import Engine
+from forkpipe.core.errors import InputError
+from forkpipe.core.progress import logger
+from forkpipe.core.prompts import render
+from forkpipe.core.records import Problem, Request
+from forkpipe.parameters import TeacherSettings
+
+
+class MadeRequests(Sequence[Request], ABC):
+    """Requests that are made when they are looked at."""
+
+    @abstractmethod
+    def make(self, position: int) -> Request:
+        """Return the request at a position, from 0 on."""
+
+    @overload
+    def __getitem__(self, position: int) -> Request: ...
+    @overload
+    def __getitem__(self, position: slice) -> list[Request]: ...
+    def __getitem__(self, position: int | slice) -> Request | list[Request]:
+        if isinstance(position, slice):
+            return [self.make(one) for one in range(*position.indices(len(self)))]
+        return self.make(range(len(self))[position])
+
+    def __iter__(self) -> Iterator[Request]:
+        return (self.make(position) for position in range(len(self)))
+
+
+class RequestPlan(MadeRequests):
+    """What one teacher is asked, in order; a plan of millions fits in memory.
+
+    Args:
+        n: number of requests.
+        make: position -> request, always the same.
+    """
+
+    def __init__(self, n: int, make: Callable[[int], Request]) -> None:
+        self._n = n
+        self._make = make
+        self.keys = np.fromiter((int(one.request_id, 16) for one in self), np.uint64, n)
+        """The requests' ids as numbers."""
+        self._order = np.argsort(self.keys, kind="stable")
+        if n and (np.diff(self.keys[self._order]) == 0).any():
+            raise InputError("a request is planned twice, expected each once: is a problem twice in table problems?")
+
+    def __len__(self) -> int:
+        return self._n
+
+    def make(self, position: int) -> Request:
+        """Return the request at a position."""
+        return self._make(position)
+
+    def position(self, request_id: str) -> int:
+        """Return where a request stands; KeyError where it is not in the plan."""
+        try:
+            key = np.uint64(int(request_id, 16))
+        except (ValueError, OverflowError):
+            raise KeyError(request_id) from None
+        found = int(np.searchsorted(self.keys, key, sorter=self._order))
+        if found == len(self) or self.keys[self._order[found]] != key:
+            raise KeyError(request_id)
+        return int(self._order[found])
+
+
+def plan_requests(problems: Sequence[Problem], name: str, teacher: TeacherSettings, engine: Engine) -> RequestPlan:
+    """Return what one teacher is asked, `samples` a problem or as many as its engine holds.
+
+    Args:
+        problems: those that are asked.
+        name: of the teacher.
+        teacher: its settings.
+        engine: what answers; its identity and version are part of every request's id.
+    """
+    held = [engine.samples_held(problem.problem) for problem in problems]
+    counts = np.array([teacher.samples if one is None else min(teacher.samples, one) for one in held], np.int64)
+    without = held.count(0)
+    if without:
+        logger.warning("teacher %s holds no trace of %d of %d problems", name, without, len(problems))
+    if not counts.sum():
+        raise InputError(
+            f"teacher {name} holds no trace of any of the {len(problems)} problems, expected texts equal to theirs "
+            "(generation.teachers, generation.splits)"
+        )
+    which = np.repeat(np.arange(len(problems), dtype=np.int32), counts)
+    samples = np.arange(len(which), dtype=np.int32) - np.repeat(np.cumsum(counts) - counts, counts)
+    asked_of, revision = f"{name} {engine.identity}", f"{engine.version} {teacher.revision}"
+    sampling = teacher.sampling.record()
+
+    def make(position: int) -> Request:
+        problem = problems[which[position]]
+        return Request.create(
+            problem_id=problem.problem_id,
+            problem=problem.problem,
+            asked_of=asked_of,
+            revision=revision,
+            prompt=render(teacher.prompt, problem.problem),
+            sample=int(samples[position]),
+            sampling=sampling,
+        )
+
+    return RequestPlan(len(which), make)
+
+
+def fixed_samples(
+    problems: Sequence[Problem], name: str, teacher: TeacherSettings, engine: Engine
+) -> Iterator[RequestPlan]:
+    """Yield the one round of a teacher that is asked for a fixed number of samples.
+
+    A planner that asks in rounds is a generator like this one: it is resumed when all requests of its last round have
+    been answered, and may look into the store for what to ask next.
+    """
+    yield plan_requests(problems, name, teacher, engine)

@@ -1,0 +1,25 @@
+"""The models that parameters name for clustering: one that describes steps, one that judges close pairs."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from forkpipe.core.plugins import create_strategy_model
+from forkpipe.parameters import StrategySettings
+from forkpipe.parameters.traces import StrategyModelSettings
+from forkpipe.strategies.asking import Asker
+from forkpipe.strategies.grouping import Judging
+
+
+@contextmanager
+def strategy_models(settings: StrategySettings) -> Iterator[tuple[Asker | None, Judging | None]]:
+    """Give what `grouping.cluster_all` takes; the engines are closed behind it."""
+    with ExitStack() as stack:
+
+        def asker(model: StrategyModelSettings, where: str) -> Asker:
+            engine = create_strategy_model(model, where)
+            stack.callback(engine.close)
+            return Asker(engine, model.sampling.record(), model.revision, model.cache)
+
+        summaries = asker(settings.summaries, "summaries") if settings.summaries else None
+        judge = settings.judge
+        yield summaries, Judging(asker(judge, "judge"), judge.margin) if judge else None

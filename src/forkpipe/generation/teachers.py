@@ -1,0 +1,97 @@
+"""All teachers: those at servers side by side, those that this machine runs one after the other."""
+
+import threading
+from collections.abc import Mapping, Sequence
+
+from forkpipe.core.engine import Engine
+from forkpipe.core.progress import logger
+from forkpipe.core.records import Problem
+from forkpipe.generation.asking import Outcome, ask_teacher
+from forkpipe.generation.budget import Budget
+from forkpipe.generation.early import EarlyCheck
+from forkpipe.generation.requests import RequestPlan, fixed_samples
+from forkpipe.parameters import TeacherSettings
+from forkpipe.stores import run_id
+from forkpipe.stores.trace_store import TraceStore
+
+Asked = dict[str, tuple[list[RequestPlan], Outcome]]
+
+
+class Asking:
+    """Asks teachers; what one spends counts for all, and an error at one ends all.
+
+    Args:
+        problems: those that are asked.
+        teachers: settings by name.
+        engines: their engines, by the same names; each is closed when its teacher has been asked.
+        store: open.
+        budget: what the run may spend.
+        check: looks at each teacher's first answers, None for no look.
+    """
+
+    def __init__(
+        self,
+        problems: Sequence[Problem],
+        teachers: Mapping[str, TeacherSettings],
+        engines: Mapping[str, Engine],
+        store: TraceStore,
+        budget: Budget,
+        check: EarlyCheck | None,
+    ) -> None:
+        self._problems = problems
+        self._teachers = teachers
+        self._engines = engines
+        self._store = store
+        self._budget = budget
+        self._check = check
+        self._run_id = run_id.current()
+        self._came: Asked = {}
+        self._errors: list[Exception] = []
+
+    def ask(self) -> Asked:
+        """Return each teacher's rounds and what came of them, in the order of the teachers.
+
+        Raises:
+            Exception: the first that a teacher met. The others send nothing more then, and what they had sent is waited
+                for and kept.
+        """
+        names = list(self._teachers)
+        remote = [name for name in names if getattr(self._engines[name], "at_servers", False)]
+        if len(names) == 1:
+            remote = []
+        # Daemons: an interrupt ends the run at once, as it does where there is one teacher.
+        threads = [threading.Thread(target=self._try, args=(name,), name=f"ask {name}", daemon=True) for name in remote]
+        for thread in threads:
+            thread.start()
+        for name in names:
+            if name not in remote and not self._errors:
+                self._try(name)
+        for thread in threads:
+            thread.join()
+        if self._errors:
+            raise self._errors[0]
+        return {name: self._came[name] for name in names}
+
+    def _try(self, name: str) -> None:
+        try:
+            self._came[name] = self._ask_one(name)
+        except Exception as error:
+            self._errors.append(error)
+            if self._budget.end(f"teacher {name} met an error"):
+                logger.info("teacher %s met an error: the others are sent nothing more", name)
+
+    def _ask_one(self, name: str) -> tuple[list[RequestPlan], Outcome]:
+        engine, teacher = self._engines[name], self._teachers[name]
+        plans: list[RequestPlan] = []
+        outcome = Outcome(0, 0, "")
+        try:
+            for plan in fixed_samples(self._problems, name, teacher, engine):
+                plans.append(plan)
+                outcome += ask_teacher(
+                    name, teacher, plan, engine, self._store, self._run_id, budget=self._budget, check=self._check
+                )
+                if outcome.limit:
+                    break
+        finally:
+            engine.close()
+        return plans, outcome

@@ -1,0 +1,1 @@
+"""Models: what a checkpoint is on disk, its tags, adapters and router."""

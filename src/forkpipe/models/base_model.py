@@ -1,0 +1,94 @@
+"""The model every method starts from: a small Llama from scratch, or a pretrained one, with the forking tags added."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from forkpipe.core.errors import InputError
+from forkpipe.models.checkpoint import save_checkpoint, without_progress_bars
+from forkpipe.models.tagging import add_tag_tokens, add_tags
+from forkpipe.parameters import ModelSettings, TagSettings
+
+PAD, END, USER, ASSISTANT, UNKNOWN = "<|pad|>", "<|end|>", "<|user|>", "<|assistant|>", "<|unknown|>"
+
+CHAT_TEMPLATE = (
+    "{% for message in messages %}"
+    "{{ ('" + USER + "' if message['role'] == 'user' else '" + ASSISTANT + "') + ' ' + message['content'] + ' ' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '" + ASSISTANT + " ' }}{% endif %}"
+)
+
+
+def make_base_model(folder: Path, settings: ModelSettings, tags: TagSettings, texts: Iterable[str], seed: int) -> None:
+    """Write the base checkpoint to `folder`.
+
+    Args:
+        folder: where to write; its forking.json lists all N tags.
+        settings: scratch architecture, or the model to start from.
+        tags: style and number of the tags.
+        texts: what the model will read and write; their words are the vocabulary of a model from scratch.
+        seed: of the initial weights.
+    """
+    import torch
+    from transformers import set_seed
+
+    set_seed(seed)
+    if settings.source == "scratch":
+        without_progress_bars()
+        tokenizer = _word_tokenizer(texts, tags)
+        model = _tiny_llama(settings, tokenizer)
+    else:
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(settings.source, revision=settings.revision)
+            model = AutoModelForCausalLM.from_pretrained(
+                settings.source, revision=settings.revision, dtype=torch.float32, use_safetensors=True
+            )
+        except (OSError, ValueError) as error:
+            raise InputError(f"model.source '{settings.source}' cannot be loaded: {error}") from error
+    forking_tags = add_tags(model, tokenizer, tags.n, tags.style)
+    save_checkpoint(
+        folder,
+        model,
+        tokenizer,
+        forking_tags,
+        base=settings.source,
+        revision=settings.revision if settings.source != "scratch" else f"seed {seed}",
+    )
+
+
+def _word_tokenizer(texts: Iterable[str], tags: TagSettings) -> Any:
+    """Return a tokenizer whose tokens are words between spaces, so that every number is one token.
+
+    It knows the tags from the start: a matrix that is made with their rows needs no resizing, which draws new weights.
+    """
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    specials = [PAD, END, USER, ASSISTANT, UNKNOWN]
+    words = sorted({word for text in texts for word in text.split()})
+    vocabulary = {word: index for index, word in enumerate([*specials, *words])}
+    raw = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
+    raw.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=raw, pad_token=PAD, eos_token=END, unk_token=UNKNOWN, padding_side="left"
+    )
+    tokenizer.add_special_tokens({"additional_special_tokens": [USER, ASSISTANT]}, replace_extra_special_tokens=False)
+    tokenizer.chat_template = CHAT_TEMPLATE
+    add_tag_tokens(tokenizer, tags.n, tags.style)
+    return tokenizer
+
+
+def _tiny_llama(settings: ModelSettings, tokenizer: Any) -> Any:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=None,
+        tie_word_embeddings=False,
+        **settings.architecture.model_dump(),
+    )
+    return LlamaForCausalLM(config)

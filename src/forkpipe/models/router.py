@@ -1,0 +1,79 @@
+"""A router: a low-rank adapter of the SSFT model that picks the tag, while the model itself completes.
+
+Why this form: the choice may use all layers, so it can differ from problem to problem where the output rows alone
+cannot; the completions are those of the SSFT model to the bit, so rewards that were tabulated once stay valid; and it
+is one folder, the model with `router/` in it, that peft reads, and any server that takes adapters by request. It suits
+text tags and tied embeddings too.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from forkpipe.core.forking import ForkingTags
+from forkpipe.core.losses import tag_log_probs
+from forkpipe.models.adapters import lora_config
+from forkpipe.models.scopes import output_name
+from forkpipe.parameters import LoraSettings
+
+ROUTER_FOLDER = "router"
+"""Within a checkpoint."""
+
+
+def router_adapter(model: Any, tags: ForkingTags, settings: LoraSettings) -> Any:
+    """Return the peft configuration of a router: low-rank layers, and the output rows of the tags' deciding tokens.
+
+    Without the rows the choice stays blunt: the norm before the output matrix fixes the length of the last state, and
+    so how far apart the tags' logits can be. Where embeddings are tied the rows stay as they are: they would be
+    those of the prompt too.
+    """
+    config = lora_config(settings)
+    (position,) = tags.deciding_positions
+    rows = [ids[position] for ids in tags.token_ids]
+    config.trainable_token_indices = {} if model.config.tie_word_embeddings else {output_name(model): rows}
+    return config
+
+
+def has_router(folder: Path) -> bool:
+    """Whether a checkpoint has a router."""
+    return (folder / ROUTER_FOLDER / "adapter_config.json").exists()
+
+
+def load_router(model: Any, folder: Path, trainable: bool = False) -> Any:
+    """Return the model with its router as an adapter; `disable_adapter()` gives the model itself."""
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(model, folder / ROUTER_FOLDER, is_trainable=trainable)
+
+
+def save_router(model: Any, folder: Path) -> None:
+    """Write the router of a model into the checkpoint `folder`.
+
+    Without the path at which the model was when it was trained: later seeds follow from the hash of these files, and
+    would differ from folder to folder.
+    """
+    for config in model.peft_config.values():
+        config.base_model_name_or_path = None  # peft takes the model's own, and looks there
+    model.save_pretrained(folder / ROUTER_FOLDER)
+    path = folder / ROUTER_FOLDER / "adapter_config.json"
+    held = json.loads(path.read_text())
+    held["base_model_name_or_path"] = ".."
+    if isinstance(held["target_modules"], list):
+        held["target_modules"].sort()
+    path.write_text(json.dumps(held, indent=2, sort_keys=True))
+    (folder / ROUTER_FOLDER / "README.md").unlink(missing_ok=True)
+
+
+def router_log_probs(model: Any, prompts: Sequence[Sequence[int]], tags: ForkingTags, pad_id: int) -> Any:
+    """Return log p(g_i | x) by the router, (B, N), for prompts as token ids."""
+    import torch
+
+    (position,) = tags.deciding_positions
+    rows = [[*prompt, *tags.token_ids[0][:position]] for prompt in prompts]
+    width = max(map(len, rows))
+    ids = torch.tensor([[pad_id] * (width - len(row)) + row for row in rows], device=model.device)
+    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=model.device)
+    places = (mask.cumsum(dim=1) - 1).clamp(min=0)
+    logits = model(input_ids=ids, attention_mask=mask, position_ids=places, logits_to_keep=1, use_cache=False).logits
+    return tag_log_probs(logits[:, -1], torch.tensor([one[position] for one in tags.token_ids], device=logits.device))

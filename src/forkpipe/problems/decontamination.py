@@ -1,0 +1,212 @@
+"""Problems that overlap evaluation sets or one another are taken out, each with the pair that matched."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from forkpipe.core.progress import Progress, logger
+from forkpipe.datasets.evaluation_sets import WITHIN, EvaluationProblem
+from forkpipe.parameters import DecontaminationSettings
+from forkpipe.problems.near_duplicates import NearIndex
+from forkpipe.problems.ngrams import NgramIndex
+from forkpipe.problems.normalisation import normalise
+from forkpipe.problems.overlap import Comparable, Match, OverlapIndex
+
+Row = dict[str, Any]
+
+KEPT_FIRST = ("test", "validation", "rl", "train")
+"""Of two problems that are the same, the one in the earlier of these splits is kept, then that of the lesser id."""
+HELD_OUT = ("test", "validation")
+TEMPLATE_LIMIT = 50
+"""Problems of one template that are held against others for near-duplicates, see `OverlapIndex`."""
+QUOTED = 200
+"""Characters of the matched problem in the detail of a rejection; `overlaps` has all."""
+
+
+def remove_overlaps(
+    problems: Any, evaluation: list[EvaluationProblem], settings: DecontaminationSettings
+) -> tuple[list[Row], list[Row], list[Row], dict[str, Any]]:
+    """Return (rows of `problems`, rows of `overlaps`, rows of `rejected`, the summary).
+
+    A problem that overlaps an evaluation set is rejected, whatever its split. What is left is held against itself:
+    equal texts with different answers are all rejected, since nobody knows which is right; of equal texts and
+    near-duplicates one is kept, see `KEPT_FIRST`. Near-duplicates on the same side of the held-out line must have the
+    same answer, for with another they are mostly another question; across it any overlap is a leak.
+
+    Args:
+        problems: the table `normalised_problems`.
+        evaluation: problems of the evaluation sets, possibly none.
+        settings: see `parameters.DecontaminationSettings`.
+    """
+    rows = problems.to_pylist() if hasattr(problems, "to_pylist") else list(problems)
+    texts = {row["problem_id"]: Comparable.of(row["problem"]) for row in rows}
+    found = _Overlaps(settings)
+    too_short = _against(rows, texts, evaluation, found)
+    over_limit = 0
+    if settings.within:
+        over_limit = _within([row for row in rows if row["problem_id"] not in found.rejected], texts, found)
+    kept = [row for row in rows if row["problem_id"] not in found.rejected]
+    summary = {
+        "problems": len(rows),
+        "kept": len(kept),
+        "evaluation_sets": dict(Counter(one.set for one in evaluation)),
+        "overlaps": found.counts(),
+        "too_short_for_ngrams": too_short,
+        "over_template_limit": over_limit,
+    }
+    _log(summary)
+    return kept, found.rows, list(found.rejected.values()), summary
+
+
+class _Overlaps:
+    """What was found: rows of `overlaps`, and by problem the row of `rejected`."""
+
+    def __init__(self, settings: DecontaminationSettings) -> None:
+        self.settings = settings
+        self.rows: list[Row] = []
+        self.rejected: dict[str, Row] = {}
+
+    def index(self, *, within: bool) -> OverlapIndex:
+        """Return an empty index of the kinds that are looked for."""
+        ngram, near = self.settings.ngram, self.settings.near
+        near_index = None
+        if near is not None:
+            threshold = near.within if within else near.jaccard
+            near_index = NearIndex(threshold, shingle=near.shingle, permutations=near.permutations)
+        if within:
+            return OverlapIndex(None, near_index, template_limit=TEMPLATE_LIMIT)
+        return OverlapIndex(NgramIndex(**ngram.model_dump()) if ngram else None, near_index)
+
+    def counts_as_overlap(self, match: Match) -> bool:
+        return match.kind != "renumbered" or self.settings.renumbered != "ignore"
+
+    def rejects(self, match: Match) -> bool:
+        return match.kind != "renumbered" or self.settings.renumbered == "reject"
+
+    def add(
+        self, row: Row, match: Match, name: str, other_id: str, other_problem: str, *, rejects: bool, why: str = ""
+    ) -> None:
+        self.rows.append(
+            {
+                "problem_id": row["problem_id"],
+                "set": name,
+                "kind": match.kind,
+                "score": match.score,
+                "other_id": other_id,
+                "other_problem": other_problem,
+                "action": "rejected" if rejects else "kept",
+            }
+        )
+        if rejects and row["problem_id"] not in self.rejected:
+            quoted = other_problem if len(other_problem) <= QUOTED else other_problem[:QUOTED] + "…"
+            self.rejected[row["problem_id"]] = {
+                "stage": "decontamination",
+                "id": row["problem_id"],
+                "reason": why or f"{match.kind} overlap with {name}",
+                "detail": f"source id {row['source_id']}: score {match.score:.2f} with {name} {other_id}: {quoted}",
+            }
+
+    def counts(self) -> list[Row]:
+        """Return how many problems overlap, by set, kind and action."""
+        counted = Counter((row["set"], row["kind"], row["action"]) for row in self.rows)
+        return [
+            {"set": name, "kind": kind, "action": action, "problems": number}
+            for (name, kind, action), number in sorted(counted.items())
+        ]
+
+
+def _against(
+    rows: list[Row], texts: dict[str, Comparable], evaluation: list[EvaluationProblem], found: _Overlaps
+) -> dict[str, int]:
+    """Hold problems against evaluation sets; returns by set how many of its problems are too short for n-grams."""
+    if not evaluation:
+        return {}
+    index = found.index(within=False)
+    for one in evaluation:
+        index.add(Comparable.of(one.problem), one.set)
+    progress = Progress("decontamination", len(rows), unit="problems")
+    for done, row in enumerate(rows, start=1):
+        best: dict[str, Match] = {}  # matches come with the surest first
+        for match in filter(found.counts_as_overlap, index.find(texts[row["problem_id"]])):
+            best.setdefault(evaluation[match.other].set, match)
+        for name, match in best.items():
+            other = evaluation[match.other]
+            found.add(row, match, name, other.id, other.problem, rejects=found.rejects(match))
+        progress.update(done)
+    return dict(Counter(evaluation[number].set for number in index.too_short))
+
+
+def _within(rows: list[Row], texts: dict[str, Comparable], found: _Overlaps) -> int:
+    """Hold problems against one another; returns how many were over the limit of their template."""
+    answers = {row["problem_id"]: normalise(row["answer"]) or row["answer"] for row in rows}
+    ranked = sorted(rows, key=lambda row: (KEPT_FIRST.index(row["split"]), row["problem_id"]))
+    conflicting = _conflicting(ranked, texts, answers, found)
+    index = found.index(within=True)
+    kept: list[Row] = []  # what the index holds
+    progress = Progress("duplicates among the problems", len(ranked), unit="problems")
+    for done, row in enumerate(ranked, start=1):
+        if row["problem_id"] not in conflicting:
+            matches = list(filter(found.counts_as_overlap, index.find(texts[row["problem_id"]])))
+            same = [
+                match for match in matches if found.rejects(match) and _same(row, kept[match.other], match, answers)
+            ]
+            for match in (same or matches)[:1]:
+                other = kept[match.other]
+                found.add(row, match, WITHIN, other["problem_id"], other["problem"], rejects=bool(same))
+            if not same:
+                index.add(texts[row["problem_id"]])
+                kept.append(row)
+        progress.update(done)
+    return index.over_limit
+
+
+def _same(row: Row, other: Row, match: Match, answers: dict[str, str]) -> bool:
+    across = (row["split"] in HELD_OUT) != (other["split"] in HELD_OUT)
+    return across or match.kind == "renumbered" or answers[row["problem_id"]] == answers[other["problem_id"]]
+
+
+def _conflicting(
+    ranked: list[Row], texts: dict[str, Comparable], answers: dict[str, str], found: _Overlaps
+) -> set[str]:
+    """Reject equal texts with different answers, each with another of them; returns their ids."""
+    groups: dict[str, list[Row]] = {}
+    for row in ranked:
+        groups.setdefault(texts[row["problem_id"]].whole, []).append(row)
+    rejected = set()
+    for text, group in groups.items():
+        if not text or len({answers[row["problem_id"]] for row in group}) < 2:
+            continue
+        for row in group:
+            other = next(one for one in group if answers[one["problem_id"]] != answers[row["problem_id"]])
+            found.add(
+                row,
+                Match(0, "exact", 1.0),
+                WITHIN,
+                other["problem_id"],
+                other["problem"],
+                rejects=True,
+                why="conflicting answers",
+            )
+            rejected.add(row["problem_id"])
+    return rejected
+
+
+def _log(summary: dict[str, Any]) -> None:
+    def listed(parts: Iterable[str]) -> str:
+        return ", ".join(parts) or "none"
+
+    logger.info(
+        "decontamination: %d of %d problems kept; held against %s; overlaps: %s",
+        summary["kept"],
+        summary["problems"],
+        listed(f"{name} ({number})" for name, number in summary["evaluation_sets"].items()),
+        listed(f"{one['set']} {one['kind']} {one['problems']} {one['action']}" for one in summary["overlaps"]),
+    )
+    for name, number in summary["too_short_for_ngrams"].items():
+        logger.info("decontamination: %d problems of %s are too short for ngram: exact and near only", number, name)
+    if summary["over_template_limit"]:
+        logger.info(
+            "decontamination: %d problems differ from %d others in numbers alone: not looked at for near-duplicates",
+            summary["over_template_limit"],
+            TEMPLATE_LIMIT,
+        )

@@ -1,0 +1,167 @@
+"""Raw rows become problems: fields mapped, types checked, duplicates and unreadable answers rejected."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from forkpipe.core.errors import InputError
+from forkpipe.core.ids import unit_interval
+from forkpipe.core.plugins import verifiers_of
+from forkpipe.core.progress import logger
+from forkpipe.core.records import SPLITS, Problem, Split
+from forkpipe.parameters import ProblemSettings, VerificationSettings
+from forkpipe.verification.rows import RowVerifier, gold_of
+from kedro_provenance.recipes import implementations
+
+Row = dict[str, Any]
+
+
+@implementations(verifiers_of)
+def normalise_problems(
+    raw: Any, settings: ProblemSettings, verification: VerificationSettings
+) -> tuple[list[Row], list[Row]]:
+    """Return (rows of `problems`, rows of `rejected`).
+
+    Identical problem and answer twice: the first is kept. The same problem with different answers: all are rejected,
+    since nobody knows which is right. So is a problem whose answer the verifier cannot read: every response to it would
+    be unparsed. A missing column, a value that is not text, a source id twice or no row at all
+    stops the run (InputError): these are faults of the file, not of a problem.
+
+    Args:
+        raw: what the catalog entry `raw_problems` loads: records, a pandas or Hugging Face table.
+        settings: see `parameters.ProblemSettings`.
+        verification: says which verifier reads which answers.
+    """
+    source = str(getattr(raw, "source", "raw_problems"))
+    problems = [_problem(row, number, source, settings) for number, row in enumerate(_records(raw), start=1)]
+    if not problems:
+        raise InputError(f"{source} has no rows, expected at least one problem")
+    _check_source_ids(problems, source)
+    kept, rejected = _without_duplicates(problems)
+    kept, unreadable = _with_readable_answers(kept, verification)
+    rejected += unreadable
+    splits = Counter(row["split"] for row in kept)
+    logger.info(
+        "%d problems from %s: %s; %d rejected",
+        len(kept),
+        source,
+        ", ".join(f"{splits[s]} {s}" for s in SPLITS),
+        len(rejected),
+    )
+    return kept, rejected
+
+
+def _records(raw: Any) -> Iterable[Mapping[str, Any]]:
+    if hasattr(raw, "to_pylist"):  # pyarrow
+        return list(raw.to_pylist())
+    if hasattr(raw, "to_dict") and hasattr(raw, "columns"):  # pandas
+        return list(raw.to_dict(orient="records"))
+    if isinstance(raw, Mapping):  # a DatasetDict: all its parts
+        return [row for part in raw.values() for row in part]
+    return list(raw)
+
+
+def _problem(row: Mapping[str, Any], number: int, source: str, settings: ProblemSettings) -> Problem:
+    fields = settings.fields
+    problem, answer = (_text(row, field, number, source) for field in (fields.problem, fields.answer))
+    source_id = str(number) if fields.source_id is None else _text(row, fields.source_id, number, source)
+    used = {fields.problem, fields.answer, fields.source_id}
+    made = Problem.create(
+        problem,
+        answer,
+        answer_type=_answer_type(answer, settings),
+        source=settings.source,
+        source_id=source_id,
+        metadata={key: value for key, value in row.items() if key not in used},
+    )
+    return Problem(**{**asdict(made), "split": split_of(made.problem_id, settings)})
+
+
+def _text(row: Mapping[str, Any], field: str, number: int, source: str) -> str:
+    if field not in row:
+        raise InputError(f"{source} row {number}: field '{field}' is missing, expected it as in problems.fields")
+    value = row[field]
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)  # ids and answers are often numbers; a float is refused, for it may have lost digits
+    if not isinstance(value, str):
+        raise InputError(f"{source} row {number}: field '{field}' is {type(value).__name__}, expected text")
+    if not value.strip():
+        raise InputError(f"{source} row {number}: field '{field}' is empty, expected text")
+    return value.strip()
+
+
+def _answer_type(answer: str, settings: ProblemSettings) -> str:
+    if settings.answer_type != "auto":
+        return settings.answer_type
+    return "integer" if re.fullmatch(r"[+-]?\d+", answer) else "math"
+
+
+def split_of(problem_id: str, settings: ProblemSettings) -> Split:
+    """Return the split of a problem: a function of its id, so that adding problems moves no other."""
+    place = unit_interval("split", settings.split_salt, problem_id)
+    bound = 0.0
+    drawn: Split = SPLITS[0]
+    for split in SPLITS:
+        share = settings.shares.get(split, 0.0)
+        if share > 0:
+            drawn = split
+        bound += share
+        if place < bound:
+            return drawn
+    return drawn  # rounding left a sliver above the last bound
+
+
+def _check_source_ids(problems: list[Problem], source: str) -> None:
+    first: dict[str, int] = {}
+    for number, problem in enumerate(problems, start=1):
+        if problem.source_id in first:
+            raise InputError(
+                f"{source} row {number}: source id '{problem.source_id}' stands in row {first[problem.source_id]} "
+                "already, expected it once"
+            )
+        first[problem.source_id] = number
+
+
+def _without_duplicates(problems: list[Problem]) -> tuple[list[Row], list[Row]]:
+    by_text: dict[str, list[Problem]] = defaultdict(list)
+    for problem in problems:
+        by_text[problem.problem].append(problem)
+    kept: list[Row] = []
+    rejected: list[Row] = []
+    for problem in problems:
+        group = by_text[problem.problem]
+        answers = sorted({other.answer for other in group})
+        if len(answers) > 1:
+            rejected.append(_rejected(problem, "conflicting answers", f"answers {answers}"))
+        elif problem is not group[0]:
+            rejected.append(_rejected(problem, "duplicate", f"same as source id {group[0].source_id}"))
+        else:
+            kept.append(asdict(problem))
+    return kept, rejected
+
+
+def _with_readable_answers(problems: list[Row], settings: VerificationSettings) -> tuple[list[Row], list[Row]]:
+    """Return (problems whose answer the verifier reads, rows of `rejected` for the others)."""
+    golds = [
+        (row["answer_type"], gold_of(row["answer_type"], row["problem"], row["answer"], row["metadata"]))
+        for row in problems
+    ]
+    with RowVerifier(settings) as verifier:
+        readable = verifier.check_gold(golds)
+    kept = [row for row, known in zip(problems, readable, strict=True) if known]
+    return kept, [
+        _rejected(Problem.from_row(row), "unreadable answer", f"{row['answer_type']} answer {row['answer'][:200]!r}")
+        for row, known in zip(problems, readable, strict=True)
+        if not known
+    ]
+
+
+def _rejected(problem: Problem, reason: str, detail: str) -> Row:
+    return {
+        "stage": "problems",
+        "id": problem.problem_id,
+        "reason": reason,
+        "detail": f"source id {problem.source_id}: {detail}",
+    }

@@ -1,0 +1,1 @@
+"""The report: figures, captions and the HTML page."""

@@ -1,0 +1,129 @@
+"""What the store holds without its texts: a few numbers an attempt, in arrays."""
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from forkpipe.core.ids import ID_LENGTH
+from forkpipe.stores.trace_store.shards import decoded, read_columns
+
+_NUMBERS = ("attempt", "tokens_in", "tokens_out", "seconds")
+_COLUMNS = ("request_id", *_NUMBERS, "sampling", "finish_reason", "status", "error")
+FINISH_REASONS = ("stop", "length", "error")
+STOP, LENGTH, ERROR = range(3)
+_FINISH = {reason: code for code, reason in enumerate(FINISH_REASONS)}
+MOST_KINDS = 1000
+"""Kinds of errors that are told apart; an engine that puts a text of its own into each fills no memory."""
+
+
+def keys_of(request_ids: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """Return ids of 16 hex digits as the numbers they are; ValueError for any other text."""
+    chunks = request_ids.chunks if isinstance(request_ids, pa.ChunkedArray) else [request_ids]
+    found = [np.zeros(0, np.uint64)]
+    for chunk in chunks:
+        joined = b"".join(chunk.cast(pa.binary()).to_pylist())
+        if len(joined) != ID_LENGTH * len(chunk) or not pc.all(pc.equal(pc.binary_length(chunk), ID_LENGTH)).as_py():
+            raise ValueError(f"a request id does not have {ID_LENGTH} digits")
+        found.append(np.frombuffer(bytes.fromhex(joined.decode("ascii")), dtype=">u8").astype(np.uint64))
+    return np.concatenate(found)
+
+
+@dataclass(slots=True)
+class Index:
+    """Arrays with an entry an attempt; `shard` and `row` say where its text lies.
+
+    key: the request's id as a number. limit: the max_tokens it was asked with. finish: index into FINISH_REASONS.
+    kind: index into `kinds`, what kind of error it ended with, 0 for none.
+    """
+
+    key: np.ndarray
+    attempt: np.ndarray
+    tokens_in: np.ndarray
+    tokens_out: np.ndarray
+    limit: np.ndarray
+    finish: np.ndarray
+    failed: np.ndarray
+    kind: np.ndarray
+    seconds: np.ndarray
+    shard: np.ndarray
+    row: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.key)
+
+    def take(self, chosen: np.ndarray | slice) -> "Index":
+        """Return some entries, by their numbers, a mask or a slice."""
+        return Index(**{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
+
+    @staticmethod
+    def concatenated(parts: "list[Index]") -> "Index":
+        """Return the entries of all parts."""
+        return Index(**{field.name: np.concatenate([getattr(p, field.name) for p in parts]) for field in fields(Index)})
+
+    @staticmethod
+    def empty() -> "Index":
+        """Return an index without entries."""
+        return Index(**{field.name: np.zeros(0, _TYPES[field.name]) for field in fields(Index)})
+
+
+_TYPES = {
+    "key": np.uint64, "attempt": np.int32, "tokens_in": np.int32, "tokens_out": np.int32, "limit": np.int32,
+    "finish": np.int8, "failed": np.bool_, "kind": np.int16, "seconds": np.float32, "shard": np.int32, "row": np.int32,
+}  # fmt: skip
+
+
+def scan_shard(path: Path, shard: int, kinds: list[str]) -> Index:
+    """Return the index of one shard; texts are not read.
+
+    Args:
+        path: the shard.
+        shard: its number, for `Index.shard`.
+        kinds: kinds of errors by their code; new ones are added.
+    """
+    table = read_columns(path, _COLUMNS)
+    sampling, settings = decoded(table["sampling"])
+    limits = np.array([_limit(text) for text in settings], np.int32)
+    finish, reasons = decoded(table["finish_reason"])
+    finish_codes = np.array([_FINISH.get(reason, ERROR) for reason in reasons], np.int8)
+    status, states = decoded(table["status"])
+    failed = np.array([state == "failed" for state in states], np.bool_)
+    errors, texts = decoded(table["error"])
+    kind_codes = np.array([_code(error_kind(text), kinds) for text in texts], np.int16)
+    return Index(
+        key=keys_of(table["request_id"]),
+        **{name: table[name].to_numpy().astype(_TYPES[name]) for name in _NUMBERS},
+        limit=limits[sampling],
+        finish=finish_codes[finish],
+        failed=failed[status],
+        kind=kind_codes[errors],
+        shard=np.full(len(table), shard, np.int32),
+        row=np.arange(len(table), dtype=np.int32),
+    )
+
+
+def error_kind(error: str) -> str:
+    """Return what kind of error a text tells of: what stands before its first colon, where that is short.
+
+    >>> error_kind("timeout: no answer in 600 s"), error_kind("it did not work"), error_kind("")
+    ('timeout', 'other', '')
+    """
+    if not error:
+        return ""
+    kind, colon, _ = error.partition(":")
+    return kind.strip() if colon and 0 < len(kind.strip()) <= 40 else "other"
+
+
+def _code(kind: str, kinds: list[str]) -> int:
+    if kind not in kinds and len(kinds) >= MOST_KINDS:
+        kind = "other"
+    if kind not in kinds:
+        kinds.append(kind)
+    return kinds.index(kind)
+
+
+def _limit(sampling: str) -> int:
+    return int(json.loads(sampling)["max_tokens"])

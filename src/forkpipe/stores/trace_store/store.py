@@ -1,0 +1,267 @@
+"""The store: a journal that becomes shards, what a crash has left, and what does not belong."""
+
+import os
+import re
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from forkpipe.core.errors import InputError
+from forkpipe.core.progress import logger
+from forkpipe.stores.trace_store import shards
+from forkpipe.stores.trace_store.index import Index, scan_shard
+from forkpipe.stores.trace_store.journal import Journal, sync_folder
+from forkpipe.stores.trace_store.lock import FolderLock
+from forkpipe.stores.trace_store.recovery import SET_ASIDE, journal_tables, set_aside
+
+JOURNAL_BYTES = 64 << 20
+"""A journal of this size becomes a shard: some 16,000 rows of 4 kB, half a second's pause."""
+SMALL_BYTES, MERGE_AT = 8 << 20, 16
+"""So many shards below this size are merged when the store is opened: a run leaves at least one."""
+READ_BYTES = 64 << 20
+"""Texts in memory at a time when many are read."""
+
+_SHARD = re.compile(r"shard-(\d{6,})\.parquet")
+_JOURNAL = re.compile(r"journal-(\d{6,})\.jsonl")
+
+
+class TraceStore:
+    """Rows of attempts. All is done within `with store:`, which holds the lock; it may be nested.
+
+    `append` may be called from several threads.
+
+    Args:
+        path: the folder. A file of the same name with ".jsonl" behind it is a store of an earlier version, and is taken
+            over.
+        journal_bytes: see `JOURNAL_BYTES`.
+    """
+
+    def __init__(self, path: Path, *, journal_bytes: int = JOURNAL_BYTES) -> None:
+        self.path = Path(path)
+        self.kinds = ["", "other"]
+        """Kinds of errors, by the code that `Index.kind` holds."""
+        self._journal_bytes = journal_bytes
+        self._lock = FolderLock(self.path / "lock", f"trace store {self.path}")
+        self._guard = threading.RLock()
+        self._depth = 0
+        self._journal: Journal | None = None
+        self._shards: list[int] = []
+        self._next = 1
+        self._indexed: dict[int, Index] = {}
+
+    def __enter__(self) -> "TraceStore":
+        with self._guard:
+            if self._depth == 0:
+                if self.path.is_file():
+                    raise InputError(
+                        f"{self.path} is a file, expected a folder: give the catalog's trace store a name without an "
+                        "ending; a store of an earlier version, NAME.jsonl beside the folder NAME, is taken over"
+                    )
+                self.path.mkdir(parents=True, exist_ok=True)
+                self._lock.acquire()
+                try:
+                    self._recover()
+                except BaseException:
+                    self._lock.release()
+                    raise
+            self._depth += 1
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._guard:
+            try:
+                if self._depth == 1:
+                    self.compact()
+            finally:
+                self._depth -= 1
+                if self._depth == 0:
+                    self._lock.release()
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Write a row to the journal; a killed process does not lose it any more."""
+        with self._guard:
+            self._check_open()
+            if self._journal is None:
+                self._journal = Journal(self._path_of_journal(self._next))
+                self._next += 1
+            journal = self._journal
+            journal.append(row)
+            if journal.size >= self._journal_bytes:
+                self.compact()
+
+    def compact(self) -> None:
+        """Make the journal a shard."""
+        with self._guard:
+            self._check_open()
+            if self._journal is not None:
+                self._journal.close()
+                path, self._journal = self._journal.path, None
+                self._take_in(path)
+
+    def index(self) -> Index:
+        """Return an entry for each row, also of the journal, which becomes a shard. A shard that fails is set aside."""
+        with self._guard:
+            self.compact()
+            for number in list(self._shards):
+                if number in self._indexed:
+                    continue
+                path = self._path_of_shard(number)
+                try:
+                    self._indexed[number] = scan_shard(path, number, self.kinds)
+                except (*shards.UNREADABLE, ValueError, KeyError, TypeError) as error:
+                    self._set_aside(path, f"it cannot be read ({type(error).__name__})")
+                    self._shards.remove(number)
+            parts = [self._indexed[number] for number in self._shards]
+            return Index.concatenated(parts) if parts else Index.empty()
+
+    def size(self) -> int:
+        """Return the bytes of all shards."""
+        return sum(self._path_of_shard(number).stat().st_size for number in self._shards)
+
+    def tables(self, entries: Index, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Yield the rows of entries of the index, in their order, some `READ_BYTES` of texts at a time.
+
+        What was asked for in about this order lies close together: then each text is read once.
+        """
+        rows = sum(len(part) for part in self._indexed.values())
+        step = max(shards.GROUP_ROWS, int(READ_BYTES / (3 * max(self.size(), 1) / max(rows, 1))))  # texts shrink
+        for start in range(0, len(entries), step):
+            yield self._read(entries.take(slice(start, start + step)), columns)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield every row, one for each (request_id, attempt), in no particular order."""
+        index = self.index()
+        pairs = np.stack([index.key, index.attempt.astype(np.uint64)], axis=1)
+        _, first = np.unique(pairs, axis=0, return_index=True)
+        for table in self.tables(index.take(np.sort(first))):
+            yield from table.to_pylist()
+
+    def drop(self, entries: Index) -> None:
+        """Delete the rows of entries of the index: shard by shard, each replaced by one without them."""
+        with self._guard:
+            self.compact()
+            for number in np.unique(entries.shard).tolist():
+                path = self._path_of_shard(number)
+                kept = np.ones(shards.n_rows(path), np.bool_)
+                kept[entries.row[entries.shard == number]] = False
+                self._replace([number], _filtered(shards.read_all(path), kept))
+
+    def _check_open(self) -> None:
+        if self._depth == 0 and not self._lock.held:
+            raise RuntimeError(f"trace store {self.path} is not open: use it within `with store:`")
+
+    def _path_of_shard(self, number: int) -> Path:
+        return self.path / f"shard-{number:06d}.parquet"
+
+    def _path_of_journal(self, number: int) -> Path:
+        return self.path / f"journal-{number:06d}.jsonl"
+
+    def _recover(self) -> None:
+        """Bring the folder in order: finish what a crash has interrupted, set aside what does not belong."""
+        self._shards, self._indexed = [], {}
+        replaced: set[str] = set()
+        journals: list[Path] = []
+        numbers = [0]
+        for path in sorted(self.path.iterdir()):
+            shard, journal = _SHARD.fullmatch(path.name), _JOURNAL.fullmatch(path.name)
+            if path.name.startswith(".") or path.name in ("lock", SET_ASIDE):
+                continue
+            if _SHARD.fullmatch(path.name.removesuffix(".tmp")) and path.name.endswith(".tmp"):
+                path.unlink()  # what it was made of is still there
+            elif shard and path.is_file():
+                numbers.append(int(shard[1]))
+                replaces, wrong = shards.check_shard(path)
+                if replaces is None:
+                    self._set_aside(path, wrong)
+                else:
+                    replaced |= {name for name in replaces if _SHARD.fullmatch(name) or _JOURNAL.fullmatch(name)}
+                    self._shards.append(int(shard[1]))
+            elif journal and path.is_file():
+                numbers.append(int(journal[1]))
+                journals.append(path)
+            else:
+                self._set_aside(path, "it is no file of the store")
+        self._next = max(numbers) + 1
+        for name in sorted(replaced):
+            (self.path / name).unlink(missing_ok=True)
+        self._shards = [number for number in self._shards if self._path_of_shard(number).name not in replaced]
+        journals = [path for path in journals if path.name not in replaced]
+        earlier = self.path.with_name(self.path.name + ".jsonl")
+        if earlier.is_file():
+            journals.append(self._path_of_journal(self._next))
+            self._next += 1
+            earlier.rename(journals[-1])
+            logger.info("%s, a store of an earlier version, is taken over into %s", earlier, self.path)
+        sync_folder(self.path)
+        for path in journals:
+            self._take_in(path)
+        self._merge_small()
+
+    def _take_in(self, journal: Path) -> None:
+        """Make a journal the shard of its number."""
+        found = _JOURNAL.fullmatch(journal.name)
+        assert found is not None
+        number = int(found[1])
+        if shards.write_shard(self._path_of_shard(number), journal_tables(journal), [journal.name]):
+            self._shards.append(number)
+        journal.unlink()
+        sync_folder(self.path)
+
+    def _merge_small(self) -> None:
+        small = [number for number in self._shards if self._path_of_shard(number).stat().st_size < SMALL_BYTES]
+        if len(small) < MERGE_AT:
+            return
+        for start in range(0, len(small), MERGE_AT):
+            group = small[start : start + MERGE_AT]
+            self._replace(group, chain.from_iterable(shards.read_all(self._path_of_shard(n)) for n in group))
+
+    def _replace(self, old: list[int], tables: Iterable[pa.Table]) -> None:
+        """Put one shard in the place of others."""
+        number, self._next = self._next, self._next + 1
+        names = [self._path_of_shard(one).name for one in old]
+        if shards.write_shard(self._path_of_shard(number), tables, names):
+            self._shards.append(number)
+        for name in names:
+            (self.path / name).unlink()
+        sync_folder(self.path)
+        self._shards = [one for one in self._shards if one not in old]
+        for one in old:
+            self._indexed.pop(one, None)
+
+    def _read(self, entries: Index, columns: Sequence[str] | None) -> pa.Table:
+        """Return the rows of entries in their order."""
+        order = np.lexsort((entries.row, entries.shard))
+        found = []
+        for number in np.unique(entries.shard).tolist():
+            path = self._path_of_shard(number)
+            try:
+                rows = entries.row[order][entries.shard[order] == number]
+                found.append(shards.read_rows(path, rows, columns))
+            except shards.UNREADABLE as error:
+                if path.exists():
+                    self._set_aside(path, f"its texts cannot be read ({type(error).__name__})")
+                raise InputError(
+                    f"{path} cannot be read: run again, and the requests whose answers it held are sent again"
+                ) from error
+        back = np.empty(len(order), np.int64)
+        back[order] = np.arange(len(order))
+        return pa.concat_tables(found).combine_chunks().take(pa.array(back))
+
+    def _set_aside(self, path: Path, why: str) -> None:
+        where = set_aside(path)
+        logger.warning("%s: %s; set aside as %s, its requests are sent again", path, why, os.path.relpath(where))
+
+
+def _filtered(tables: Iterable[pa.Table], kept: np.ndarray) -> Iterator[pa.Table]:
+    start = 0
+    for table in tables:
+        yield table.filter(pa.array(kept[start : start + len(table)]))
+        start += len(table)

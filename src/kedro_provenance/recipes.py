@@ -1,0 +1,110 @@
+"""Recipes of Kedro nodes: code and parameters of today, without the inputs."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from kedro.pipeline.node import Node
+
+from kedro_provenance.code import CodeIndex, digest
+from kedro_provenance.records import Recipe
+
+ATTRIBUTE = "__provenance_implementations__"
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What a project declares about its recipes.
+
+    packages: packages whose code counts. exempt_modules: modules of them whose code does not. ignored_parameters:
+    patterns of dotted parameter names that affect no result (worker counts, batch sizes, log levels); "node:pattern" is
+    for the inputs of one node. versions_of: packages whose versions are recorded.
+    """
+
+    packages: tuple[str, ...]
+    exempt_modules: tuple[str, ...] = ()
+    ignored_parameters: tuple[str, ...] = ()
+    versions_of: tuple[str, ...] = ("kedro",)
+
+
+def implementations(choose: Callable[[Mapping[str, Any]], Iterable[Any]]) -> Callable[[Any], Any]:
+    """Declare which implementations a node's parameters pick, see `CodeIndex.implementation`.
+
+    Args:
+        choose: parameters by name ("params:verification") -> classes, or cheaply made instances.
+    """
+
+    def declare(function: Any) -> Any:
+        setattr(function, ATTRIBUTE, choose)
+        return function
+
+    return declare
+
+
+class Recipes:
+    """Recipes without inputs, each made once.
+
+    Args:
+        catalog: the run's catalog, for the values of parameters.
+        declared: see `Declared`.
+    """
+
+    def __init__(self, catalog: Any, declared: Declared) -> None:
+        self._catalog = catalog
+        self._declared = declared
+        self._code = CodeIndex(declared.packages, declared.exempt_modules)
+        self._made: dict[str, Recipe] = {}
+
+    def of(self, node: Node) -> Recipe:
+        """Return a copy of a node's recipe without inputs, to which the caller adds them."""
+        if node.name not in self._made:
+            self._made[node.name] = self._make(node)
+        made = self._made[node.name]
+        return Recipe(made.code, made.parameters, {})
+
+    def _make(self, node: Node) -> Recipe:
+        values = {name: self._catalog.load(name) for name in node.inputs if is_parameter(name)}
+        code = self._code.fingerprint(node.func)
+        # Which input is which argument, and which output takes which result.
+        code["wiring"] = digest(json.dumps([node._inputs, node._outputs], sort_keys=True))
+        choose = getattr(node.func, ATTRIBUTE, None)
+        for made in choose(values) if choose else ():
+            code |= self._code.implementation(made)
+        flat: dict[str, Any] = {}
+        for name, value in values.items():
+            flat |= dict(flatten(value, name.removeprefix("params:")))
+        kept = {
+            name: value
+            for name, value in flat.items()
+            if not any(
+                fnmatchcase(name, pattern) or fnmatchcase(f"{node.name}:{name}", pattern)
+                for pattern in self._declared.ignored_parameters
+            )
+        }
+        return Recipe(code, kept, {})
+
+
+def is_parameter(name: str) -> bool:
+    """Whether a dataset is a parameter."""
+    return name.startswith("params:") or name == "parameters"
+
+
+def flatten(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Yield (dotted name, value) of the leaves of nested parameters; models give their fields as JSON would."""
+    if hasattr(value, "model_dump"):
+        value = value.model_dump(mode="json")
+    if isinstance(value, Mapping):  # an empty one says nothing
+        for key, inner in value.items():
+            yield from flatten(inner, f"{name}.{key}")
+    else:
+        yield name, value if isinstance(value, str | int | float | bool | None) else _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    return value if isinstance(value, str | int | float | bool | None) else repr(value)

@@ -1,0 +1,165 @@
+"""The runner: Kedro's sequential one, that runs what is stale and says why before it does."""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from kedro.framework.project import pipelines
+from kedro.io import CatalogProtocol
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+from kedro.runner import SequentialRunner
+from kedro.runner.task import Task
+
+from kedro_provenance import options
+from kedro_provenance.content import Contents
+from kedro_provenance.recipes import Declared, Recipes
+from kedro_provenance.records import environment
+from kedro_provenance.scheduler import Planned, Scheduler
+
+logger = logging.getLogger("kedro_provenance")
+
+CACHE = Path("data") / ".provenance" / "digests.json"
+"""Kept digests, from the project's root; may be deleted at any time."""
+
+
+class ProvenanceRunner(SequentialRunner):
+    """Runs the stale nodes that the requested pipelines need.
+
+    Args:
+        declared: what the project declares about its recipes.
+        targets: names of the requested pipelines, whose own nodes are tagged with them; None for all nodes.
+        sliced: whether the user chose the nodes: then they run, all of them, as in Kedro.
+        project: root folder of the project.
+        check: called with the catalog and the names of the nodes that may run, before the first of them.
+    """
+
+    def __init__(
+        self,
+        declared: Declared,
+        targets: Iterable[str] | None,
+        *,
+        sliced: bool,
+        project: Path,
+        check: Callable[[Any, set[str]], None] | None = None,
+    ) -> None:
+        super().__init__()
+        self._check = check
+        self._declared = declared
+        self._requested = None if targets is None else set(targets)
+        self._sliced = sliced
+        self._project = project
+
+    def run(self, pipeline: Pipeline, catalog: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Print the plan, then do what was asked: run, or only plan, or accept what is there."""
+        asked = options.current()
+        for name in pipeline.datasets():
+            catalog.get(name, fallback_to_runtime_pattern=True)
+        if asked.mode == "run":
+            return super().run(pipeline, catalog, *args, **kwargs)
+        scheduler = self._scheduler(pipeline, catalog, "")
+        if asked.mode == "plan":
+            plan = scheduler.plan()
+            print_plan(plan)
+            self._check_stale(catalog, plan)
+        else:
+            print_accepted(scheduler.accept(asked.names))
+        return {}
+
+    def _check_stale(self, catalog: Any, plan: Sequence[Planned]) -> None:
+        """Check what nodes that are to run need, before any of them does."""
+        if self._check is not None:
+            self._check(catalog, {planned.node.name for planned in plan if planned.status != "fresh"})
+
+    def _run(
+        self, pipeline: Pipeline, catalog: CatalogProtocol, hook_manager: Any = None, run_id: str | None = None
+    ) -> None:
+        scheduler = self._scheduler(pipeline, catalog, run_id or "")
+        plan = scheduler.plan()
+        print_plan(plan)
+        if self._sliced:
+            self._warn_of_stale_inputs(pipeline, catalog)
+        self._check_stale(catalog, plan)
+
+        most = sum(planned.status != "fresh" for planned in plan)
+
+        def execute(node: Node) -> None:
+            logger.info("running %s (%d of at most %d)", node.name, len(scheduler.ran) + 1, most)
+            Task(node=node, catalog=catalog, hook_manager=hook_manager, is_async=False, run_id=run_id).execute()
+
+        scheduler.run(execute)
+        cut = [one.node.name for one in plan if one.status != "fresh" and one.node.name not in scheduler.ran]
+        logger.info("%d nodes ran, %d were fresh", len(scheduler.ran), len(plan) - len(scheduler.ran) - len(cut))
+        if cut:
+            logger.info("%d did not have to run, their inputs came out the same: %s", len(cut), ", ".join(cut))
+
+    def _scheduler(self, pipeline: Pipeline, catalog: Any, run_id: str) -> Scheduler:
+        asked = options.current()
+        names = {node.name for node in pipeline.nodes}
+        unknown = set(asked.names) - names
+        if unknown:
+            raise click.ClickException(f"no node of this run is called {', '.join(sorted(unknown))}")
+        if self._sliced:
+            targets = forced = names
+        else:
+            targets = self._targets(pipeline)
+            forced = targets if asked.force_all else set(asked.names) if asked.mode == "run" else set()
+        return Scheduler(
+            pipeline,
+            catalog,
+            Recipes(catalog, self._declared),
+            Contents(self._project / CACHE),
+            targets=targets,
+            forced=forced,
+            run_id=run_id,
+            environment=environment(self._declared.versions_of),
+        )
+
+    def _targets(self, pipeline: Pipeline) -> set[str]:
+        """Return the requested pipelines' own nodes whose outputs none of their other nodes reads: what was asked for.
+
+        What lies between is made as far as these need it. Asked to force all, all own nodes are targets.
+        """
+        own = [node for node in pipeline.nodes if self._requested is None or node.tags & self._requested]
+        if options.current().force_all:
+            return {node.name for node in own}
+        read = {name for node in own for name in node.inputs}
+        return {node.name for node in own if not node.outputs or any(output not in read for output in node.outputs)}
+
+    def _warn_of_stale_inputs(self, pipeline: Pipeline, catalog: Any) -> None:
+        whole = pipelines["__default__"]
+        made = {output for node in whole.nodes for output in node.outputs}
+        above = [name for name in pipeline.inputs() if name in made]
+        if not above:
+            return
+        upstream = whole.to_outputs(*above)
+        for name in upstream.datasets():
+            catalog.get(name, fallback_to_runtime_pattern=True)
+        makers = {node.name for node in upstream.nodes if set(node.outputs) & set(above)}
+        recipes, contents = Recipes(catalog, self._declared), Contents(self._project / CACHE)
+        for planned in Scheduler(upstream, catalog, recipes, contents, targets=makers).plan():
+            if planned.status == "run":
+                logger.warning("%s above this slice is stale: %s", planned.node.name, "; ".join(planned.reasons))
+
+
+def print_plan(plan: Sequence[Planned]) -> None:
+    """Say what will run and why, what may, and how much is fresh."""
+    for planned in plan:
+        if planned.status != "fresh":
+            what = "run  " if planned.status == "run" else "maybe"
+            click.echo(f"{what} {planned.node.name}: {'; '.join(planned.reasons)}")
+    fresh = sum(planned.status == "fresh" for planned in plan)
+    if fresh == len(plan):
+        click.echo(f"nothing to run: all {fresh} nodes are fresh")
+    elif fresh:
+        click.echo(f"fresh {fresh} other nodes")
+
+
+def print_accepted(accepted: Sequence[Planned]) -> None:
+    """Say what was accepted."""
+    for planned in accepted:
+        click.echo(f"accepted {planned.node.name} as it is: {'; '.join(planned.reasons)}")
+    if not accepted:
+        click.echo("nothing to accept: no output that is there is stale")

@@ -1,0 +1,262 @@
+"""What runs: pulled from the targets, a node at a time, with early cut-off.
+
+A node is *stale* if its record does not agree with its recipe of today, if an output was changed after it was made, or
+if it has no record. Targets are resolved by resolving what they need first; a stale node runs, and what depends on it
+is looked at again with the content it has made: if that is the same as before, nothing further runs.
+
+An output that is not there makes its node run only if it is a target's own, or if a node that runs needs it: until then
+its record stands for it. So a raw table that was deleted to save space triggers nothing while all below it is fresh.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, NamedTuple
+
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+
+from kedro_provenance.content import Contents, location
+from kedro_provenance.recipes import Recipes, is_parameter
+from kedro_provenance.records import Recipe, Record, now, read_record, remove_record, write_record
+
+Status = Literal["fresh", "run", "if inputs change"]
+
+
+class Planned(NamedTuple):
+    """What a plan says of a node."""
+
+    node: Node
+    status: Status
+    reasons: list[str]
+
+
+class Scheduler:
+    """Decides and executes over one pipeline, which holds the targets and all upstream of them.
+
+    Args:
+        pipeline: targets and everything upstream.
+        catalog: its datasets.
+        recipes: recipes without inputs.
+        contents: digests of datasets.
+        targets: names of the nodes that are asked for.
+        forced: names of nodes that run whatever their records say.
+        run_id: for the records.
+        environment: for the records.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        catalog: Any,
+        recipes: Recipes,
+        contents: Contents,
+        *,
+        targets: Iterable[str],
+        forced: Iterable[str] = (),
+        run_id: str = "",
+        environment: dict[str, Any] | None = None,
+    ) -> None:
+        self._catalog = catalog
+        self._recipes = recipes
+        self._contents = contents
+        self._nodes = pipeline.nodes
+        self._maker = {output: node for node in pipeline.nodes for output in node.outputs}
+        self._targets = set(targets)
+        self._forced = set(forced)
+        self._run_id = run_id
+        self._environment = environment or {}
+        self._resolved: set[str] = set()
+        self.ran: list[str] = []
+
+    def plan(self) -> list[Planned]:
+        """Return what a run would do, in order, without doing it; nodes that nobody needs are left out."""
+        found: dict[str, Planned] = {}
+        wanted = self._cone()
+        for node in self._nodes:
+            if node.name not in wanted:
+                continue
+            reasons = self._reasons(node)
+            if node.name in self._targets:
+                reasons += self._absent(node)
+            waiting = [name for name in node.inputs if self._made_by_status(name, found) != "fresh"]
+            status: Status = "run" if reasons else "if inputs change" if waiting else "fresh"
+            if status == "if inputs change":
+                listed = ", ".join(waiting[:3]) + (f" or {len(waiting) - 3} more" if len(waiting) > 3 else "")
+                reasons = [f"if {listed} changes"]
+            found[node.name] = Planned(node, status, reasons)
+        for node in reversed(self._nodes):
+            if node.name in found and found[node.name].status != "fresh":
+                self._plan_absent_inputs(node, found)
+        return [found[node.name] for node in self._nodes if node.name in found]
+
+    def run(self, execute: Callable[[Node], None]) -> None:
+        """Bring the targets up to date.
+
+        Args:
+            execute: runs one node and saves its outputs; a record is written when it has returned.
+        """
+        for node in self._nodes:
+            if node.name in self._targets:
+                self._resolve(node, execute)
+                if node.name not in self.ran and self._absent(node):
+                    self._execute(node, execute)
+
+    def accept(self, names: Iterable[str] = ()) -> list[Planned]:
+        """Write records that take stale and unknown outputs as they are; returns what was accepted.
+
+        Args:
+            names: nodes to accept, all that are stale where none is named.
+        """
+        chosen = set(names)
+        accepted = []
+        wanted = self._cone()
+        for node in self._nodes:
+            reasons = self._reasons(node)
+            if node.name not in wanted or not reasons or not node.outputs or (chosen and node.name not in chosen):
+                continue
+            if self._absent(node):
+                continue  # there is nothing to accept
+            self._write_records(node, started=now(), accepted=reasons)
+            accepted.append(Planned(node, "fresh", reasons))
+        self._contents.save()
+        return accepted
+
+    def _cone(self) -> set[str]:
+        """Return the names of the targets and of all nodes upstream of them."""
+        by_name = {node.name: node for node in self._nodes}
+        wanted: set[str] = set()
+        pending = [by_name[name] for name in self._targets]
+        while pending:
+            node = pending.pop()
+            if node.name not in wanted:
+                wanted.add(node.name)
+                pending += [self._maker[name] for name in node.inputs if name in self._maker]
+        return wanted
+
+    def _made_by_status(self, name: str, found: dict[str, Planned]) -> Status:
+        maker = self._maker.get(name)
+        return found[maker.name].status if maker is not None else "fresh"
+
+    def _plan_absent_inputs(self, node: Node, found: dict[str, Planned]) -> None:
+        for name in node.inputs:
+            maker = self._maker.get(name)
+            if maker is None or self._present(name) or found[maker.name].status == "run":
+                continue
+            status = found[node.name].status
+            found[maker.name] = Planned(maker, status, [f"{name} is not there and {node.name} needs it"])
+
+    def _resolve(self, node: Node, execute: Callable[[Node], None]) -> None:
+        if node.name in self._resolved:
+            return
+        self._resolved.add(node.name)
+        for name in node.inputs:
+            if name in self._maker:
+                self._resolve(self._maker[name], execute)
+        if node.name in self.ran or not self._reasons(node):
+            return
+        # An input that is gone may come out as it was, and then nothing is stale.
+        self._make_absent_inputs(node, execute)
+        if self._reasons(node):
+            self._execute(node, execute)
+
+    def _make_absent_inputs(self, node: Node, execute: Callable[[Node], None]) -> None:
+        for name in node.inputs:
+            if name in self._maker and not self._present(name):
+                self._resolve(self._maker[name], execute)
+                if not self._present(name):
+                    self._execute(self._maker[name], execute)
+
+    def _execute(self, node: Node, execute: Callable[[Node], None]) -> None:
+        self._make_absent_inputs(node, execute)
+        for path in self._paths(node):
+            remove_record(path)  # a crash from here on leaves outputs that nobody vouches for
+        started = now()
+        execute(node)
+        self.ran.append(node.name)
+        self._write_records(node, started=started, accepted=[])
+        self._contents.save()
+
+    def _reasons(self, node: Node) -> list[str]:
+        """Return why a node is stale, nothing where it is fresh; outputs that are not there say nothing here."""
+        if node.name in self._forced:
+            return ["forced"]
+        if not node.outputs:
+            return ["it has no outputs"]
+        reasons: list[str] = []
+        for output in node.outputs:
+            path = location(self._catalog[output])
+            if path is None:
+                continue
+            record, found = read_record(path), self._contents.digest(self._catalog[output])
+            if record is None:
+                if found is not None:
+                    reasons.append(f"{output} has no record: nobody knows how it was made")
+                continue
+            if found is not None and found != record.digest:
+                reasons.append(f"{output} was changed after it was made")
+            reasons += record.recipe.differences(self._recipe(node, record))
+        return list(dict.fromkeys(reasons))
+
+    def _recipe(self, node: Node, record: Record | None = None) -> Recipe:
+        """Return the recipe of today; for an input that is gone without a record, what the node's own record says."""
+        recipe = self._recipes.of(node)
+        for name in node.inputs:
+            if is_parameter(name) or getattr(self._catalog[name], "is_store", False):
+                continue
+            found = self._digest(name)
+            if found is None and record is not None and name in self._maker:
+                made_by = record.input_recipes.get(name)
+                if made_by is not None and made_by == self._recipe(self._maker[name]).digest():
+                    found = record.recipe.inputs.get(name)
+            recipe.inputs[name] = found
+        return recipe
+
+    def _digest(self, name: str) -> str | None:
+        """Return the digest of a dataset's content; its record's where it is not there."""
+        dataset = self._catalog[name]
+        path = location(dataset)
+        if path is None and name in self._maker:  # kept in memory: it is what its recipe says
+            return "recipe:" + self._recipe(self._maker[name]).digest()
+        found = self._contents.digest(dataset)
+        if found is None and path is not None and name in self._maker:
+            record = read_record(path)
+            found = record.digest if record is not None else None
+        return found
+
+    def _present(self, name: str) -> bool:
+        return bool(self._catalog.exists(name))
+
+    def _absent(self, node: Node) -> list[str]:
+        return [
+            f"{output} is not there"
+            for output in node.outputs
+            if location(self._catalog[output]) is not None and not self._present(output)
+        ]
+
+    def _paths(self, node: Node) -> list[str]:
+        found = [location(self._catalog[output]) for output in node.outputs]
+        return [path for path in found if path is not None]
+
+    def _write_records(self, node: Node, *, started: str, accepted: list[str]) -> None:
+        recipe = self._recipe(node)
+        makers = {name: self._maker[name] for name in recipe.inputs if name in self._maker}
+        input_recipes = {name: self._recipe(maker).digest() for name, maker in makers.items()}
+        for output in node.outputs:
+            dataset = self._catalog[output]
+            path = location(dataset)
+            if path is None:
+                continue
+            keys = getattr(dataset, "content_keys", None)
+            record = Record(
+                node=node.name,
+                output=output,
+                digest=self._contents.digest(dataset) or "",
+                recipe=recipe,
+                input_recipes=input_recipes,
+                run_id=self._run_id,
+                started=started,
+                ended=now(),
+                accepted=accepted,
+                keys=keys() if keys is not None else "",
+                environment=self._environment,
+            )
+            write_record(path, record)

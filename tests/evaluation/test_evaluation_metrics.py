@@ -1,0 +1,281 @@
+"""From scores to metrics, comparison and headline: hand-derived values, completeness, and what must not matter."""
+
+import random
+
+import pyarrow as pa
+import pytest
+
+from forkpipe.core.errors import InputError
+from forkpipe.core.schemas import SCHEMAS
+from forkpipe.evaluation.differences import paired_differences
+from forkpipe.evaluation.metrics import (
+    budget_warning,
+    compare,
+    compute_metrics,
+    format_headline,
+    headline,
+)
+from forkpipe.evaluation.samples import covering_tag, load_pools
+
+BUDGETS = {
+    "sft": {"tokens_trained": 1000, "rollouts": 0},
+    "ssft": {"tokens_trained": 1000, "rollouts": 0},
+    "grpo": {"tokens_trained": 1500, "rollouts": 400},
+    "gfpo": {"tokens_trained": 1500, "rollouts": 400},
+}
+
+
+def score(method, problem, tag, sample, verdict, extracted="", split="test", protocol="by_tag"):
+    """Return a row of `scores`."""
+    given = {"method": method, "problem_id": problem, "split": split, "protocol": protocol, "tag": tag}
+    given |= {"tag_source": "forced", "sample": sample, "tokens": 10, "extracted": extracted, "verdict": verdict}
+    return given | {"rule": "integer", "verifier": "v", "verifier_version": "1", "run_id": "r"}
+
+
+def table(rows):
+    return pa.Table.from_pylist(rows, schema=SCHEMAS["scores"])
+
+
+def cell(method, problem, tag, marks, **other):
+    """Return rows of one cell: c is correct, u unparsed, any other mark a wrong answer of that name."""
+    verdicts = {"c": ("correct", "7"), "u": ("unparsed", "")}
+    return [
+        score(method, problem, tag, s, *verdicts.get(mark, ("wrong", mark)), **other) for s, mark in enumerate(marks)
+    ]
+
+
+def example():
+    """One plain method with four samples, one of two tags with two samples each; two problems a split."""
+    rows = {"sft": [], "ssft": []}
+    for split in ("validation", "test"):
+        rows["sft"] += cell("sft", "p0", -1, "ccxy", split=split) + cell("sft", "p1", -1, "cxxu", split=split)
+        rows["ssft"] += cell("ssft", "p0", 0, "cx", split=split) + cell("ssft", "p0", 1, "cc", split=split)
+        rows["ssft"] += cell("ssft", "p1", 0, "xy", split=split) + cell("ssft", "p1", 1, "cx", split=split)
+    return rows
+
+
+def metrics_of(rows, **options):
+    options = {"ks": [1, 2, 4, 8], "resamples": 50, "seed": 0} | options
+    return compute_metrics([table(part) for part in rows.values()], **options)
+
+
+def values_of(rows):
+    return {(r["method"], r["split"], r["policy"], r["protocol"]): r["value"] for r in rows}
+
+
+def test_values_by_hand():
+    """N = 2.
+
+    sft: p0 2 of 4, p1 1 of 4 correct. pass@1 (1/2 + 1/4) / 2 = 3/8; pass@2 (5/6 + 1/2) / 2 = 2/3; pass@4 1.
+    ssft: tag 1 is right in 2/2 and 1/2: best, .75. Mixed 4 of 8. pass@N native: p0 1 - 1/2 * 0 = 1, p1 1/2: .75.
+    cons@N native: p0 {c, x} x {c}: 1 or a tie, .75; p1 {x, y} x {c, x}: (x, c) 1/2, (y, c) 1/2, (x, x) 0, (y, x) 0:
+    .25; mean .5.
+    """
+    values = values_of(metrics_of(example()))
+    assert values["sft", "test", "mixed", "pass@1"] == pytest.approx(3 / 8)
+    assert values["sft", "test", "mixed", "pass@2"] == pytest.approx(2 / 3)
+    assert values["sft", "test", "mixed", "pass@4"] == pytest.approx(1.0)
+    assert values["ssft", "test", "best_tag", "pass@1"] == pytest.approx(0.75)
+    assert values["ssft", "test", "mixed", "pass@1"] == pytest.approx(0.5)
+    assert values["ssft", "test", "native", "pass@2"] == pytest.approx(0.75)
+    assert values["ssft", "test", "native", "cons@2"] == pytest.approx(0.5)
+
+
+def test_rows_that_exist():
+    """No k beyond the pool, best_tag on test only, no native policy without tags; columns as the schema says."""
+    rows = metrics_of(example())
+    keys = set(values_of(rows))
+    assert len(keys) == len(rows)
+    assert not any(protocol == "pass@8" for *_, protocol in keys)
+    assert ("ssft", "validation", "best_tag", "pass@1") not in keys
+    assert ("ssft", "validation", "native", "cons@2") in keys
+    assert ("sft", "test", "native", "cons@2") not in keys
+    assert ("sft", "test", "mixed", "cons@2") in keys
+    assert set(rows[0]) == set(SCHEMAS["metrics"].names) - {"run_id"}
+    assert {row["n_samples"] for row in rows if row["policy"] == "best_tag"} == {2}
+
+
+def test_correct_answers_are_one_vote_and_unparsed_abstains():
+    """7 and 7.0 beat 9, 9 is no tie; u abstains, so a single correct answer wins against two of them."""
+    marks = [score("sft", "p0", -1, s, v, e) for s, (v, e) in enumerate([("correct", "7"), ("correct", "7.0")])]
+    rows = [*marks, score("sft", "p0", -1, 2, "wrong", "9"), *cell("sft", "p1", -1, "cuu")]
+    assert values_of(metrics_of({"sft": rows}, ks=[3]))["sft", "test", "mixed", "cons@3"] == 1.0
+
+
+def test_own_policy_pools_over_the_tags_that_the_model_wrote():
+    rows = example()
+    for split in ("validation", "test"):
+        for problem, marks in (("p0", "cc"), ("p1", "cx")):
+            own = cell("gfpo", problem, 0, marks, split=split, protocol="own")
+            own[1]["tag"] = 1
+            rows.setdefault("gfpo", []).extend(own)
+    values = values_of(metrics_of(rows))
+    assert values["gfpo", "test", "own", "pass@1"] == pytest.approx(0.75)
+    assert ("gfpo", "test", "own", "cons@2") in values
+
+
+def test_order_of_samples_and_tables_changes_no_number():
+    rows = example()
+    expected = metrics_of(rows)
+    shuffled = {name: random.Random(1).sample(rows[name], len(rows[name])) for name in ("ssft", "sft")}
+    # The indices of samples are shuffled too: which sample came first is no information.
+    for row in shuffled["sft"]:
+        row["sample"] = (row["sample"] + 1) % 4
+    assert metrics_of(shuffled) == expected
+
+
+def test_names_of_tags_change_no_number():
+    rows = example()
+    expected = metrics_of(rows)
+    for row in rows["ssft"]:
+        row["tag"] = 1 - row["tag"]
+    assert metrics_of(rows) == expected
+
+
+def test_equal_tags_give_the_lowest():
+    """On validation both tags solve one of two samples; tag 0 is chosen, which fails on test."""
+    rows = []
+    for tag, test in ((0, "xx"), (1, "cc")):
+        rows += cell("ssft", "p", tag, "cx", split="validation") + cell("ssft", "q", tag, test)
+    assert values_of(metrics_of({"ssft": rows}))["ssft", "test", "best_tag", "pass@1"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (
+            lambda rows: rows["ssft"].remove(next(r for r in rows["ssft"] if (r["tag"], r["sample"]) == (1, 1))),
+            "ssft, validation, by_tag: problem p0 has 1 of 2 samples under tag 1, sample 1 is missing",
+        ),
+        (
+            lambda rows: rows.update(sft=[r for r in rows["sft"] if (r["split"], r["problem_id"]) != ("test", "p1")]),
+            "sft, test, by_tag: problem p1 is missing, 1 of 2 problems are there",
+        ),
+        (
+            lambda rows: rows.update(sft=[r for r in rows["sft"] if r["split"] != "test"]),
+            "sft, test, any protocol: problem p0 is missing, 0 of 2",
+        ),
+        (
+            lambda rows: rows.update(
+                ssft=[r for r in rows["ssft"] if r["split"] == "test"],
+                sft=[r for r in rows["sft"] if r["split"] == "test"],
+            ),
+            "ssft: validation samples by tag are missing",
+        ),
+        (lambda rows: rows["sft"].append(rows["sft"][0]), "problem p0 has sample 0 under tag -1 twice"),
+        (lambda rows: rows["sft"][0].update(tag=0), "sft: tags .* mix"),
+        (
+            lambda rows: rows.update(gfpo=[r | {"method": "gfpo", "tag": r["tag"] * 2} for r in rows["ssft"]]),
+            "different numbers of tags, which cannot be compared: sft 0, ssft 2, gfpo 3",
+        ),
+        (lambda rows: (rows["sft"].clear(), rows["ssft"].clear()), "no rows"),
+    ],
+)
+def test_incomplete_scores_are_refused(spoil, message):
+    rows = example()
+    spoil(rows)
+    with pytest.raises(InputError, match=message):
+        metrics_of(rows)
+
+
+@pytest.mark.parametrize("ks", [[], [0, 1]])
+def test_ks_are_checked(ks):
+    with pytest.raises(InputError, match="ks"):
+        metrics_of(example(), ks=ks)
+
+
+def full_example():
+    rows = example()
+    for method in ("grpo", "gfpo"):
+        rows[method] = [row | {"method": method} for row in rows["sft" if method == "grpo" else "ssft"]]
+    for split in ("validation", "test"):
+        rows["gfpo"] += cell("gfpo", "p0", 0, "cc", split=split, protocol="own")
+        rows["gfpo"] += cell("gfpo", "p1", 1, "cc", split=split, protocol="own")
+    return rows
+
+
+def comparison_of(budgets=BUDGETS, rows=None):
+    return compare(metrics_of(rows or full_example()), budgets, {"ssft": 8, "gfpo": 8})
+
+
+def test_comparison_holds_single_shot_and_n_samples():
+    rows = comparison_of()
+    assert {row["protocol"] for row in rows} == {"pass@1", "pass@2", "cons@2"}
+    assert set(rows[0]) == set(SCHEMAS["comparison"].names) - {"run_id"}
+    assert {r["validation_rollouts"] for r in rows if r["policy"] == "best_tag"} == {8}
+    assert {r["validation_rollouts"] for r in rows if r["policy"] != "best_tag"} == {0}
+
+
+def test_headline_policies():
+    rows = {row["method"]: row for row in headline(comparison_of())}
+    assert list(rows) == ["sft", "ssft", "grpo", "gfpo"]
+    assert {m: r["policy"] for m, r in rows.items()} == {
+        "sft": "mixed", "ssft": "best_tag", "grpo": "mixed", "gfpo": "own",
+    }  # fmt: skip
+    assert {m: r["cons_n_policy"] for m, r in rows.items()} == {
+        "sft": "mixed", "ssft": "native", "grpo": "mixed", "gfpo": "own",
+    }  # fmt: skip
+    assert (rows["sft"]["pass_n_policy"], rows["gfpo"]["pass_n_policy"]) == ("mixed", "own")
+    assert (rows["gfpo"]["pass_1"], rows["ssft"]["validation_rollouts"], rows["gfpo"]["validation_rollouts"]) == (
+        1,
+        8,
+        0,
+    )
+
+
+def test_differences_are_those_of_the_headline():
+    """gfpo writes its own tag and is always right, grpo in 3/8; ssft's best tag .75 against sft's 3/8."""
+    rows = full_example()
+    tables = [table(part) for part in rows.values()]
+    found = paired_differences(tables, comparison_of(rows=rows), resamples=50, seed=0)
+    assert {(row["a"], row["b"]): row["value"] for row in found} == {
+        ("gfpo", "grpo"): pytest.approx(5 / 8),
+        ("ssft", "sft"): pytest.approx(3 / 8),
+    }
+    assert all(row["low"] <= row["value"] <= row["high"] and row["n_problems"] == 2 for row in found)
+
+
+def test_budget_warning():
+    """Only what is unequal is named, with its factor; a supervised method is not held against rollouts."""
+    warning = budget_warning(comparison_of(BUDGETS | {"gfpo": {"tokens_trained": 1500, "rollouts": 600}}))
+    assert warning is not None
+    assert "rollouts of the reinforcement-learning methods (grpo 400, gfpo 600, 1.50 times the least)" in warning
+    assert "best tag (ssft 8, the others none)" in warning
+    assert "tokens trained" not in warning
+    plain = [row for row in comparison_of() if row["method"] in ("sft", "grpo")]
+    assert budget_warning(plain) is None
+
+
+def test_budgets_are_asked_for():
+    with pytest.raises(InputError, match="budget of gfpo: rollouts is missing"):
+        comparison_of(BUDGETS | {"gfpo": {"tokens_trained": 1}})
+    with pytest.raises(InputError, match="validation samples of ssft"):
+        compare(metrics_of(full_example()), BUDGETS, {})
+    with pytest.raises(InputError, match="no rows of the test split"):
+        compare([], BUDGETS, {})
+
+
+def test_headline_as_text():
+    text = format_headline(headline(comparison_of()))
+    lines = text.splitlines()
+    assert lines[0].split()[:5] == ["method", "policy", "pass@1", "cons@2", "pass@2"]
+    assert len(lines) == 6
+    assert "37.5 [25.0, 50.0]" in text
+
+
+def test_the_covering_tag_is_that_of_the_most_teachers_in_the_last_matchings():
+    """By hand: tag 0 had three teachers once, but at its last visit p1's trace of c went to tag 1, which then has
+    a, b, c over its problems; tag 0 keeps a and b with more traces."""
+    rows = [
+        ("p1", "t1", "a", 0, 0), ("p1", "t2", "b", 1, 0), ("p1", "t3", "c", 2, 0),
+        ("p2", "t4", "a", 1, 0), ("p2", "t5", "b", 0, 0), ("p3", "t6", "b", 0, 0), ("p3", "t7", "c", 0, 0),
+        ("p3", "t7", "c", 1, 1), ("p3", "t6", "b", 0, 1), ("p4", "t8", "a", 0, 0),
+    ]  # fmt: skip
+    names = ("problem_id", "trace_id", "teacher", "tag", "visit")
+    table = pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows])
+    assert covering_tag(table) == 1
+    scores = [pa.Table.from_pylist(rows) for rows in full_example().values()]
+    found = compute_metrics(scores, ks=[1], resamples=10, seed=0, covering={"ssft": 1})
+    values = {row["policy"]: row["value"] for row in found if (row["method"], row["split"]) == ("ssft", "test")}
+    pool = next(p for p in load_pools(scores) if (p.method, p.split, p.protocol) == ("ssft", "test", "by_tag"))
+    assert values["covering_tag"] == sum(pool.accuracy(1)) / len(pool.problems)

@@ -1,0 +1,172 @@
+"""Verdicts to strategies to sets: what is clustered, drawn, rejected."""
+
+import pyarrow as pa
+import pytest
+
+from forkpipe.core.errors import InputError
+from forkpipe.generation.selection import select_sets, whole_text
+from forkpipe.parameters import GenerationSettings, StrategySettings, TeacherSettings, TraceSetSettings
+from forkpipe.pipelines.trace_generation.nodes import cluster_strategies
+
+PROBLEM = {
+    "problem_id": "p",
+    "problem": "7 ^ 5 mod 17",
+    "answer": "11",
+    "answer_type": "integer",
+    "source": "demo",
+    "split": "train",
+}
+TEXTS = {
+    "a": "7 sq 15 sq 4 mul 11 \\boxed{ 11 }",
+    "b": "log 11 rem 5 prod 7 \\boxed{ 11 }",
+    "c": "7 sq 15 sq 4  mul 11 \\boxed{ 11 }",  # a, but for white space
+    "d": "log 11 rem 5 prod 8 \\boxed{ 16 }",
+}
+
+
+def trace(name, teacher="t"):
+    given = {"trace_id": name, "problem_id": "p", "teacher": teacher, "text": TEXTS[name]}
+    return {**given, "reasoning": "", "tokens_out": 9, "error": ""}
+
+
+def verdict(name):
+    return {"trace_id": name, "verdict": "wrong" if name == "d" else "correct", "extracted": "x"}
+
+
+def cluster(names="abcd", teachers=None):
+    teachers = teachers or {"t": TeacherSettings(engine="procedural")}
+    rows = [trace(name, list(teachers)[i % len(teachers)]) for i, name in enumerate(names)]
+    return cluster_strategies(
+        pa.Table.from_pylist(rows),
+        pa.Table.from_pylist([verdict(name) for name in names]),
+        pa.Table.from_pylist([PROBLEM]),
+        StrategySettings(),
+        GenerationSettings(teachers=teachers),
+    )
+
+
+def test_wrong_traces_and_exact_duplicates_are_rejected_and_the_rest_clustered():
+    rows, rejected, _ = cluster()
+    assert [row["trace_id"] for row in rows] == ["a", "b"]
+    assert len({row["strategy"] for row in rows}) == 2
+    assert all(row["representative"] and row["distance"] == 0 for row in rows)
+    assert [(row["id"], row["reason"]) for row in rejected] == [
+        ("c", "exact duplicate"),
+        ("d", "verdict wrong"),
+    ]
+
+
+def test_agreement_with_known_strategies_is_reported():
+    teachers = {
+        "one": TeacherSettings(engine="procedural", strategy="square"),
+        "two": TeacherSettings(engine="procedural", strategy="log"),
+    }
+    assert cluster("ab", teachers)[2] == {"problems": 1, "v_measure": 1.0, "adjusted_rand": 1.0}
+    assert cluster("ab")[2] == {"problems": 0, "v_measure": None, "adjusted_rand": None}
+
+
+def strategies(n, distances=None):
+    return [
+        {
+            "trace_id": f"t{i}",
+            "problem_id": "p",
+            "strategy": i,
+            "representative": True,
+            "distance": 0.0,
+            "distances": distances[i] if distances else [float(i != j) for j in range(n)],
+        }
+        for i in range(n)
+    ]
+
+
+def select(n, seed=0, rows=None, teachers=None, **changes):
+    traces = [
+        {
+            "trace_id": f"t{i}",
+            "problem_id": "p",
+            "teacher": teachers[i] if teachers else f"x{i}",
+            "text": "long " * i,
+            "reasoning": "",
+            "tokens_out": i,
+        }
+        for i in range(max(n, 1))
+    ]
+    settings = TraceSetSettings(**{"select": "drawn"} | changes)
+    return select_sets([PROBLEM], traces, rows or strategies(n), settings, seed)
+
+
+def chosen(*arguments, **changes):
+    return [trace["trace_id"] for trace in select(*arguments, **changes)[0][0]["traces"]]
+
+
+LINE = [[abs(i - j) / 4 for j in range(5)] for i in range(5)]
+
+
+def test_the_most_divergent_begin_with_the_ends_and_then_take_the_middle():
+    """Five strategies on a line: the ends are 1 apart, the middle is .5 from both, the others .25 from one."""
+    for seed in range(5):
+        rows = strategies(5, LINE)
+        assert chosen(5, seed, rows=rows, select="divergent", max_traces=3) == ["t0", "t2", "t4"]
+        assert chosen(5, seed, rows=rows, select="divergent", max_traces=2) == ["t0", "t4"]
+
+
+def test_teachers_break_ties_of_divergence():
+    """All are equally far apart; three of the teacher a, one each of b and c: one of a goes with b and c."""
+    for seed in range(8):
+        found = chosen(5, seed, teachers="aabac", select="divergent", max_traces=3)
+        assert {"t2", "t4"} <= set(found)
+
+
+def test_divergent_needs_distances():
+    rows = [{**row, "distances": None} for row in strategies(3)]
+    with pytest.raises(InputError, match=r"trace_sets.select is 'divergent', but trace t. has no distances"):
+        select(3, rows=rows, select="divergent", max_traces=2)
+    assert len(chosen(3, rows=rows, select="divergent", max_traces=3)) == 3
+
+
+def test_baselines_look_at_no_strategy_and_the_set_says_how_many_it_holds():
+    rows = strategies(2) + [{**strategies(2)[0], "trace_id": f"t{i}", "representative": False} for i in (2, 3)]
+    ((longest,), _) = select(4, rows=rows, select="longest", max_traces=2)
+    assert [trace["trace_id"] for trace in longest["traces"]] == ["t2", "t3"]
+    assert longest["strategies"] == 1
+    drawn = {tuple(chosen(4, seed, rows=rows, select="random", max_traces=2)) for seed in range(40)}
+    assert len(drawn) == 6
+    assert select(4, rows=rows, max_traces=2)[0][0]["strategies"] == 2
+
+
+def test_at_most_m_strategies_make_a_set_and_the_seed_draws_them():
+    (row,), rejected = select(6)
+    assert rejected == []
+    assert len(row["traces"]) == 4
+    drawn = {tuple(t["trace_id"] for t in select(6, seed)[0][0]["traces"]) for seed in range(20)}
+    assert len(drawn) > 5
+    assert select(6, 3) == select(6, 3)
+
+
+def test_every_strategy_is_drawn_about_as_often():
+    """600 draws of 4 of 6: each is expected 400 times, sd 11.5."""
+    counts = [0] * 6
+    for seed in range(600):
+        for one in select(6, seed)[0][0]["traces"]:
+            counts[one["strategy"]] += 1
+    assert all(340 < count < 460 for count in counts)
+
+
+def test_fewer_strategies_make_a_smaller_set_or_none():
+    assert len(select(3)[0][0]["traces"]) == 3
+    sets, rejected = select(1)
+    assert sets == []
+    assert rejected[0]["reason"] == "too few strategies"
+    assert rejected[0]["detail"] == "1 distinct strategies, 2 needed"
+    assert len(select(1, min_strategies=1)[0]) == 1
+
+
+def test_a_problem_without_any_trace_is_rejected_too():
+    sets, rejected = select_sets([PROBLEM], [], [], TraceSetSettings(), 0)
+    assert sets == []
+    assert [row["id"] for row in rejected] == ["p"]
+
+
+def test_reasoning_that_stands_apart_is_part_of_what_is_learned():
+    assert whole_text({"reasoning": "first this", "text": "so 5"}) == "first this\n</think>\nso 5"
+    assert whole_text({"reasoning": "", "text": "so 5"}) == "so 5"

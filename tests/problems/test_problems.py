@@ -1,0 +1,98 @@
+"""Raw rows to problems: what is kept, rejected, refused."""
+
+import pandas as pd
+import pytest
+
+from forkpipe.core.errors import InputError
+from forkpipe.parameters import ProblemSettings, VerificationSettings
+from forkpipe.problems import raw_rows as nodes
+from forkpipe.problems.raw_rows import split_of
+
+SETTINGS = ProblemSettings(source="demo", shares={"train": 0.5, "test": 0.5})
+
+
+def normalise_problems(rows, settings):
+    return nodes.normalise_problems(rows, settings, VerificationSettings())
+
+
+def raw(*pairs):
+    return [{"problem": problem, "answer": answer} for problem, answer in pairs]
+
+
+def test_the_first_of_identical_rows_is_kept():
+    kept, rejected = normalise_problems(raw(("1 + 1", "2"), ("1 + 1", "2"), ("1 + 2", "3")), SETTINGS)
+    assert [(row["problem"], row["source_id"]) for row in kept] == [("1 + 1", "1"), ("1 + 2", "3")]
+    assert [(row["reason"], row["detail"]) for row in rejected] == [("duplicate", "source id 2: same as source id 1")]
+
+
+def test_conflicting_answers_reject_all():
+    kept, rejected = normalise_problems(raw(("1 + 1", "2"), ("1 + 1", "3"), ("1 + 1", "2"), ("x", "1")), SETTINGS)
+    assert [row["problem"] for row in kept] == ["x"]
+    assert [row["reason"] for row in rejected] == ["conflicting answers"] * 3
+
+
+def test_an_answer_that_cannot_be_read_is_a_fault_of_the_problem():
+    kept, rejected = normalise_problems(raw(("a", "12"), ("b", "\\frac{1}{"), ("c", "x" * 3_000)), SETTINGS)
+    assert [row["problem"] for row in kept] == ["a"]
+    assert [(row["reason"], row["detail"][:33]) for row in rejected] == [
+        ("unreadable answer", "source id 2: math answer '\\\\frac{"),
+        ("unreadable answer", "source id 3: math answer 'xxxxxxx"),
+    ]
+
+
+def test_answer_types_are_seen():
+    kept, _ = normalise_problems(raw(("a", "-12"), ("b", "\\frac{1}{2}"), ("c", "007")), SETTINGS)
+    assert [row["answer_type"] for row in kept] == ["integer", "math", "integer"]
+
+
+def test_other_columns_become_metadata_and_names_are_mapped():
+    settings = ProblemSettings.model_validate(
+        {**SETTINGS.model_dump(), "fields": {"problem": "question", "answer": "gold", "source_id": "id"}}
+    )
+    kept, _ = normalise_problems([{"id": "q7", "question": "1 + 1", "gold": "2", "level": 3}], settings)
+    assert kept[0]["source_id"] == "q7"
+    assert kept[0]["metadata"] == '{"level": 3}'
+
+
+def test_a_pandas_table_is_read():
+    kept, _ = normalise_problems(pd.DataFrame(raw(("1 + 1", "2"))), SETTINGS)
+    assert kept[0]["answer"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], "raw_problems has no rows"),
+        ([{"problem": "1 + 1"}], "raw_problems row 1: field 'answer' is missing"),
+        (raw(("a", "1"), ("b", 2.5)), "raw_problems row 2: field 'answer' is float, expected text"),
+        (raw(("a", None)), "row 1: field 'answer' is NoneType, expected text"),
+        (raw((" ", "1")), "row 1: field 'problem' is empty"),
+    ],
+)
+def test_faults_of_the_file_stop_the_run(rows, message):
+    with pytest.raises(InputError, match=message):
+        normalise_problems(rows, SETTINGS)
+
+
+def test_a_source_id_twice_stops_the_run():
+    settings = SETTINGS.model_copy(update={"fields": SETTINGS.fields.model_copy(update={"source_id": "id"})})
+    rows = [{"id": "1", "problem": "a", "answer": "1"}, {"id": "1", "problem": "b", "answer": "1"}]
+    with pytest.raises(InputError, match="row 2: source id '1' stands in row 1 already"):
+        normalise_problems(rows, settings)
+
+
+def test_splits_follow_shares_and_ids_alone():
+    """2,000 ids at shares .5 and .5: 1,000 expected, sd 22."""
+    splits = [split_of(str(i), SETTINGS) for i in range(2000)]
+    assert set(splits) == {"train", "test"}
+    assert 900 < splits.count("train") < 1100
+    assert splits == [split_of(str(i), SETTINGS) for i in range(2000)]
+    salted = SETTINGS.model_copy(update={"split_salt": "x"})
+    assert splits != [split_of(str(i), salted) for i in range(2000)]
+
+
+def test_whole_numbers_are_read_as_text():
+    rows = [{"id": 7, "problem": "1 + 1", "answer": 2}]
+    settings = SETTINGS.model_copy(update={"fields": SETTINGS.fields.model_copy(update={"source_id": "id"})})
+    (made,), _ = normalise_problems(rows, settings)
+    assert (made["source_id"], made["answer"], made["answer_type"]) == ("7", "2", "integer")
