@@ -7,7 +7,8 @@ from scipy.stats import binomtest
 
 from forkpipe.core.read_rows import read_rows
 from forkpipe.core.records import Problem
-from forkpipe.datasets.evaluation_sets import EvaluationProblem, EvaluationSetsDataset
+from forkpipe.datasets.evaluation_sets import EvaluationSetsDataset
+from forkpipe.problems.evaluation_sets import EvaluationProblem
 
 Row = dict[str, str]
 

@@ -23,11 +23,12 @@ import pyarrow.parquet as pq
 
 from forkpipe.core.ids import content_hash
 from forkpipe.core.records import Problem
-from forkpipe.datasets.table import Batches, TableDataset
+from forkpipe.datasets.table import TableDataset
 from forkpipe.demo.procedural import ProceduralEngine
 from forkpipe.generation.attempts import latest
 from forkpipe.generation.requests import plan_requests
 from forkpipe.parameters import TeacherSettings
+from forkpipe.stores.tables import Batches
 from forkpipe.stores.trace_store import TraceStore
 
 CHARACTERS = 4096

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from forkpipe.datasets.evaluation_sets import EvaluationProblem, EvaluationSetsDataset
+from forkpipe.datasets.evaluation_sets import EvaluationSetsDataset
 from forkpipe.datasets.records import RecordsError
+from forkpipe.problems.evaluation_sets import EvaluationProblem
 
 
 def write(path, *rows):

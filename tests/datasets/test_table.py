@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forkpipe.core.schemas import SCHEMAS, schema_version
-from forkpipe.datasets.table import TableDataset, to_table
+from forkpipe.datasets.table import TableDataset
 from forkpipe.stores import run_id
+from forkpipe.stores.tables import to_table
 
 ROW = {"stage": "problems", "id": "p1", "reason": "duplicate", "detail": "of p0"}
 SET = {

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forkpipe.core.records import Problem
-from forkpipe.datasets.evaluation_sets import EvaluationProblem
 from forkpipe.demo.dataset import ModularPowersDataset
 from forkpipe.parameters import DecontaminationSettings, ProblemSettings, VerificationSettings
 from forkpipe.problems.decontamination import remove_overlaps
+from forkpipe.problems.evaluation_sets import EvaluationProblem
 from forkpipe.problems.raw_rows import normalise_problems
 
 STEM = "A farmer has 12 hens and each of the hens lays 3 eggs in a day."

@@ -15,7 +15,8 @@ from kedro.io import DatasetError
 from trace_rows import fill, held, names, row
 
 from forkpipe.core.errors import InputError
-from forkpipe.stores.trace_store import TraceStore, TraceStoreDataset, journal, shards, store
+from forkpipe.datasets.trace_store import TraceStoreDataset
+from forkpipe.stores.trace_store import TraceStore, journal, shards, store
 from forkpipe.stores.trace_store.index import keys_of
 
 

@@ -135,7 +135,7 @@ def _read_parquet(path: str, file: IO[bytes]) -> Iterator[tuple[int, Row]]:
 
     number = 0
     try:
-        table = pq.ParquetFile(file, pre_buffer=False)  # see datasets.table: threads of Arrow hold no buffers
+        table = pq.ParquetFile(file, pre_buffer=False)  # see stores.tables: threads of Arrow hold no buffers
         _check_names(path, table.schema_arrow.names)
         for batch in table.iter_batches(batch_size=256):  # rows can be long traces
             for row in batch.to_pylist():

@@ -1,6 +1,6 @@
 """The public tables: declared Arrow schemas, each with a version.
 
-`datasets.table` enforces them when a table is saved. A column is required (never null) unless listed as optional.
+`stores.tables` enforces them when a table is saved. A column is required (never null) unless listed as optional.
 Every table ends with `run_id`, the session that wrote the row. To change a table, change it here and raise its
 version; tests hold the column names that users rely on.
 """
@@ -261,6 +261,9 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
 }
 """Every public table by name. `{method}.training_log` and its like use the schema of their last word."""
+
+RENAMED: dict[str, dict[str, str]] = {}
+"""Columns of a table that had another name in an older version: {table: {name now: name before}}."""
 
 VOLATILE = ("run_id", "seconds", "matching_seconds")
 """Columns that say when and how fast a row was made: two tables that differ in these alone hold the same."""

@@ -7,39 +7,17 @@ rows, and a preview reads the first rows only.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import PurePosixPath
-from typing import Any, TypeAlias
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
 
 import fsspec
 import pyarrow as pa
-import pyarrow.parquet as pq
-from fsspec.implementations.local import LocalFileSystem
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
 from forkpipe.core.schemas import SCHEMAS, VOLATILE
-from forkpipe.stores import run_id
-
-MISFITS = (pa.ArrowException, UnicodeEncodeError)
-"""What Arrow raises for a value that does not fit a column's type."""
-
-
-class Batches:
-    """A table that is made piece by piece while it is saved, so that it is never in memory as a whole.
-
-    Args:
-        make: returns the pieces, of the declared schema, in order.
-    """
-
-    def __init__(self, make: Callable[[], Iterator[pa.Table]]) -> None:
-        self._make = make
-
-    def __iter__(self) -> Iterator[pa.Table]:
-        return self._make()
-
-
-Rows: TypeAlias = pa.Table | Sequence[Mapping[str, Any]] | Batches
+from forkpipe.stores.tables import Rows, as_declared, open_table, read_table, write_table
 
 
 class TableDataset(AbstractDataset[Rows, pa.Table]):
@@ -67,35 +45,12 @@ class TableDataset(AbstractDataset[Rows, pa.Table]):
         self.metadata = metadata
 
     def load(self) -> pa.Table:
-        """Return the whole table; its schema is checked, so that a file of an older version is not misread."""
-        with self._open() as file:
-            table = pq.ParquetFile(file, pre_buffer=False).read()
-        expected = SCHEMAS[self._table]
-        found = (table.schema.metadata or {}).get(b"forkpipe.schema_version")
-        wanted = (expected.metadata or {})[b"forkpipe.schema_version"]
-        if found != wanted:
-            raise ValueError(
-                f"{self._filepath}: schema version {found.decode() if found else 'none'} of table {self._table}, "
-                f"expected {wanted.decode()}: run the pipeline that makes it again"
-            )
-        return table
+        """Return the whole table; one of an older version gets the columns of this one, see `stores.tables`."""
+        return read_table(self._filepath, self._table)
 
     def save(self, data: Rows) -> None:
         """Check the rows against the schema and replace the file; `run_id` is filled in where it is missing."""
-        pieces: Iterable[pa.Table] = (
-            data if isinstance(data, Batches) else [to_table(data, self._table, run_id.current())]
-        )
-        filesystem, path = fsspec.core.url_to_fs(self._filepath)
-        filesystem.makedirs(str(PurePosixPath(path).parent), exist_ok=True)
-        # A reader, or a run that is killed here, never sees half a file.
-        temporary = f"{path}.tmp"
-        with (
-            filesystem.open(temporary, "wb") as file,
-            pq.ParquetWriter(file, SCHEMAS[self._table], compression="zstd") as writer,
-        ):
-            for piece in pieces:
-                writer.write_table(piece)
-        filesystem.mv(temporary, path)
+        write_table(self._filepath, self._table, data)
 
     def content_digest(self) -> str:
         """Return a digest of the rows, however the file is written; columns of times and runs are no content."""
@@ -113,24 +68,16 @@ class TableDataset(AbstractDataset[Rows, pa.Table]):
         return hashlib.sha256("\n".join(keys).encode()).hexdigest()[:16]
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
-        kept = [name for name in SCHEMAS[self._table].names if name not in VOLATILE]
-        with self._open() as file:
-            yield from pq.ParquetFile(file, pre_buffer=False).iter_batches(batch_size=4096, columns=kept)
-
-    def _open(self) -> Any:
-        """Open the file for reading, without Python in between where it is local.
-
-        Arrow's threads free what they have read; a buffer of Python's that is freed while the interpreter ends
-        aborts the process. For the same reason nothing is read ahead.
-        """
-        filesystem, path = fsspec.core.url_to_fs(self._filepath)
-        return pa.OSFile(path) if isinstance(filesystem, LocalFileSystem) else filesystem.open(path, "rb")
+        """Yield the columns that the file has, so that a column added later leaves the digest of its content alone."""
+        with open_table(self._filepath) as file:
+            kept = [name for name in file.schema_arrow.names if name not in VOLATILE]
+            yield from file.iter_batches(batch_size=4096, columns=kept)
 
     def preview(self, nrows: int = 5) -> TablePreview:
         """Return the first rows as JSON-safe cells, for kedro viz."""
-        with self._open() as file:
-            batch = next(pq.ParquetFile(file, pre_buffer=False).iter_batches(batch_size=nrows), None)
-        rows = batch.to_pylist() if batch is not None else []
+        with open_table(self._filepath) as file:
+            first = pa.Table.from_batches(islice(file.iter_batches(batch_size=nrows), 1), file.schema_arrow)
+        rows = as_declared(first, self._table).to_pylist()
         columns = SCHEMAS[self._table].names
         return TablePreview(
             {
@@ -146,41 +93,6 @@ class TableDataset(AbstractDataset[Rows, pa.Table]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": self._filepath, "table": self._table}
-
-
-def to_table(data: pa.Table | Sequence[Mapping[str, Any]], name: str, current_run: str) -> pa.Table:
-    """Return rows as a table of the declared schema; ValueError naming table, row and column where they do not fit."""
-    schema = SCHEMAS[name]
-    rows = data.to_pylist() if isinstance(data, pa.Table) else data
-    known = set(schema.names)
-    columns: dict[str, list[Any]] = {column: [] for column in schema.names}
-    for number, row in enumerate(rows):
-        if unknown := row.keys() - known:
-            raise ValueError(f"table {name} row {number}: columns {sorted(unknown)} are not in its schema")
-        for column, values in columns.items():
-            value = row.get(column)
-            if value is None and column == "run_id":
-                value = current_run
-            if value is None and not schema.field(column).nullable:
-                raise ValueError(
-                    f"table {name} row {number}: column '{column}' has no value, expected {schema.field(column).type}"
-                )
-            values.append(value)
-    return pa.table([_array(values, schema.field(column), name) for column, values in columns.items()], schema=schema)
-
-
-def _array(values: list[Any], field: pa.Field, name: str) -> pa.Array:
-    try:
-        return pa.array(values, type=field.type)
-    except MISFITS:
-        for number, value in enumerate(values):
-            try:
-                pa.array([value], type=field.type)
-            except MISFITS as error:
-                raise ValueError(
-                    f"table {name} row {number}: column '{field.name}' is {str(value)[:80]!r}, expected {field.type}"
-                ) from error
-        raise
 
 
 def _cell(value: Any, limit: int = 200) -> Any:

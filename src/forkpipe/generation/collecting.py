@@ -11,12 +11,12 @@ import pyarrow.compute as pc
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.progress import logger
-from forkpipe.datasets.table import Batches
 from forkpipe.generation.asking import Outcome
 from forkpipe.generation.attempts import is_cut, latest, totals
 from forkpipe.generation.budget import price_of
 from forkpipe.generation.requests import RequestPlan
 from forkpipe.parameters import GenerationSettings, LimitSettings, TeacherSettings
+from forkpipe.stores.tables import Batches
 from forkpipe.stores.trace_store import TraceStore
 from forkpipe.stores.trace_store.index import Index
 

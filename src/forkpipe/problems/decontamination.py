@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from forkpipe.core.progress import Progress, logger
-from forkpipe.datasets.evaluation_sets import WITHIN, EvaluationProblem
 from forkpipe.parameters import DecontaminationSettings
+from forkpipe.problems.evaluation_sets import WITHIN, EvaluationProblem
 from forkpipe.problems.near_duplicates import NearIndex
 from forkpipe.problems.ngrams import NgramIndex
 from forkpipe.problems.normalisation import normalise

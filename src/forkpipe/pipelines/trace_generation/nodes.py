@@ -9,7 +9,6 @@ from forkpipe.core.plugins import CLUSTERERS, clusterer_of, create, create_engin
 from forkpipe.core.progress import Progress, logger
 from forkpipe.core.records import Problem
 from forkpipe.core.statistics import clustering_agreement
-from forkpipe.datasets.table import Batches
 from forkpipe.generation.budget import Budget
 from forkpipe.generation.collecting import collect, stop_or_warn
 from forkpipe.generation.early import early_check
@@ -17,6 +16,7 @@ from forkpipe.generation.selection import select_sets
 from forkpipe.generation.strategy_models import strategy_models
 from forkpipe.generation.teachers import Asking
 from forkpipe.parameters import GenerationSettings, StrategySettings, TraceSetSettings, VerificationSettings
+from forkpipe.stores.tables import Batches
 from forkpipe.stores.trace_store import TraceStore
 from forkpipe.strategies.base import StrategyClusterer
 from forkpipe.strategies.grouping import cluster_all

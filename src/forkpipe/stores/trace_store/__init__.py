@@ -12,7 +12,6 @@ A shard appears whole (written under another name, synced, renamed) and says whi
 removed, so that a crash in between leaves nothing twice. Rows are keyed by (request_id, attempt).
 """
 
-from forkpipe.datasets.trace_store import TraceStoreDataset
 from forkpipe.stores.trace_store.store import TraceStore
 
-__all__ = ["TraceStore", "TraceStoreDataset"]
+__all__ = ["TraceStore"]

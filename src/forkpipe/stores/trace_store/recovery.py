@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from forkpipe.core.ids import ID_LENGTH
 from forkpipe.core.progress import logger
-from forkpipe.datasets.table import to_table
 from forkpipe.stores import run_id
+from forkpipe.stores.tables import renamed_row, to_table
 from forkpipe.stores.trace_store.journal import read_journal
 from forkpipe.stores.trace_store.shards import GROUP_ROWS
 
@@ -34,7 +34,7 @@ def journal_tables(journal: Path) -> Iterator[pa.Table]:
             torn.append(line)
             logger.warning("%s line %d is torn: set aside, its request is sent again", journal, number)
             continue
-        rows.append(row)
+        rows.append(renamed_row(row, "traces"))
         if len(rows) == GROUP_ROWS:
             yield _table(rows, torn, journal)
             rows = []

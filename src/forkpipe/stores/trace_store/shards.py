@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.schemas import SCHEMAS
+from forkpipe.stores.tables import VERSION, as_declared, check_readable, stored_names
 from forkpipe.stores.trace_store.journal import sync_folder
 
 SCHEMA = SCHEMAS["traces"]
@@ -59,8 +60,8 @@ def check_shard(path: Path) -> tuple[list[str] | None, str]:
     """Return (the files that a shard replaces, ""), or (None, what is wrong with it).
 
     Raises:
-        InputError: the shard is whole and of another version of the table: to send its requests again is not for us to
-            decide.
+        InputError: the shard is whole, and of a version of the table that this one cannot read: its answers were paid
+            for, so that only the user can decide to ask again.
     """
     try:
         schema = pq.read_schema(path)
@@ -69,14 +70,12 @@ def check_shard(path: Path) -> tuple[list[str] | None, str]:
     metadata, mark = schema.metadata or {}, SCHEMA.metadata or {}
     if metadata.get(b"forkpipe.table") != b"traces":
         return None, "it is no table of traces"
-    found, wanted = metadata.get(b"forkpipe.schema_version", b"none"), mark[b"forkpipe.schema_version"]
-    if found != wanted:
-        raise InputError(
-            f"{path}: schema version {found.decode()} of table traces, expected {wanted.decode()}: it was written by "
-            "another version of forkpipe; move it away to have its requests sent again"
-        )
-    if not schema.equals(SCHEMA):
-        return None, "its columns are not those of the table traces"
+    try:
+        check_readable(schema, "traces", str(path))
+    except InputError as error:
+        if metadata.get(VERSION) == mark[VERSION]:
+            return None, "its columns are not those of the table traces"
+        raise InputError(f"{error}; move it away to have its requests sent again") from None
     return json.loads(metadata.get(_REPLACES, b"[]")), ""
 
 
@@ -84,7 +83,7 @@ def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
     """Return some columns of a shard, without touching the others; texts that repeat come as dictionaries."""
     repeated = [name for name in columns if name in _REPEATED]
     with pq.ParquetFile(path, read_dictionary=repeated, page_checksum_verification=True) as file:
-        return file.read(columns=list(columns))
+        return as_declared(file.read(columns=stored_names(file.schema_arrow, "traces", columns)), "traces", columns)
 
 
 def read_rows(path: Path, rows: np.ndarray, columns: Sequence[str] | None = None) -> pa.Table:
@@ -95,20 +94,17 @@ def read_rows(path: Path, rows: np.ndarray, columns: Sequence[str] | None = None
         groups, inside = np.unique(np.searchsorted(ends, rows, side="right"), return_inverse=True)
         starts = (ends - sizes)[groups]
         kept = np.cumsum([0, *(sizes[group] for group in groups)])[:-1]
-        table = file.read_row_groups(groups.tolist(), columns=columns)
+        names = stored_names(file.schema_arrow, "traces", columns or SCHEMA.names)
+        table = file.read_row_groups(groups.tolist(), columns=names)
     # A reader's batches may be many; taking from one is what is fast.
-    return (
-        table.combine_chunks()
-        .take(pa.array(rows - starts[inside] + kept[inside]))
-        .replace_schema_metadata(SCHEMA.metadata)
-    )
+    return as_declared(table.combine_chunks().take(pa.array(rows - starts[inside] + kept[inside])), "traces", columns)
 
 
 def read_all(path: Path) -> Iterator[pa.Table]:
     """Yield all rows of a shard, a row group at a time."""
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
         for group in range(file.num_row_groups):
-            yield file.read_row_group(group).replace_schema_metadata(SCHEMA.metadata)
+            yield as_declared(file.read_row_group(group), "traces")
 
 
 def n_rows(path: Path) -> int:

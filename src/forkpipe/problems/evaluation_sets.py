@@ -1,0 +1,64 @@
+"""Evaluation sets: files of problems that no problem of the run may overlap."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from forkpipe.core.errors import InputError
+from forkpipe.core.read_rows import file_digest, file_exists, read_rows
+
+WITHIN = "problems"
+"""Name that tables give to the run's own problems, so that no set can have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationProblem:
+    """A problem of an evaluation set; `id` is the set's own, or the row's number."""
+
+    set: str
+    id: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationSet:
+    """A file of problems: its path, the column of the problems, the column of ids (row numbers where None)."""
+
+    name: str
+    filepath: str
+    problem: str = "problem"
+    id: str | None = None
+
+    @classmethod
+    def from_config(cls, name: str, given: Any) -> "EvaluationSet":
+        """Make the set `name` from what the catalog gives: a mapping with filepath, problem and id."""
+        if name == WITHIN:
+            raise ValueError(
+                f"an evaluation set is called '{WITHIN}', expected another name: it stands for the run's own"
+            )
+        try:
+            return cls(name, **given)
+        except TypeError:
+            raise ValueError(f"evaluation set {name} is {given!r}, expected filepath, problem and id") from None
+
+    def content(self) -> dict[str, Any]:
+        """Return what its problems are a function of: the file's digest (None where it is missing) and the columns."""
+        digest = file_digest(self.filepath) if file_exists(self.filepath) else None
+        return {"filepath": digest, "problem": self.problem, "id": self.id}
+
+    def read(self) -> list[EvaluationProblem]:
+        """Return the problems in order; InputError names the file, row and field that is wrong."""
+        problems = []
+        for number, row in read_rows(self.filepath):
+            for column in filter(None, (self.problem, self.id)):
+                if column not in row:
+                    raise InputError(
+                        f"{self.filepath} row {number}: field '{column}' is missing, expected it in set {self.name}"
+                    )
+            problem = row[self.problem]
+            if not isinstance(problem, str) or not problem.strip():
+                kind = "empty" if isinstance(problem, str) else type(problem).__name__
+                raise InputError(f"{self.filepath} row {number}: field '{self.problem}' is {kind}, expected text")
+            problems.append(EvaluationProblem(self.name, str(number if self.id is None else row[self.id]), problem))
+        if not problems:
+            raise InputError(f"{self.filepath}: has no rows, expected the problems of evaluation set {self.name}")
+        return problems

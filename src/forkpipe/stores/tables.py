@@ -1,0 +1,199 @@
+"""Tables as Parquet files with the schemas of `core.schemas`, whatever the rows at hand.
+
+A file of an older schema version is read too: columns that it lacks and that may be null are null, renamed columns get
+the name that they have now.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import PurePosixPath
+from typing import Any, TypeAlias
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
+
+from forkpipe.core.errors import InputError
+from forkpipe.core.schemas import RENAMED, SCHEMAS
+from forkpipe.stores import run_id
+
+VERSION = b"forkpipe.schema_version"
+"""Key of a file's metadata that holds the version of its table."""
+_MISFITS = (pa.ArrowException, UnicodeEncodeError)
+"""What Arrow raises for a value that does not fit a column's type."""
+
+
+class Batches:
+    """A table that is made piece by piece while it is saved, so that it is never in memory as a whole.
+
+    Args:
+        make: returns the pieces, of the declared schema, in order.
+    """
+
+    def __init__(self, make: Callable[[], Iterator[pa.Table]]) -> None:
+        self._make = make
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        return self._make()
+
+
+Rows: TypeAlias = pa.Table | Sequence[Mapping[str, Any]] | Batches
+
+
+def write_table(path: str, name: str, data: Rows) -> None:
+    """Replace the file at `path` by rows of the table `name`; `run_id` is filled in where it is missing.
+
+    Raises:
+        ValueError: a row does not fit the schema; the message names table, row and column.
+    """
+    pieces: Iterable[pa.Table] = data if isinstance(data, Batches) else [to_table(data, name, run_id.current())]
+    filesystem, inner_path = fsspec.core.url_to_fs(path)
+    filesystem.makedirs(str(PurePosixPath(inner_path).parent), exist_ok=True)
+    # A reader, or a run that is killed here, never sees half a file.
+    temporary = f"{inner_path}.tmp"
+    with (
+        filesystem.open(temporary, "wb") as file,
+        pq.ParquetWriter(file, SCHEMAS[name], compression="zstd") as writer,
+    ):
+        for piece in pieces:
+            writer.write_table(piece)
+    filesystem.mv(temporary, inner_path)
+
+
+def read_table(path: str, name: str) -> pa.Table:
+    """Return the whole table `name` from the file at `path`.
+
+    Raises:
+        InputError: the file cannot be read as this version of the table, see `check_readable`.
+    """
+    with open_table(path) as file:
+        check_readable(file.schema_arrow, name, path)
+        return as_declared(file.read(), name)
+
+
+@contextmanager
+def open_table(path: str) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file for reading, without Python in between where it is local.
+
+    Arrow's threads free what they have read; a buffer of Python's that is freed while the interpreter ends aborts the
+    process. For the same reason nothing is read ahead.
+    """
+    filesystem, inner_path = fsspec.core.url_to_fs(path)
+    local = isinstance(filesystem, LocalFileSystem)
+    with pa.OSFile(inner_path) if local else filesystem.open(inner_path, "rb") as file:
+        yield pq.ParquetFile(file, pre_buffer=False)
+
+
+def check_readable(stored: pa.Schema, name: str, path: str) -> None:
+    """Raise `InputError` unless a file of the schema `stored` can be read as the table `name`.
+
+    It can where its version is this one or an older one, and it has every required column with its type. Columns that
+    no longer belong to the table are left out when it is read.
+    """
+    version, declared = _version(stored), _version(SCHEMAS[name])
+    where = f"{path}: schema version {version or 'none'} of table {name}, expected {declared}"
+    if not version or version > declared:
+        raise InputError(f"{where}: it was written by another version of forkpipe")
+    for field in SCHEMAS[name]:
+        held = _index(stored, name, field.name)
+        if held < 0 and not field.nullable:
+            raise InputError(f"{where}: column '{field.name}' is missing, make the table again")
+        if held >= 0 and not _holds(stored.field(held), field):
+            raise InputError(f"{where}: column '{field.name}' is {stored.field(held)}, expected {field}")
+
+
+def as_declared(table: pa.Table, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return columns of a table that `check_readable` let pass, with the names and types of this version.
+
+    Args:
+        table: what was read from a file.
+        name: name of the table.
+        columns: which columns to return, all of the schema unless given.
+    """
+    schema = SCHEMAS[name]
+    if columns is not None:
+        schema = pa.schema([schema.field(column) for column in columns], schema.metadata)
+    if table.schema.equals(schema, check_metadata=True):
+        return table
+    arrays, fields = [], []
+    for field in schema:
+        held = _index(table.schema, name, field.name)
+        array = pa.nulls(len(table), field.type) if held < 0 else table.column(held)
+        encoded = pa.types.is_dictionary(array.type)
+        arrays.append(array if encoded or array.type == field.type else array.cast(field.type))
+        fields.append(field.with_type(array.type) if encoded else field)
+    return pa.table(arrays, pa.schema(fields, schema.metadata))
+
+
+def stored_names(stored: pa.Schema, name: str, columns: Sequence[str]) -> list[str]:
+    """Return how a file of the schema `stored` calls those of these columns of the table `name` that it has."""
+    held = [_index(stored, name, column) for column in columns]
+    return [stored.names[index] for index in held if index >= 0]
+
+
+def renamed_row(row: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return a row of an older version of the table `name` with the column names of this one."""
+    new_names = {old: new for new, old in RENAMED.get(name, {}).items()}
+    return {new_names.get(column, column): value for column, value in row.items()} if new_names else row
+
+
+def to_table(data: pa.Table | Sequence[Mapping[str, Any]], name: str, current_run: str) -> pa.Table:
+    """Return rows as a table of the declared schema; ValueError naming table, row and column where they do not fit."""
+    schema = SCHEMAS[name]
+    rows = data.to_pylist() if isinstance(data, pa.Table) else data
+    known = set(schema.names)
+    columns: dict[str, list[Any]] = {column: [] for column in schema.names}
+    for number, row in enumerate(rows):
+        if unknown := row.keys() - known:
+            raise ValueError(f"table {name} row {number}: columns {sorted(unknown)} are not in its schema")
+        for column, values in columns.items():
+            value = row.get(column)
+            if value is None and column == "run_id":
+                value = current_run
+            if value is None and not schema.field(column).nullable:
+                raise ValueError(
+                    f"table {name} row {number}: column '{column}' has no value, expected {schema.field(column).type}"
+                )
+            values.append(value)
+    return pa.table([_array(values, schema.field(column), name) for column, values in columns.items()], schema=schema)
+
+
+def _array(values: list[Any], field: pa.Field, name: str) -> pa.Array:
+    try:
+        return pa.array(values, type=field.type)
+    except _MISFITS:
+        for number, value in enumerate(values):
+            try:
+                pa.array([value], type=field.type)
+            except _MISFITS as error:
+                raise ValueError(
+                    f"table {name} row {number}: column '{field.name}' is {str(value)[:80]!r}, expected {field.type}"
+                ) from error
+        raise
+
+
+def _version(schema: pa.Schema) -> int:
+    """Return the version of a table's schema, 0 where it names none."""
+    text = (schema.metadata or {}).get(VERSION, b"")
+    return int(text) if text.isdigit() else 0
+
+
+def _index(stored: pa.Schema, name: str, column: str) -> int:
+    """Return where a column lies in a file, under its name or the one that it had before; -1 where it does not."""
+    index = stored.get_field_index(column)
+    older = RENAMED.get(name, {}).get(column)
+    return stored.get_field_index(older) if index < 0 and older else index
+
+
+def _holds(stored: pa.Field, declared: pa.Field) -> bool:
+    """Whether every value of a stored column is one of the declared column too."""
+    if stored.nullable and not declared.nullable:
+        return False
+    if stored.type == declared.type:
+        return True
+    try:
+        pa.array([], stored.type).cast(declared.type)  # a struct may lack fields that may be null
+    except _MISFITS:
+        return False
+    return bool(stored.type.id == declared.type.id)
