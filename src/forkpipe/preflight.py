@@ -56,10 +56,10 @@ def check_run(catalog: Any, nodes: set[str]) -> None:
         schedule: Schedule = getattr(parameters, method).train
         for name, phase in schedule.phases().items():
             head = phase.kind == "tags" and phase.scope == "head"
-            if f"{method}.train" in nodes and head and parameters.tags.style != "special":
+            if f"{method}.train" in nodes and head and not parameters.tags.adds_tokens:
                 raise InputError(
-                    f"parameter tags.style is 'text' and {method}.train.{name}.scope 'head', which trains output rows "
-                    "that ordinary tokens share: expected tags.style 'special', or scope 'router'"
+                    f"parameter tags.style is '{parameters.tags.style}' and {method}.train.{name}.scope 'head', which "
+                    "trains output rows that ordinary tokens share: expected tags.style 'special', or scope 'router'"
                 )
     if any(f"{method}.train" in nodes for method in POLICY):
         find_class("engine", ENGINES, parameters.rollouts.engine.name, "rollouts.engine")

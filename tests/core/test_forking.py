@@ -1,9 +1,11 @@
 """Forking tags: both styles, refusals, the file."""
 
+from typing import get_args
+
 import pytest
 
 from forkpipe.core.errors import InputError
-from forkpipe.core.forking import ForkingTags, tag_texts
+from forkpipe.core.forking import STYLES, ForkingTags, TagStyle, tag_texts
 
 WORDS = {f"<think{i}>": 10 + i for i in range(1, 7)} | {"<think>": 9}
 QWEN = {"<|im_start|>": [151644], "<th": [13708], "ink": [766], ">\n": [397]} | {str(i): [15 + i] for i in range(10)}
@@ -61,3 +63,32 @@ def test_file_round_trip_and_a_changed_tokenizer():
 def test_another_version_is_refused():
     with pytest.raises(InputError, match="version 7"):
         ForkingTags.from_json('{"version": 7}', "here")
+
+
+def test_every_style_is_written_down():
+    assert set(STYLES) == set(get_args(TagStyle))
+
+
+def test_text_tags_open_alike_and_are_banned_by_their_first_token():
+    tags = ForkingTags.encoded("text", 3, as_qwen)
+    assert tags.opening == (151644, 13708, 766)
+    assert tags.deciding_ids == (16, 17, 18)
+    assert tags.banned_ids == [151644]
+    assert tags.added_ids == []
+
+
+def test_special_tags_are_tokens_of_their_own():
+    tags = ForkingTags.encoded("special", 2, by_word)
+    assert tags.opening == ()
+    assert tags.deciding_ids == (11, 12)
+    assert tags.banned_ids == tags.added_ids == [11, 12]
+
+
+def test_a_plain_tag_is_drawn_at_its_last_token():
+    assert ForkingTags.encoded("text", 1, lambda text: [5, 6, 7]).deciding_ids == (7,)
+
+
+def test_tags_that_differ_at_several_tokens_have_no_deciding_position():
+    tags = ForkingTags.encoded("text", 2, lambda text: [1, 2] if "1" in text else [3, 4])
+    with pytest.raises(InputError, match="differ at 2 positions"):
+        _ = tags.deciding_ids

@@ -9,7 +9,7 @@ written to `forking.json` beside the weights and checked when it is loaded.
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from forkpipe.core.errors import InputError
 
@@ -17,6 +17,27 @@ FORMAT_VERSION = 1
 """Version of forking.json."""
 
 TagStyle = Literal["special", "text"]
+
+
+class Style(NamedTuple):
+    """How the tags of one style are written.
+
+    Attributes:
+        plain: text of a single tag.
+        numbered: text of tag `{}` of several.
+        adds_tokens: whether each tag is one token that is added to the vocabulary.
+    """
+
+    plain: str
+    numbered: str
+    adds_tokens: bool
+
+
+STYLES: dict[TagStyle, Style] = {
+    "special": Style("<think>", "<think{}>", adds_tokens=True),
+    "text": Style("<|im_start|>think\n", "<|im_start|><think{}>\n", adds_tokens=False),
+}
+
 Encode = Callable[[str], list[int]]
 """Text to token ids, no special tokens added."""
 
@@ -29,11 +50,8 @@ def tag_texts(style: TagStyle, n: int) -> tuple[str, ...]:
     >>> tag_texts("special", 1)
     ('<think>',)
     """
-    if style == "special":
-        return ("<think>",) if n == 1 else tuple(f"<think{i}>" for i in range(1, n + 1))
-    if n == 1:
-        return ("<|im_start|>think\n",)
-    return tuple(f"<|im_start|><think{i}>\n" for i in range(1, n + 1))
+    plain, numbered, _ = STYLES[style]
+    return (plain,) if n == 1 else tuple(numbered.format(i) for i in range(1, n + 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +62,7 @@ class ForkingTags:
         style: see the module.
         tags: N texts.
         token_ids: N tuples of ids, all of one length.
-        deciding_positions: offsets, within a tag, at which the tags differ; empty for a single tag. A policy over
-            tags is a policy over these positions.
+        deciding_positions: offsets, within a tag, at which the tags differ; empty for a single tag.
     """
 
     style: TagStyle
@@ -73,21 +90,55 @@ class ForkingTags:
 
     @property
     def length(self) -> int:
-        """Tokens a tag."""
+        """Number of tokens in a tag."""
         return len(self.token_ids[0])
+
+    @property
+    def deciding_position(self) -> int:
+        """Offset of the one token at which the tags differ; of the last token for a single tag.
+
+        A policy over tags is a policy over this token. InputError where tags differ at several tokens.
+        """
+        if len(self.deciding_positions) > 1:
+            raise InputError(f"tags differ at {len(self.deciding_positions)} positions, expected one to decide at")
+        return self.deciding_positions[0] if self.deciding_positions else self.length - 1
+
+    @property
+    def opening(self) -> tuple[int, ...]:
+        """Token ids that all tags begin with: those before the deciding position."""
+        return self.token_ids[0][: self.deciding_position]
+
+    @property
+    def deciding_ids(self) -> tuple[int, ...]:
+        """The id of each tag's deciding token, (N,)."""
+        return tuple(ids[self.deciding_position] for ids in self.token_ids)
+
+    @property
+    def banned_ids(self) -> list[int]:
+        """Ids that engines keep out of the text after a tag: the first token of every tag, in ascending order.
+
+        Traces were never trained to hold a tag. The first token is enough: it occurs in no other text, whereas the
+        rest of a text tag is made of ordinary tokens (its digit is used everywhere).
+        """
+        return sorted({ids[0] for ids in self.token_ids})
+
+    @property
+    def added_ids(self) -> list[int]:
+        """Ids of the tokens that were added to the vocabulary for the tags, in ascending order; may be empty."""
+        return sorted({token for ids in self.token_ids for token in ids}) if STYLES[self.style].adds_tokens else []
 
     def check(self, encode: Encode, where: str) -> None:
         """Raise InputError where a tokenizer encodes a tag differently from what is recorded."""
         for tag, ids in zip(self.tags, self.token_ids, strict=True):
-            found = tuple(encode(tag))
-            if found != ids:
+            encoded = tuple(encode(tag))
+            if encoded != ids:
                 raise InputError(
-                    f"{where}: the tokenizer encodes tag {tag!r} as {list(found)}, "
+                    f"{where}: the tokenizer encodes tag {tag!r} as {list(encoded)}, "
                     f"expected {list(ids)} as in forking.json"
                 )
 
     def index_of(self, ids: Sequence[int]) -> int | None:
-        """Return which tag stands at the start of `ids`, None where none does."""
+        """Return the index of the tag that `ids` begins with, None where it begins with none."""
         start = tuple(ids[: self.length])
         return self.token_ids.index(start) if start in self.token_ids else None
 

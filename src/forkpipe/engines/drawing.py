@@ -34,8 +34,8 @@ def draw(scores: Any, uniforms: Any, temperature: Any, top_p: Any) -> Any:
 class Sampler:
     """Draws the next token of every row of a batch, each by its own request.
 
-    A request with `own_tag` draws its first tokens among the tags only. Once its place is past, a tag is banned: traces
-    were never trained to hold one, and GFPO in scope head changes how likely they are everywhere.
+    A request with `own_tag` draws its first tokens among the tags only. After that tags are banned
+    (`ForkingTags.banned_ids`).
 
     Args:
         requests: one a row.
@@ -59,8 +59,7 @@ class Sampler:
         self._any_own = any(one.own_tag for one in requests)
         self._greedy = all(one.sampling.temperature == 0 for one in requests)
         self._tags = tags
-        # A text tag is made of ordinary tokens (its digit is used everywhere); its first token opens no other text.
-        self._banned = [ids[0] for ids in tags.token_ids] if tags is not None else []
+        self._banned = tags.banned_ids if tags is not None else []
 
     def __call__(self, written: Any, logits: Any) -> Any:
         """Return the tokens drawn, (B, 1).

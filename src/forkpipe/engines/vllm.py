@@ -21,7 +21,7 @@ from forkpipe.core.progress import logger
 from forkpipe.core.records import Completion, FinishReason, Request
 from forkpipe.engines.routed import with_routers_tags
 from forkpipe.engines.vllm_loop import Finished, refusals
-from forkpipe.engines.vllm_model import LoadedModel, deciding_place, load_model
+from forkpipe.engines.vllm_model import LoadedModel, load_model
 
 RESERVED = (
     *("model", "revision", "tokenizer", "dtype", "tensor_parallel_size", "data_parallel_size", "max_model_len"),
@@ -224,8 +224,7 @@ def _hand_in(model: LoadedModel, one: _Running) -> str:
     except refusals() as error:
         return f"request: {' '.join(str(error).split())}"
     if model.tags is not None and request.own_tag:
-        opening = model.tags.token_ids[0][: deciding_place(model.tags)]
-        model.loop.add(request.request_id, [*one.prompt, *opening], params)
+        model.loop.add(request.request_id, [*one.prompt, *model.tags.opening], params)
     else:
         model.loop.add(request.request_id, one.prompt, params)
     return ""
@@ -234,8 +233,7 @@ def _hand_in(model: LoadedModel, one: _Running) -> str:
 def _behind_tag(model: LoadedModel, one: _Running, drawn: int) -> _Running:
     """Return the request behind the tag of which the deciding token was drawn."""
     assert model.tags is not None
-    place = deciding_place(model.tags)
-    tag = next(index for index, ids in enumerate(model.tags.token_ids) if ids[place] == drawn)
+    tag = model.tags.deciding_ids.index(drawn)
     prompt = [*one.prompt, *model.tags.token_ids[tag]]
     return replace(one, request=replace(one.request, own_tag=False), prompt=prompt, tag=tag)
 

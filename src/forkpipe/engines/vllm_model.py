@@ -42,15 +42,13 @@ class LoadedModel:
         """Return vLLM's sampling parameters of a completion: no tag may come in it."""
         more: dict[str, Any] = {}
         if self.tags is not None:
-            # A text tag is made of ordinary tokens but for its first, which opens no other text.
-            more["logit_bias"] = {ids[0]: float("-inf") for ids in self.tags.token_ids}
+            more["logit_bias"] = dict.fromkeys(self.tags.banned_ids, float("-inf"))
         return self._sampling(request, request.seed, request.sampling.max_tokens, **more)
 
     def tag_sampling(self, request: Request) -> Any:
         """Return those of the one token at which tags differ, drawn with another seed than the text behind it."""
         assert self.tags is not None
-        place = deciding_place(self.tags)
-        allowed = [ids[place] for ids in self.tags.token_ids]
+        allowed = list(self.tags.deciding_ids)
         return self._sampling(request, derived_seed("tag", request.seed), 1, allowed_token_ids=allowed)
 
     def _sampling(self, request: Request, seed: int, max_tokens: int, **more: Any) -> Any:
@@ -91,7 +89,7 @@ def load_model(arguments: Mapping[str, Any], data_parallel: int, parser: str | N
     tags = load_tags(folder, tokenizer) if (folder / FORKING_FILE).exists() else None
     reader = Reader(tokenizer, parser)
     if tags is not None:
-        deciding_place(tags)
+        _ = tags.deciding_position  # InputError before vLLM starts where tags differ at several tokens
     # What the model's generation_config.json holds (penalties, a temperature) is no setting of a request.
     fixed: dict[str, Any] = {
         "seed": 0,
@@ -160,10 +158,3 @@ def check_vllm() -> None:
     if numbers and numbers < MINIMUM:
         wanted = ".".join(map(str, MINIMUM))
         raise InputError(f"engine 'vllm' needs vllm {wanted} or newer, found {found}: pip install 'forkpipe[vllm]'")
-
-
-def deciding_place(tags: ForkingTags) -> int:
-    """Return the place within a tag at which tags differ; the only tag of a checkpoint is drawn at its last token."""
-    if len(tags.deciding_positions) > 1:
-        raise InputError("the tags differ at several tokens, expected one: engine 'vllm' draws a tag by one token")
-    return tags.deciding_positions[0] if tags.deciding_positions else tags.length - 1

@@ -24,9 +24,9 @@ def with_rows_of_tags(config: Any, model: Any, tags: ForkingTags) -> None:
 
     Without this an adapter would leave those rows as they were drawn: nothing would be learned about the tags.
     """
-    says = getattr(config, "trainable_token_indices", False)
-    if tags.style == "special" and says is None and not config.modules_to_save:
-        config.trainable_token_indices = _rows_of_tags(model, tags)
+    chosen = getattr(config, "trainable_token_indices", False)
+    if tags.added_ids and chosen is None and not config.modules_to_save:
+        config.trainable_token_indices = _rows_of_tags(model, tags.added_ids)
 
 
 def merged(model: Any) -> Any:
@@ -34,8 +34,7 @@ def merged(model: Any) -> Any:
     return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
 
 
-def _rows_of_tags(model: Any, tags: ForkingTags) -> dict[str, list[int]]:
-    ids = sorted({token for tag in tags.token_ids for token in tag})
+def _rows_of_tags(model: Any, ids: list[int]) -> dict[str, list[int]]:
     matrices = [model.get_input_embeddings()]
     if not model.config.tie_word_embeddings:
         matrices.append(model.get_output_embeddings())

@@ -29,9 +29,8 @@ def router_adapter(model: Any, tags: ForkingTags, settings: LoraSettings) -> Any
     those of the prompt too.
     """
     config = lora_config(settings)
-    (position,) = tags.deciding_positions
-    rows = [ids[position] for ids in tags.token_ids]
-    config.trainable_token_indices = {} if model.config.tie_word_embeddings else {output_name(model): rows}
+    tied = model.config.tie_word_embeddings
+    config.trainable_token_indices = {} if tied else {output_name(model): list(tags.deciding_ids)}
     return config
 
 
@@ -69,11 +68,10 @@ def router_log_probs(model: Any, prompts: Sequence[Sequence[int]], tags: Forking
     """Return log p(g_i | x) by the router, (B, N), for prompts as token ids."""
     import torch
 
-    (position,) = tags.deciding_positions
-    rows = [[*prompt, *tags.token_ids[0][:position]] for prompt in prompts]
+    rows = [[*prompt, *tags.opening] for prompt in prompts]
     width = max(map(len, rows))
     ids = torch.tensor([[pad_id] * (width - len(row)) + row for row in rows], device=model.device)
     mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=model.device)
     places = (mask.cumsum(dim=1) - 1).clamp(min=0)
     logits = model(input_ids=ids, attention_mask=mask, position_ids=places, logits_to_keep=1, use_cache=False).logits
-    return tag_log_probs(logits[:, -1], torch.tensor([one[position] for one in tags.token_ids], device=logits.device))
+    return tag_log_probs(logits[:, -1], torch.tensor(tags.deciding_ids, device=logits.device))

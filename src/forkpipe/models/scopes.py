@@ -19,7 +19,7 @@ def head_rows(model: Any, tags: ForkingTags) -> Any:
     from peft import TrainableTokensConfig
 
     check_head_scope(tags, model.config.tie_word_embeddings)
-    return TrainableTokensConfig(target_modules=[output_name(model)], token_indices=[ids[0] for ids in tags.token_ids])
+    return TrainableTokensConfig(target_modules=[output_name(model)], token_indices=list(tags.deciding_ids))
 
 
 def output_name(model: Any) -> str:
@@ -30,13 +30,12 @@ def output_name(model: Any) -> str:
 
 def check_head_scope(tags: ForkingTags, tied: bool) -> None:
     """Raise InputError where training the tags' output rows would change more than the choice of the tag."""
-    if tags.style != "special":
+    if not tags.added_ids:
         raise InputError(
-            "gfpo.train.scope is 'head' and tags.style 'text': the rows of a text tag are those of ordinary tokens, "
-            "expected tags.style 'special', or gfpo.train.scope 'router'"
+            f"scope is 'head' and tags.style '{tags.style}', whose tags are made of ordinary tokens and share their "
+            "output rows: expected tags.style 'special', or scope 'router'"
         )
     if tied:
         raise InputError(
-            "gfpo.train.scope is 'head' and the model ties its embeddings: "
-            "expected an untied output matrix, or gfpo.train.scope 'router'"
+            "scope is 'head' and the model ties its embeddings: expected an untied output matrix, or scope 'router'"
         )

@@ -3,7 +3,7 @@
 from typing import Any
 
 from forkpipe.core.errors import InputError
-from forkpipe.core.forking import ForkingTags, TagStyle, tag_texts
+from forkpipe.core.forking import STYLES, ForkingTags, TagStyle, tag_texts
 from forkpipe.models.checkpoint import encoder
 
 TAKES_TAG = "{% if tag is defined %}{{ tag }}{% endif %}"
@@ -21,10 +21,10 @@ def add_tags(model: Any, tokenizer: Any, n: int, style: TagStyle = "text") -> Fo
     """
     add_tag_tokens(tokenizer, n, style)
     tags = ForkingTags.encoded(style, n, encoder(tokenizer))
-    if style == "text" and tags.token_ids[0][0] not in tokenizer.added_tokens_decoder:
+    if not tokenizer.added_tokens_decoder.keys() >= set(tags.banned_ids):
         raise InputError(
-            f"tags.style is 'text' and the tokenizer begins {tags.tags[0]!r} with an ordinary token, expected a "
-            "special one as in Qwen's: by that token tags are kept out of traces. Take tags.style 'special'"
+            f"tags.style is '{style}' and the tokenizer begins {tags.tags[0]!r} with an ordinary token, expected a "
+            "special one as in Qwen's: banning that token keeps tags out of traces. Use tags.style 'special'"
         )
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
         model.resize_token_embeddings(len(tokenizer))
@@ -41,8 +41,8 @@ def add_tag_tokens(tokenizer: Any, n: int, style: TagStyle) -> None:
         tokenizer.chat_template += TAKES_TAG
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    if style == "special":
-        names = [*tag_texts("special", 1), *tag_texts("special", n)]
+    if STYLES[style].adds_tokens:
+        names = [*tag_texts(style, 1), *tag_texts(style, n)]
         tokenizer.add_special_tokens({"additional_special_tokens": names}, replace_extra_special_tokens=False)
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from forkpipe.core.forking import STYLES, TagStyle
 from forkpipe.core.prompts import PLACEHOLDER
 from forkpipe.parameters.base import Count, Settings, Share, Template
 
@@ -12,10 +13,15 @@ from forkpipe.parameters.base import Count, Settings, Share, Template
 class TagSettings(Settings):
     """The forking tags of every tagged method."""
 
-    style: Literal["special", "text"] = "special"
+    style: TagStyle = "special"
     """special: one added token a tag; text: the paper's, existing tokens."""
     n: Annotated[int, Field(ge=2)] = 6
     """N, the number of tags."""
+
+    @property
+    def adds_tokens(self) -> bool:
+        """Whether the tags of this style are tokens of their own."""
+        return STYLES[self.style].adds_tokens
 
 
 class Architecture(Settings):

@@ -105,8 +105,8 @@ class GFPOTrainer(TagTrainer):
         for name in ("eval_dataset", "data_collator", "compute_metrics", "compute_loss_func", "model_init"):
             if kwargs.get(name) is not None:
                 raise InputError(f"{name} is given, expected none: the trainer has a reward table and no more")
-        if len(tags.deciding_positions) != 1:
-            raise InputError(f"tags differ at {len(tags.deciding_positions)} positions, expected one to decide at")
+        if tags.n < 2:
+            raise InputError("the model has a single tag, expected several to choose from")
         self.problems = encode_problems(train_dataset, processing_class, tags, args.prompt)
         super().__init__(
             model,
@@ -120,8 +120,7 @@ class GFPOTrainer(TagTrainer):
         # The loss is a mean over the batch's problems, which the base class divides by accumulated batches.
         self.loss_is_scaled_for_ga = False
         self.model_accepts_loss_kwargs = False
-        (position,) = tags.deciding_positions
-        self._deciding_ids = torch.tensor([ids[position] for ids in tags.token_ids])
+        self._deciding_ids = torch.tensor(tags.deciding_ids)
         self._reference = torch.empty(0)
         self.anchor = anchor
         self.set_rewards(self.problems["rewards"])
@@ -273,7 +272,6 @@ def encode_problems(rows: Any, tokenizer: Any, tags: ForkingTags, template: str)
         InputError: naming the problem, where its rewards are not N lists of one length.
     """
     encode = encoder(tokenizer)
-    before = tags.token_ids[0][: tags.deciding_positions[0]]
     encoded = []
     for index, row in enumerate(rows):
         if missing := {"problem", "rewards"} - set(row):
@@ -288,7 +286,7 @@ def encode_problems(rows: Any, tokenizer: Any, tags: ForkingTags, template: str)
             )
         prompt = encode(render_prompt(tokenizer, render(template, row["problem"])))
         encoded.append(
-            {"index": index, "prompt": [*prompt, *before], "rewards": [list(map(float, r)) for r in rewards]}
+            {"index": index, "prompt": [*prompt, *tags.opening], "rewards": [list(map(float, r)) for r in rewards]}
         )
     return Dataset.from_list(encoded)
 

@@ -77,8 +77,8 @@ def _encode_row(row: Row, index: int, *, tokenizer: Any, tags: ForkingTags, conf
     if index == 0:
         _check_in_context(row["problem"], prompt, tokenizer, tags, config)
     traces = [[*encode(trace["text"]), tokenizer.eos_token_id] for trace in members]
-    # As text these would be read as the tokens themselves: a trace that ends, or picks a tag, in its middle.
-    taken = {tokenizer.eos_token_id} | ({ids[-1] for ids in tags.token_ids} if tags.style == "special" else set())
+    # Their text would become the tokens themselves: a trace that ends, or picks a tag, in its middle.
+    taken = {tokenizer.eos_token_id, *tags.added_ids}
     for trace, ids in zip(members, traces, strict=True):
         if held := taken & set(ids[:-1]):
             token = tokenizer.decode([min(held)])

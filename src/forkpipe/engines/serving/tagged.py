@@ -62,13 +62,11 @@ class TaggedPrompts:
             drawn = await self._draw(request, prompt, tags, ask)
             prompt += drawn
             tag = tags.index_of(drawn)
-        # A text tag is made of ordinary tokens; its first token opens no other text.
-        banned = {ids[0] for ids in tags.token_ids}
-        bias = {str(token): BAN for token in sorted(banned)}
+        bias = {str(token): BAN for token in tags.banned_ids}
         # A server ends a text by the model's end token alone, the other engines by the tokenizer's too.
         reply = await ask({"prompt": prompt, "logit_bias": bias, "stop_token_ids": ends})
         ids = _ids(reply)
-        if banned & set(ids):
+        if not set(ids).isdisjoint(tags.banned_ids):
             raise RequestError("invalid reply", "it holds a forking tag, which logit_bias was to prevent")
         if ids and reply.finish_reason == "stop" and ids[-1] in ends:
             ids = ids[:-1]
