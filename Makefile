@@ -10,7 +10,7 @@ export KEDRO_DISABLE_TELEMETRY := 1
 export DO_NOT_TRACK := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: install demo test test-vllm lint viz clean
+.PHONY: install demo test test-vllm lint docs viz clean
 
 install: $(VENV)/.installed
 
@@ -45,6 +45,11 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The site, in build/site. A link that leads nowhere, or a page that the menu does not list, is an error.
+docs: install
+	$(BIN)/python docs/build_site.py
+	$(BIN)/zensical build --clean --strict
 
 viz: install
 	$(BIN)/kedro viz run

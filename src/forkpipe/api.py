@@ -25,8 +25,9 @@ def verify(
 ) -> Verdict:
     r"""Compare the answer of one response with the gold answer; see `verify_batch`.
 
-    >>> verify("5", r"<think>2 + 3</think>So \boxed{5}.").verdict
-    'correct'
+    Examples:
+        >>> verify("5", r"<think>2 + 3</think>So \boxed{5}.").verdict
+        'correct'
     """
     return verify_batch([(gold, response, truncated)], answer_type=answer_type, **options)[0]
 
@@ -54,8 +55,9 @@ def verify_batch(
         InputError: a pair holds something else than text, an option or the answer type is wrong, or the worker
             processes do not start.
 
-    >>> [v.verdict for v in verify_batch([("1/2", r"\boxed{0.5}"), ("1/2", "I do not know."), ("1/2", None)])]
-    ['correct', 'unparsed', 'failed']
+    Examples:
+        >>> [v.verdict for v in verify_batch([("1/2", r"\boxed{0.5}"), ("1/2", "I do not know."), ("1/2", None)])]
+        ['correct', 'unparsed', 'failed']
     """
     rows = [_row(number, answer_type, *pair) for number, pair in enumerate(pairs)]
     found = verify_by_type({answer_type: verifier_for(answer_type, options)}, rows, on_progress=on_progress)

@@ -21,8 +21,9 @@ def compare(problem: str, a: str, b: str, threshold: float = THRESHOLD) -> Pair:
     Raises:
         InputError: the threshold is no number from 0 to 1.
 
-    >>> compare("x + 3 = 5?", "Subtract 3, so x = 2.", "Subtract 3, so x = 2.")
-    Pair(distance=0.0, label='same')
+    Examples:
+        >>> compare("x + 3 = 5?", "Subtract 3, so x = 2.", "Subtract 3, so x = 2.")
+        Pair(distance=0.0, label='same')
     """
     clusterer = StepClusterer(threshold)
     distance = float(clusterer.distances(problem, [a, b])[0, 1])
