@@ -126,8 +126,8 @@ class Setting:
         """Train one policy and return what came of it."""
         from forkpipe.stores.completions import RolloutStore
         from forkpipe.training.phases.base import Context
+        from forkpipe.training.phases.rewards import verifying
         from forkpipe.training.phases.schedule import train_policy
-        from forkpipe.training.rewards import verifying
 
         parent_name, phases = EVERY[name]
         parent = self.parent(parent_name)

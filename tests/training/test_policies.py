@@ -15,8 +15,8 @@ from forkpipe.models.scopes import check_head_scope
 from forkpipe.parameters import RolloutSettings, SamplingSettings, Schedule
 from forkpipe.stores.completions import RolloutStore
 from forkpipe.training.phases.base import Context
+from forkpipe.training.phases.rewards import reward_table, rewards_by_tag
 from forkpipe.training.phases.schedule import train_policy
-from forkpipe.training.rewards import reward_table, rewards_by_tag
 
 ROLLOUTS = RolloutSettings(
     steps=4,

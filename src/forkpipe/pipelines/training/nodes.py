@@ -92,8 +92,8 @@ def policy_node(method: str) -> Callable[..., Any]:
         seed: int,
     ) -> tuple[Path, list[Row], list[Row]]:
         from forkpipe.training.phases.base import Context
+        from forkpipe.training.phases.rewards import verifying
         from forkpipe.training.phases.schedule import train_policy
-        from forkpipe.training.rewards import verifying
 
         with verifying(verification) as verify:
             context = Context(

@@ -1,13 +1,15 @@
 """What all phases are given, and what they return."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from forkpipe.core.records import Problem, TraceSet
+from forkpipe.core.records import Completion, Problem, TraceSet, Verdict
 from forkpipe.parameters import RolloutSettings
 from forkpipe.stores.completions import RolloutStore
-from forkpipe.training.rewards import Verify
+
+Verify = Callable[[Sequence[Problem], Sequence[Completion]], list[Verdict]]
+"""Returns the verdicts of completions of the given problems, in order."""
 
 
 @dataclass(frozen=True)

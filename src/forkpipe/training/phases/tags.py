@@ -23,7 +23,7 @@ from forkpipe.training.anchors import make_anchor, matched_traces, written_seque
 from forkpipe.training.gfpo import GFPOConfig, GFPOTrainer
 from forkpipe.training.jobs import clear, constant_rate, passes, run, unfinished
 from forkpipe.training.phases.base import Context, PhaseResult
-from forkpipe.training.rewards import reward_table, rewards_by_tag
+from forkpipe.training.phases.rewards import reward_table, rewards_by_tag
 
 
 def check_parent(parent: Path, scope: str) -> None:

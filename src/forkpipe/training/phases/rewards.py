@@ -1,9 +1,9 @@
 """Rollouts under every tag and their verified rewards: the reward table of GFPO."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,13 +15,8 @@ from forkpipe.core.prompts import render
 from forkpipe.core.records import Completion, Problem, Request, Verdict
 from forkpipe.models.checkpoint import load_tags, render_prompt
 from forkpipe.parameters import VerificationSettings
+from forkpipe.training.phases.base import Context, Verify
 from forkpipe.verification.rows import RowVerifier, VerdictRow, gold_of
-
-if TYPE_CHECKING:
-    from forkpipe.training.phases.base import Context
-
-Verify = Callable[[Sequence[Problem], Sequence[Completion]], list[Verdict]]
-"""Verdicts of completions of the given problems, in order."""
 
 APPEND_EVERY = 256
 """Rollouts to a write: a killed run draws at most these again."""
@@ -38,7 +33,7 @@ def samples_per_problem(n_problems: int, rollouts: int, group: int) -> list[int]
 
 
 def reward_table(
-    checkpoint: Path, context: "Context", *, tags_of: Path, rollouts: int, asked_of: str, version: int
+    checkpoint: Path, context: Context, *, tags_of: Path, rollouts: int, asked_of: str, version: int
 ) -> tuple[list[dict[str, Any]], list[tuple[Request, Completion]]]:
     """Sample completions under every tag, and verify them; what the rollout store holds is not sampled again.
 
@@ -86,7 +81,7 @@ def reward_table(
     return rows, [(request, by_id[request.request_id]) for request, _, _ in requests]
 
 
-def _requests(checkpoint: Path, context: "Context", rollouts: int, asked_of: str) -> list[tuple[Request, Problem, int]]:
+def _requests(checkpoint: Path, context: Context, rollouts: int, asked_of: str) -> list[tuple[Request, Problem, int]]:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
@@ -118,7 +113,7 @@ def _requests(checkpoint: Path, context: "Context", rollouts: int, asked_of: str
     return result
 
 
-def _sampled(checkpoint: Path, context: "Context", requests: Sequence[Request]) -> dict[str, Completion]:
+def _sampled(checkpoint: Path, context: Context, requests: Sequence[Request]) -> dict[str, Completion]:
     """Return completions of all requests, each durable in the store soon after it is there."""
     settings = context.rollouts.engine
     engine = create_completing(settings, str(checkpoint), context.rollouts.batch_rows, "rollouts.engine")
