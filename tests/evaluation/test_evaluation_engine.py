@@ -55,7 +55,7 @@ def test_another_engine_is_asked_the_same_and_gives_the_rows(sample, base):
     forced = [request for request in engine.asked if request.prefix_ids]
     assert len(forced) == sum(request.own_tag for request in engine.asked) == 12
     # Tags that the model wrote are named by their ids.
-    assert len({row["tag"] for row in rows if row["protocol"] == "own"} & set(range(6))) > 2
+    assert len({row["tag"] for row in rows if row["policy"] == "own"} & set(range(6))) > 2
     assert engine.closed == 1
 
 

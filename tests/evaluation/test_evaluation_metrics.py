@@ -25,9 +25,9 @@ BUDGETS = {
 }
 
 
-def score(method, problem, tag, sample, verdict, extracted="", split="test", protocol="by_tag"):
+def score(method, problem, tag, sample, verdict, extracted="", split="test", policy="by_tag"):
     """Return a row of `scores`."""
-    given = {"method": method, "problem_id": problem, "split": split, "protocol": protocol, "tag": tag}
+    given = {"method": method, "problem_id": problem, "split": split, "policy": policy, "tag": tag}
     given |= {"tag_source": "forced", "sample": sample, "tokens": 10, "extracted": extracted, "verdict": verdict}
     return given | {"rule": "integer", "verifier": "v", "verifier_version": "1", "run_id": "r"}
 
@@ -106,7 +106,7 @@ def test_own_policy_pools_over_the_tags_that_the_model_wrote():
     rows = example()
     for split in ("validation", "test"):
         for problem, marks in (("p0", "cc"), ("p1", "cx")):
-            own = cell("gfpo", problem, 0, marks, split=split, protocol="own")
+            own = cell("gfpo", problem, 0, marks, split=split, policy="own")
             own[1]["tag"] = 1
             rows.setdefault("gfpo", []).extend(own)
     values = values_of(metrics_of(rows))
@@ -153,7 +153,7 @@ def test_equal_tags_give_the_lowest():
         ),
         (
             lambda rows: rows.update(sft=[r for r in rows["sft"] if r["split"] != "test"]),
-            "sft, test, any protocol: problem p0 is missing, 0 of 2",
+            "sft, test, any policy: problem p0 is missing, 0 of 2",
         ),
         (
             lambda rows: rows.update(
@@ -189,8 +189,8 @@ def full_example():
     for method in ("grpo", "gfpo"):
         rows[method] = [row | {"method": method} for row in rows["sft" if method == "grpo" else "ssft"]]
     for split in ("validation", "test"):
-        rows["gfpo"] += cell("gfpo", "p0", 0, "cc", split=split, protocol="own")
-        rows["gfpo"] += cell("gfpo", "p1", 1, "cc", split=split, protocol="own")
+        rows["gfpo"] += cell("gfpo", "p0", 0, "cc", split=split, policy="own")
+        rows["gfpo"] += cell("gfpo", "p1", 1, "cc", split=split, policy="own")
     return rows
 
 
@@ -277,5 +277,5 @@ def test_the_covering_tag_is_that_of_the_most_teachers_in_the_last_matchings():
     scores = [pa.Table.from_pylist(rows) for rows in full_example().values()]
     found = compute_metrics(scores, ks=[1], resamples=10, seed=0, covering={"ssft": 1})
     values = {row["policy"]: row["value"] for row in found if (row["method"], row["split"]) == ("ssft", "test")}
-    pool = next(p for p in load_pools(scores) if (p.method, p.split, p.protocol) == ("ssft", "test", "by_tag"))
+    pool = next(p for p in load_pools(scores) if (p.method, p.split, p.policy) == ("ssft", "test", "by_tag"))
     assert values["covering_tag"] == sum(pool.accuracy(1)) / len(pool.problems)

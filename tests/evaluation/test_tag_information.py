@@ -40,7 +40,7 @@ def matching(tag_of, problems=20, visits=2):
 
 def generations(strategy_of, tags=(0, 1), method="ssft", problems=10):
     rows = [
-        {"method": method, "problem_id": f"q{p}", "split": split, "protocol": "by_tag", "tag": tag,
+        {"method": method, "problem_id": f"q{p}", "split": split, "policy": "by_tag", "tag": tag,
          "tag_source": "forced", "sample": 0, "seed": 1, "text": WORDS[strategy_of(p, tag)].format(p, 99),
          "token_ids": [], "tokens": 5, "finish_reason": "stop", "checkpoint": "c", "run_id": "r"}
         for split in ("validation", "test")

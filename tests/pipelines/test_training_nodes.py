@@ -54,7 +54,7 @@ def test_the_seed_is_in_the_samples(base, rl_problems):
     def texts(seed):
         rows = sample_checkpoint("x", base, rl_problems(2), settings, "{problem}", 6, own=True, seed=seed)
         assert len(rows) == 2 * 12
-        assert {row["tag_source"] for row in rows if row["protocol"] == "own"} == {"own"}
+        assert {row["tag_source"] for row in rows if row["policy"] == "own"} == {"own"}
         return [row["text"] for row in rows]
 
     assert texts(0) == texts(0)

@@ -44,12 +44,12 @@ def synthetic(problems=6, samples=3, n=3, steps=40, seed=0):
         rows = []
         for split in splits:
             for p in range(problems):
-                for protocol, tag, s in cells:
+                for policy, tag, s in cells:
                     special = method in ("ssft", "gfpo") and tag == 1
                     correct = rng.random() < min(1.0, accuracy + 0.2 * special)
                     teacher = TEACHERS[tag % 3 if method in ("ssft", "gfpo") else rng.randrange(3)]
                     rows.append({
-                        "method": method, "problem_id": f"{split}{p}", "split": split, "protocol": protocol, "tag": tag,
+                        "method": method, "problem_id": f"{split}{p}", "split": split, "policy": policy, "tag": tag,
                         "sample": s, "verdict": "correct" if correct else rng.choice(["wrong", "wrong", "truncated"]),
                         "extracted": str(rng.randrange(4)), "tokens": rng.randrange(10, 30) + 8 * special,
                         "text": f"{teacher} says {rng.randrange(9)}",

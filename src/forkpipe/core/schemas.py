@@ -42,10 +42,10 @@ _SAMPLE = {
     "method": _TEXT,
     "problem_id": _TEXT,
     "split": _TEXT,
-    "protocol": _TEXT,  # by_tag: every tag forced in turn; own: the model writes its tag
+    "policy": _TEXT,  # by_tag: every tag forced in turn; own: the model writes its tag
     "tag": _INT,  # index from 0; -1 where the method has one plain tag
     "tag_source": _TEXT,  # forced, own
-    "sample": _INT,  # index within (problem, protocol, tag), or within (problem, protocol) for own
+    "sample": _INT,  # index within (problem, policy, tag), or within (problem, policy) for own
 }
 
 SCHEMAS: dict[str, pa.Schema] = {
@@ -209,7 +209,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     "generations": _schema(
         "generations",
-        1,
+        2,
         {
             **_SAMPLE,
             "seed": _INT,
@@ -221,7 +221,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         },
         {},
     ),
-    "scores": _schema("scores", 2, {**_SAMPLE, "tokens": _INT, **_VERDICT}, {}),
+    "scores": _schema("scores", 3, {**_SAMPLE, "tokens": _INT, **_VERDICT}, {}),
     "metrics": _schema(
         "metrics",
         1,
@@ -262,7 +262,7 @@ SCHEMAS: dict[str, pa.Schema] = {
 }
 """Every public table by name. `{method}.training_log` and its like use the schema of their last word."""
 
-RENAMED: dict[str, dict[str, str]] = {}
+RENAMED = {"generations": {"policy": "protocol"}, "scores": {"policy": "protocol"}}
 """Columns of a table that had another name in an older version: {table: {name now: name before}}."""
 
 VOLATILE = ("run_id", "seconds", "matching_seconds")

@@ -37,7 +37,7 @@ def paired_differences(
     values = {}
     for pool in pools:
         policy = policies.get(pool.method)
-        if policy and pool.split == "test" and (pool.protocol == "own") == (policy == "own"):
+        if policy and pool.split == "test" and (pool.policy == "own") == (policy == "own"):
             values[pool.method] = pool.accuracy(best[pool.method] if policy == "best_tag" else None)
     rows = []
     for a, b in PAIRS:

@@ -199,7 +199,7 @@ def format_headline(rows: Sequence[Mapping[str, Any]]) -> str:
 def _measures(
     pool: Pool, ks: Sequence[int], n: int, chosen: Mapping[str, Mapping[str, int]], seed: int
 ) -> Iterator[Measure]:
-    pooled = "own" if pool.protocol == "own" else "mixed"
+    pooled = "own" if pool.policy == "own" else "mixed"
     size = pool.n_tags * pool.n_samples
     for k in ks:
         if k <= size:

@@ -16,7 +16,7 @@ from forkpipe.parameters.methods import METHODS
 
 PLAIN_TAG = -1
 CORRECT = "correct"
-_COLUMNS = ("method", "problem_id", "split", "protocol", "tag", "sample", "verdict", "extracted")
+_COLUMNS = ("method", "problem_id", "split", "policy", "tag", "sample", "verdict", "extracted")
 
 Sample = tuple[str | None, bool]
 """The vote (None where it abstains) and whether it is correct."""
@@ -24,15 +24,15 @@ Sample = tuple[str | None, bool]
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """The samples of one method on one split under one protocol.
+    """The samples of one method on one split under one policy.
 
     `cells[p][t]` holds the `n_samples` samples of problem `problems[p]` under tag t; a method with one plain tag,
-    and the protocol "own", whose tag is the model's choice, have one cell a problem.
+    and the policy "own", whose tag is the model's choice, have one cell a problem.
     """
 
     method: str
     split: str
-    protocol: str
+    policy: str
     problems: tuple[str, ...]
     n_tags: int
     n_samples: int
@@ -55,7 +55,7 @@ def method_order(methods: Iterable[str]) -> list[str]:
 
 
 def load_pools(scores: Sequence[pa.Table]) -> list[Pool]:
-    """Arrange the rows of `scores` tables in pools, ordered by method, split and protocol.
+    """Arrange the rows of `scores` tables in pools, ordered by method, split and policy.
 
     A vote is the extracted answer where the verdict is correct or wrong; all correct answers of a problem are one
     vote, since 7 and 7.0 agree. Any other verdict abstains.
@@ -67,13 +67,13 @@ def load_pools(scores: Sequence[pa.Table]) -> list[Pool]:
     found: dict[tuple[str, str, str], dict[str, dict[int, dict[int, Sample]]]] = {}
     for table in scores:
         columns = table.select(list(_COLUMNS)).to_pydict()
-        for method, problem, split, protocol, tag, sample, verdict, extracted in zip(
+        for method, problem, split, policy, tag, sample, verdict, extracted in zip(
             *(columns[name] for name in _COLUMNS), strict=True
         ):
-            cells = found.setdefault((method, split, protocol), {}).setdefault(problem, {})
-            cell = cells.setdefault(tag if protocol == "by_tag" else PLAIN_TAG, {})
+            cells = found.setdefault((method, split, policy), {}).setdefault(problem, {})
+            cell = cells.setdefault(tag if policy == "by_tag" else PLAIN_TAG, {})
             if sample in cell:
-                where = f"{method}, {split}, {protocol}"
+                where = f"{method}, {split}, {policy}"
                 raise InputError(f"scores of {where}: problem {problem} has sample {sample} under tag {tag} twice")
             cell[sample] = _sample(verdict, extracted)
     if not found:
@@ -99,7 +99,7 @@ def best_tags(pools: Sequence[Pool]) -> dict[str, int]:
     """
     chosen: dict[str, int] = {}
     for method in method_order(pool.method for pool in pools if pool.n_tags > 1):
-        validation = [p for p in pools if p.method == method and p.protocol == "by_tag" and p.split == "validation"]
+        validation = [p for p in pools if p.method == method and p.policy == "by_tag" and p.split == "validation"]
         if not validation:
             raise InputError(f"scores of {method}: validation samples by tag are missing, they choose its best tag")
         (pool,) = validation
@@ -133,8 +133,8 @@ def _sample(verdict: str, extracted: str) -> Sample:
 def _count_tags(found: Mapping[tuple[str, str, str], Mapping[str, Mapping[int, object]]]) -> dict[str, int]:
     """Return the number of tags of each method, 0 for one plain tag."""
     tags: dict[str, set[int]] = defaultdict(set)
-    for (method, _, protocol), problems in found.items():
-        if protocol == "by_tag":
+    for (method, _, policy), problems in found.items():
+        if policy == "by_tag":
             tags[method].update(tag for cells in problems.values() for tag in cells)
     for method, seen in tags.items():
         if min(seen) < 0 and seen != {PLAIN_TAG}:
@@ -154,17 +154,17 @@ def _check_problems(found: Mapping[tuple[str, str, str], Mapping[str, object]]) 
         expected = set().union(*pools.values())
         for method in methods:
             mine = {key: problems for key, problems in pools.items() if key[0] == method}
-            for (_, _, protocol), problems in sorted(mine.items()) or [((method, split, "any protocol"), set[str]())]:
+            for (_, _, policy), problems in sorted(mine.items()) or [((method, split, "any policy"), set[str]())]:
                 if missing := sorted(expected - problems):
                     raise InputError(
-                        f"scores of {method}, {split}, {protocol}: problem {missing[0]} is missing, "
+                        f"scores of {method}, {split}, {policy}: problem {missing[0]} is missing, "
                         f"{len(problems)} of {len(expected)} problems are there"
                     )
 
 
 def _pool(key: tuple[str, str, str], problems: Mapping[str, Mapping[int, Mapping[int, Sample]]], n_tags: int) -> Pool:
-    """Make a pool; n_tags 0 stands for one plain tag, or for the protocol "own"."""
-    method, split, protocol = key
+    """Make a pool; n_tags 0 stands for one plain tag, or for the policy "own"."""
+    method, split, policy = key
     n_samples = 1 + max(sample for cells in problems.values() for cell in cells.values() for sample in cell)
     tags = range(n_tags) if n_tags else (PLAIN_TAG,)
     rows = []
@@ -175,8 +175,8 @@ def _pool(key: tuple[str, str, str], problems: Mapping[str, Mapping[int, Mapping
                 where = f" under tag {tag}" if n_tags else ""
                 missing = min(set(range(n_samples)) ^ set(cell))
                 raise InputError(
-                    f"scores of {method}, {split}, {protocol}: problem {problem} has {len(cell)} of {n_samples} "
+                    f"scores of {method}, {split}, {policy}: problem {problem} has {len(cell)} of {n_samples} "
                     f"samples{where}, sample {missing} is missing"
                 )
         rows.append(tuple(tuple(problems[problem][tag][s] for s in range(n_samples)) for tag in tags))
-    return Pool(method, split, protocol, tuple(sorted(problems)), len(tags), n_samples, tuple(rows))
+    return Pool(method, split, policy, tuple(sorted(problems)), len(tags), n_samples, tuple(rows))

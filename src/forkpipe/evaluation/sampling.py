@@ -53,25 +53,25 @@ def sample_checkpoint(
         forced = range(tags.n) if by_tag else ()
         plan = [("by_tag", tag, sample) for tag in forced for sample in range(total // tags.n)]
         plan += [("own", -1, sample) for sample in range(total)] if own else []
-        for protocol, tag, sample in plan:
+        for policy, tag, sample in plan:
             request = Request.create(
                 problem_id=problem.problem_id,
                 problem=problem.problem,
                 asked_of=digest,
-                revision=f"{protocol} seed {seed}",
+                revision=f"{policy} seed {seed}",
                 prompt=prompt,
                 sample=sample,
                 sampling=settings.sampling.record(),
-                prefix_ids=tags.token_ids[tag] if protocol == "by_tag" else (),
-                own_tag=protocol == "own",
+                prefix_ids=tags.token_ids[tag] if policy == "by_tag" else (),
+                own_tag=policy == "own",
             )
             row = {
                 "method": method,
                 "problem_id": problem.problem_id,
                 "split": problem.split,
-                "protocol": protocol,
+                "policy": policy,
                 "tag": tag if tags.n > 1 else -1,
-                "tag_source": "own" if protocol == "own" else "forced",
+                "tag_source": "own" if policy == "own" else "forced",
                 "sample": sample,
                 "seed": request.seed,
                 "checkpoint": digest,
@@ -89,7 +89,7 @@ def sample_checkpoint(
                 tokens=completion.tokens_out,
                 finish_reason=completion.finish_reason,
             )
-            if row["protocol"] == "own" and completion.tag is not None:
+            if row["policy"] == "own" and completion.tag is not None:
                 row["tag"] = completion.tag
             answered.add(completion.request_id)
             progress.update(len(answered))

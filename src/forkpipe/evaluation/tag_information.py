@@ -114,8 +114,8 @@ def _of_generations(table: pa.Table, names: Sequence[str], labeler: Labeler) -> 
     """Associate tags and predicted labels of the test samples by tag; samples without a text have no label."""
     rows = [
         row
-        for row in table.select(["split", "protocol", "tag", "text"]).to_pylist()
-        if row["split"] == "test" and row["protocol"] == "by_tag"
+        for row in table.select(["split", "policy", "tag", "text"]).to_pylist()
+        if row["split"] == "test" and row["policy"] == "by_tag"
     ]
     told = [row for row in rows if row["text"].strip()]
     predicted = labeler([row["text"] for row in told]) if told else []

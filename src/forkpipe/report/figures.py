@@ -98,8 +98,8 @@ def figure_tags(scores: Sequence[pa.Table], tag_information: Mapping[str, Any]) 
     """Show accuracy, length and strategies by tag on test, one column a method with several tags."""
     by_tag: dict[str, dict[int, list[tuple[bool, int]]]] = {}
     for table in scores:
-        for row in table.select(["method", "split", "protocol", "tag", "verdict", "tokens"]).to_pylist():
-            if row["split"] == "test" and row["protocol"] == "by_tag" and row["tag"] >= 0:
+        for row in table.select(["method", "split", "policy", "tag", "verdict", "tokens"]).to_pylist():
+            if row["split"] == "test" and row["policy"] == "by_tag" and row["tag"] >= 0:
                 tags = by_tag.setdefault(row["method"], {})
                 tags.setdefault(row["tag"], []).append((row["verdict"] == "correct", row["tokens"]))
     methods = method_order(by_tag)

@@ -100,7 +100,8 @@ def check_readable(stored: pa.Schema, name: str, path: str) -> None:
         if held < 0 and not field.nullable:
             raise InputError(f"{where}: column '{field.name}' is missing, make the table again")
         if held >= 0 and not _holds(stored.field(held), field):
-            raise InputError(f"{where}: column '{field.name}' is {stored.field(held)}, expected {field}")
+            described = _described(stored.field(held))
+            raise InputError(f"{where}: column '{field.name}' is {described}, expected {_described(field)}")
 
 
 def as_declared(table: pa.Table, name: str, columns: Sequence[str] | None = None) -> pa.Table:
@@ -190,10 +191,14 @@ def _holds(stored: pa.Field, declared: pa.Field) -> bool:
     """Whether every value of a stored column is one of the declared column too."""
     if stored.nullable and not declared.nullable:
         return False
-    if stored.type == declared.type:
-        return True
-    try:
-        pa.array([], stored.type).cast(declared.type)  # a struct may lack fields that may be null
-    except _MISFITS:
-        return False
-    return bool(stored.type.id == declared.type.id)
+    old, new = stored.type, declared.type
+    if pa.types.is_list(old) and pa.types.is_list(new):
+        return _holds(old.value_field, new.value_field)
+    if pa.types.is_struct(old) and pa.types.is_struct(new):
+        held = {field.name: field for field in old}
+        return all(_holds(held[field.name], field) if field.name in held else field.nullable for field in new)
+    return bool(old == new)
+
+
+def _described(field: pa.Field) -> str:
+    return f"{field.type}{'' if field.nullable else ' not null'}"

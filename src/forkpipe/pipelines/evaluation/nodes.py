@@ -45,7 +45,7 @@ def score_generations(generations: Any, problems: Any, settings: VerificationSet
     rows = generations.to_pylist()
     progress = Progress("score samples", len(rows), unit="samples")
     verdicts = verify_responses(rows, problems.to_pylist(), settings, progress)
-    columns = ("method", "problem_id", "split", "protocol", "tag", "tag_source", "sample", "tokens")
+    columns = ("method", "problem_id", "split", "policy", "tag", "tag_source", "sample", "tokens")
     return [
         {**{column: row[column] for column in columns}, **verdict} for row, verdict in zip(rows, verdicts, strict=True)
     ]
@@ -90,9 +90,9 @@ def compare_node(metrics: Any, *tables: Any) -> list[Row]:
     }
     validation = {
         method: sum(
-            split == "validation" and protocol == "by_tag"
-            for split, protocol in zip(
-                scores[method].column("split").to_pylist(), scores[method].column("protocol").to_pylist(), strict=True
+            split == "validation" and policy == "by_tag"
+            for split, policy in zip(
+                scores[method].column("split").to_pylist(), scores[method].column("policy").to_pylist(), strict=True
             )
         )
         for method in METHODS
