@@ -1,5 +1,6 @@
 """Fingerprints of code: what counts as a change of a node's code, and what does not."""
 
+import ast
 import importlib
 import sys
 import textwrap
@@ -9,6 +10,7 @@ from itertools import count
 import pytest
 
 from kedro_provenance.code import CodeIndex
+from kedro_provenance.names import free_names
 
 NUMBER = count()
 
@@ -337,3 +339,27 @@ def test_a_file_put_in_the_place_of_another_is_seen(tmp_path):
     os.utime(tmp_path / "b.json", ns=(status.st_atime_ns, status.st_mtime_ns))
     (tmp_path / "b.json").replace(tmp_path / "a.json")
     assert contents.digest(File()) != before
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("@cache\ndef f(x: Kind = DEFAULT) -> Result: pass", {"cache", "Kind", "DEFAULT", "Result"}),
+        ("@outer.inner\nclass A(Base): pass", {"outer", "Base"}),
+        ("def f(xs):\n return [y := g(x) for x in xs], y", {"g"}),
+        ("def f():\n return {k: v for k, v in pairs() if v}", {"pairs"}),
+        ("class A:\n x = 1\n def f(self): return x", {"x"}),
+        ("class A:\n helper = helper", {"helper"}),
+        ("def f():\n global total\n total = 1", {"total"}),
+        ("def f(a):\n def g(): return a + b\n return g", {"b"}),
+        ("def f():\n import json as j\n def g(): return j.dumps\n return g", {"j"}),
+        ("def f():\n try: pass\n except Exception as e: raise Other from e", {"Exception", "Other"}),
+        ("f = lambda x, *y, **z: (x, y, z, w)", {"w"}),
+        ("def f(x):\n match x:\n  case Kind(a=b): return b", {"Kind"}),
+    ],
+)
+def test_names_read_from_the_module(source, expected):
+    """By the rules of the language: decorators, defaults and annotations are read outside, a walrus binds in f."""
+    names = free_names(ast.parse(source).body[0])
+    assert expected <= set(names) <= expected | {"f"}
+    assert free_names(ast.parse("def f(): return a.b, a.c, d").body[0]) == {"a": {"b", "c"}, "d": {None}}

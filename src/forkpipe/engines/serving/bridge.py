@@ -1,69 +1,52 @@
-"""Asynchronous work behind a synchronous iterator: an event loop in a thread of its own, and a bounded queue."""
+"""Turn a coroutine into a synchronous iterator: it runs in an event loop of its own thread and fills a bounded queue."""
 
 import asyncio
-import queue
-import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 T = TypeVar("T")
 
 
-class _End(NamedTuple):
-    error: BaseException | None
-
-
 def iterate(produce: Callable[[Callable[[T], Awaitable[None]]], Awaitable[None]], room: int) -> Iterator[T]:
-    """Yield what `produce` puts, as soon as it is there.
+    """Yield each item that `produce` puts, as soon as it is there.
 
     Args:
-        produce: coroutine function that is given `put`; it runs until it returns, raises, or the iterator is closed,
-            which cancels it and waits until it has ended.
-        room: items that may lie ready; `put` waits while there are as many.
+        produce: coroutine function that is given `put`. It runs until it returns, raises, or the iterator is closed;
+            closing cancels it and waits until it has ended.
+        room: number of finished items that may wait to be read; `put` waits while there are as many.
 
     Raises:
-        BaseException: what `produce` raised; of an exception group, its first.
+        BaseException: what `produce` raised; the first exception of an exception group.
     """
-    ready: queue.SimpleQueue[T | _End] = queue.SimpleQueue()
-    space = asyncio.Semaphore(room)
-    begun: queue.SimpleQueue[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = queue.SimpleQueue()
+    from anyio import EndOfStream, create_memory_object_stream
+    from anyio.from_thread import start_blocking_portal
 
-    async def put(item: T) -> None:
-        await space.acquire()
-        ready.put(item)
+    with start_blocking_portal(name="forkpipe-requests") as portal:
+        finished, ready = create_memory_object_stream[T](room)
 
-    async def main() -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        begun.put((asyncio.get_running_loop(), task))
-        await produce(put)
+        async def run() -> None:
+            with finished:
+                await produce(finished.send)
 
-    def run() -> None:
-        error: BaseException | None = None
+        async def start() -> asyncio.Task[None]:
+            # A plain task is cancelled once and may await while it cleans up; in a cancel scope of anyio it may not.
+            return asyncio.create_task(run())
+
+        async def end(task: asyncio.Task[None]) -> BaseException | None:
+            task.cancel()  # does nothing where it has ended
+            await asyncio.wait([task])
+            return None if task.cancelled() else task.exception()
+
+        task = portal.call(start)
         try:
-            asyncio.run(main())
-        except BaseException as raised:
-            error = raised
-        ready.put(_End(error))
-
-    thread = threading.Thread(target=run, name="forkpipe-requests", daemon=True)
-    thread.start()
-    loop, task = begun.get()
-
-    def tell(callback: Callable[[], object]) -> None:
-        with suppress(RuntimeError):  # it has ended and closed its loop; what it gave still lies ready
-            loop.call_soon_threadsafe(callback)
-
-    try:
-        while not isinstance(item := ready.get(), _End):
-            tell(space.release)
-            yield item
-        if item.error is not None:
-            raise _first(item.error)
-    finally:
-        tell(task.cancel)
-        thread.join()
+            with suppress(EndOfStream):
+                while True:
+                    yield portal.call(ready.receive)
+        finally:
+            error = portal.call(end, task)
+        if error is not None:
+            raise _first(error)
 
 
 def _first(error: BaseException) -> BaseException:

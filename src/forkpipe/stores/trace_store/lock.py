@@ -1,76 +1,61 @@
-"""One writer at a time: a lock on a file that says who holds it."""
+"""One writer at a time: a file lock whose file names the process that holds it."""
 
-import errno
-import fcntl
 import json
 import os
 import socket
 import time
-import weakref
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from forkpipe.core.errors import InputError
 
-_held: "weakref.WeakSet[FolderLock]" = weakref.WeakSet()
-
 
 class FolderLock:
-    """An flock on a file, which the kernel lets go when its owner dies.
+    """A lock that the kernel releases when its owner dies; children that the owner forks do not keep it.
 
     Args:
-        path: the file; it is made and stays there.
-        what: what is locked, for the message.
+        path: the lock file. It is created if it does not exist, and never deleted.
+        what: name of what is locked, for the error message.
     """
 
     def __init__(self, path: Path, what: str) -> None:
         self._path = path
         self._what = what
-        self._fd: int | None = None
+        self._lock = FileLock(
+            path, timeout=0, thread_local=False, fallback_to_soft=False, preserve_lock_file=True, on_acquired=_sign
+        )
 
     def acquire(self) -> None:
-        """Take the lock; InputError says who has it."""
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        """Take the lock; InputError names the process that holds it."""
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            owner = _owner(os.read(fd, 4096))
-            os.close(fd)
-            if error.errno not in (errno.EAGAIN, errno.EACCES):
-                raise
+            self._lock.acquire()
+        except Timeout:
             raise InputError(
-                f"{self._what} is in use by {owner}: wait for it to end, or end it; a store has one writer at a time"
+                f"{self._what} is in use by {_owner(self._path)}: wait for it to end, or end it; "
+                "a store has one writer at a time"
             ) from None
-        me = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, json.dumps(me).encode(), 0)
-        self._fd = fd
-        _held.add(self)
 
     @property
     def held(self) -> bool:
-        """Whether this object holds it."""
-        return self._fd is not None
+        """Whether this object holds the lock."""
+        return self._lock.is_locked
 
     def release(self) -> None:
-        """Let go."""
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
-        _held.discard(self)
+        """Release the lock."""
+        self._lock.release()
 
 
-def _owner(said: bytes) -> str:
+def _sign(descriptor: int) -> None:
+    """Write into the lock file who holds it."""
+    owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, json.dumps(owner).encode(), 0)
+
+
+def _owner(path: Path) -> str:
     try:
-        owner = json.loads(said)
+        owner = json.loads(path.read_bytes())
         return f"process {owner['pid']} on {owner['host']} since {owner['since']}"
-    except (ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         return "another process"
-
-
-def _forget_in_child() -> None:
-    """Close a forked child's copies: the lock would else outlive its owner for as long as the child lives."""
-    for lock in list(_held):
-        lock.release()
-
-
-os.register_at_fork(after_in_child=_forget_in_child)
