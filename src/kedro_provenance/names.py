@@ -7,9 +7,9 @@ import symtable
 def free_names(statement: ast.stmt) -> dict[str, set[str | None]]:
     """Return the names that a statement reads from its module, each with the attributes that are taken of it.
 
-    Arguments and variables of functions are not of the module; a name that an import within a function binds is
-    returned too, since imports are followed. None among the attributes means that the name is used as it is. A name that
-    is a variable in one function of the statement and the module's in another has the attributes of both.
+    Arguments and variables of functions do not belong to the module. Names that an import within a function binds are
+    returned too, because imports are followed. None among the attributes means that the name is used by itself. A name
+    that is a local variable in one method and the module's in another has the attributes of both.
     """
     of_module = _names_of_module(ast.unparse(statement))
     names: dict[str, set[str | None]] = {}

@@ -1,4 +1,4 @@
-"""Turn a coroutine into a synchronous iterator: it runs in an event loop of its own thread and fills a bounded queue."""
+"""Turn a coroutine into a synchronous iterator: it runs in an event loop on a thread and fills a bounded queue."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
