@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from forkpipe.config import ProjectConfigLoader
@@ -114,14 +115,25 @@ def test_core_imports_no_framework():
     assert not {"kedro", "transformers", "trl", "vllm", "ray", "datasets", "accelerate"} & loaded
 
 
-def test_the_catalog_page_names_every_column_and_version():
+def test_the_catalog_page_names_every_column_type_and_version():
     from forkpipe.core.schemas import SCHEMAS, schema_version
 
     sections = (ROOT / "docs/guide/catalog.md").read_text().split("\n## ")[1:]
     by_name = {section.split("`")[1].rsplit(".", 1)[-1]: section for section in sections}
     for name, schema in SCHEMAS.items():
         assert f"Version {schema_version(name)}." in by_name[name]
-        assert [column for column in schema.names[:-1] if f"`{column}`" not in by_name[name]] == []
+        lines = [line for line in by_name[name].splitlines() if line.startswith(("| `", "| *`"))]
+        cells = [[cell.strip() for cell in line.split("|")] for line in lines]
+        documented = {column.strip("*`"): (kind, column[0] == "*") for _, column, kind, *_ in cells}
+        documented.setdefault("run_id", ("string", False))
+        assert documented == {field.name: (shown(field.type), field.nullable) for field in schema}
+
+
+def shown(kind):
+    """Return how the catalog page writes an Arrow type."""
+    if not pa.types.is_list(kind):
+        return str(kind)
+    return f"list of {'struct' if pa.types.is_struct(kind.value_type) else kind.value_type}"
 
 
 @pytest.mark.parametrize(

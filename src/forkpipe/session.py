@@ -20,10 +20,11 @@ SLICES = ("tags", "node_names", "from_nodes", "to_nodes", "from_inputs", "to_out
 
 DECLARED = Declared(
     packages=("forkpipe",),
-    # Names of implementations, progress, the run's id, errors, what stops a run: none of them reaches a result.
+    # Names of implementations, progress, types, the run's id, errors, what stops a run: none reaches a result.
     exempt_modules=(
         "forkpipe.core.plugins",
         "forkpipe.core.progress",
+        "forkpipe.core.rows",
         "forkpipe.stores.run_id",
         "forkpipe.core.errors",
         "forkpipe.generation.early",

@@ -1,0 +1,260 @@
+"""The rows of the public tables: a type for each table, from which `core.schemas` makes the table's Arrow schema.
+
+A column is required (never null) unless its type allows None. Such a column may be left out of a row that is saved; in
+a row that is read it is there. To change a table, change its type here and raise its version in `core.schemas`; tests
+hold the column names that users rely on.
+"""
+
+from typing import NotRequired, TypedDict
+
+
+class Row(TypedDict, total=False):
+    """What every table has."""
+
+    run_id: str  # the session that wrote the row; filled in when the table is saved
+
+
+class ProblemRow(Row):
+    """A problem."""
+
+    problem_id: str
+    problem: str
+    answer: str
+    answer_type: str
+    source: str
+    source_id: str
+    split: str
+    metadata: str
+
+
+class OverlapRow(Row):
+    """A problem that overlaps an evaluation set, or another problem of the run."""
+
+    problem_id: str
+    set: str  # name of the evaluation set; problems: another of these problems
+    kind: str  # exact, ngram, near, renumbered
+    score: float  # 0 to 1, by kind
+    other_id: str
+    other_problem: str
+    action: str  # rejected, kept
+
+
+class TraceRow(Row):
+    """An attempt at one request to a teacher."""
+
+    request_id: str
+    attempt: int
+    trace_id: str
+    problem_id: str
+    teacher: str
+    teacher_revision: str
+    sample: int
+    seed: int
+    prompt: str
+    prompt_hash: str
+    sampling: str
+    text: str
+    reasoning: str
+    tokens_in: int
+    tokens_out: int
+    finish_reason: str
+    status: str  # done, failed
+    error: str
+    seconds: float
+
+
+class GenerationReportRow(Row):
+    """A teacher: what was asked of it, and what came of it."""
+
+    teacher: str
+    requests: int
+    asked: int  # attempts of the run that wrote the row
+    not_asked: int  # requests without an attempt: a limit was reached
+    attempts: int  # of all runs; tokens, seconds and errors are theirs
+    tokens_in: int
+    tokens_out: int
+    seconds: float
+    failed: int
+    truncated: int
+    errors: str  # JSON: kind -> attempts that ended so
+    correct: int
+    kept: int  # traces in trace sets
+    tokens_per_kept: NotRequired[float | None]  # tokens out
+    price: NotRequired[float | None]  # null where the teacher has none
+    price_per_kept: NotRequired[float | None]
+
+
+class VerdictColumns(TypedDict):
+    """What the verifier says of a response."""
+
+    extracted: str
+    extracted_from: str  # box, tag, hash, stated, whole, formula; empty where nothing was found
+    verdict: str
+    rule: str
+    verifier: str
+    verifier_version: str
+
+
+class _TraceColumns(Row):
+    trace_id: str
+
+
+class VerdictRow(_TraceColumns, VerdictColumns):
+    """The verdict on a trace."""
+
+
+class StrategyRow(Row):
+    """The strategy of a correct trace."""
+
+    trace_id: str
+    problem_id: str
+    strategy: int  # index of the cluster within its problem, the largest first
+    representative: bool
+    distance: float  # to the representative of the cluster, 0 to 1
+    distances: NotRequired[list[float] | None]  # to the representatives of clusters 0, 1, ..., where they are measured
+
+
+class TraceInSet(TypedDict):
+    """A trace of a trace set."""
+
+    trace_id: str
+    teacher: str
+    text: str
+    strategy: int
+    tokens: int
+
+
+class TraceSetRow(Row):
+    """A problem with its traces."""
+
+    problem_id: str
+    problem: str
+    answer: str
+    source: str
+    split: str
+    traces: list[TraceInSet]
+    strategies: NotRequired[int | None]  # distinct ones among its traces
+
+
+class RejectedRow(Row):
+    """A problem or trace that a stage dropped."""
+
+    stage: str
+    id: str
+    reason: str
+    detail: str
+
+
+class TrainingLogRow(Row):
+    """An optimiser step."""
+
+    method: str
+    step: int
+    loss: float
+    learning_rate: float
+    tokens: int
+    seconds: float
+    matching_seconds: NotRequired[float | None]
+    trace_loss: NotRequired[float | None]
+    tag_loss: NotRequired[float | None]
+    eval_loss: NotRequired[float | None]  # of trace sets that are not trained on, with evaluation during training
+    tag_purity: NotRequired[float | None]  # of the matching of those sets, by teacher
+    tag_information_bits: NotRequired[float | None]
+    reward: NotRequired[float | None]
+    entropy: NotRequired[float | None]
+    kl: NotRequired[float | None]
+    tag_usage: NotRequired[list[float] | None]
+    groups_skipped: NotRequired[int | None]
+    rollouts: NotRequired[int | None]
+    phase: NotRequired[str | None]  # of reinforcement learning, see parameters/policy.py
+    anchor: NotRequired[float | None]  # nats a token: the term that keeps completions close to the reference
+
+
+class MatchingRow(Row):
+    """A trace and the tag that it was matched to, at a step of training."""
+
+    method: str
+    step: int
+    visit: int  # how often the problem was seen before
+    problem_id: str
+    trace_id: str
+    teacher: str
+    tag: int
+    cost: NotRequired[float | None]  # nats a token; null where the assignment needs no costs
+    margin: NotRequired[float | None]  # nats a token, see core.matching.margins; null without another assignment
+
+
+class RewardRow(Row):
+    """A rollout and its reward."""
+
+    method: str
+    problem_id: str
+    tag: int
+    sample: int
+    verdict: str
+    tokens: int
+    policy_version: int
+
+
+class SampleColumns(Row):
+    """Which sample of a checkpoint a row is about."""
+
+    method: str
+    problem_id: str
+    split: str
+    policy: str  # by_tag: every tag forced in turn; own: the model writes its tag
+    tag: int  # index from 0; -1 where the method has one plain tag
+    tag_source: str  # forced, own
+    sample: int  # index within (problem, policy, tag), or within (problem, policy) for own
+
+
+class GenerationRow(SampleColumns):
+    """A sample of a checkpoint."""
+
+    seed: int
+    text: str
+    token_ids: list[int]
+    tokens: int
+    finish_reason: str
+    checkpoint: str  # digest of the checkpoint's files
+
+
+class _CountedSample(SampleColumns):
+    tokens: int
+
+
+class ScoreRow(_CountedSample, VerdictColumns):
+    """The verdict on a sample."""
+
+
+class MetricRow(Row):
+    """A metric of a method on a split."""
+
+    method: str
+    split: str
+    protocol: str  # pass@1, cons@6, pass@6, ...
+    policy: str  # best_tag, covering_tag, mixed, own, native
+    k: int
+    value: float
+    low: float
+    high: float
+    n_problems: int
+    n_samples: int
+    seed: int
+
+
+class ComparisonRow(Row):
+    """A metric of a method on the test split, beside what the method has cost."""
+
+    method: str
+    protocol: str
+    policy: str
+    value: float
+    low: float
+    high: float
+    n_problems: int
+    n_samples: int
+    tokens_trained: int
+    rollouts: int
+    validation_rollouts: int
+    seed: int
