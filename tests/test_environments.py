@@ -6,7 +6,7 @@ import re
 import pytest
 from kedro.io import DataCatalog, DatasetError, MemoryDataset
 
-from forkpipe.core.plugins import create_engines
+from forkpipe.engines.registry import create_engines
 from forkpipe.engines.vllm import VLLMEngine
 from forkpipe.parameters import check_parameters
 from forkpipe.pipeline_registry import register_pipelines

@@ -1,4 +1,4 @@
-"""Functions that `import forkpipe` offers to code that uses no Kedro; imported by the first use of a name."""
+"""Functions that `import forkpipe` offers to code without Kedro; each is imported when it is first used."""
 
 import atexit
 import json
@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from forkpipe.core.errors import InputError
-from forkpipe.core.plugins import VERIFIERS, create
+from forkpipe.core.plugins import create
 from forkpipe.core.records import Verdict
 from forkpipe.parameters import VerificationSettings
 from forkpipe.verification.base import Verifier
 from forkpipe.verification.dispatch import verify_by_type
+from forkpipe.verification.registry import VERIFIERS
 
 __all__ = ["Verdict", "load_trace_sets", "verify", "verify_batch"]
 
@@ -47,7 +48,8 @@ def verify_batch(
     Args:
         pairs: gold answer, response, and whether the response was cut by a token limit (false where left out). A
             response of None is `failed`: there is none.
-        answer_type: math, integer, text, choice, number, reasoning_gym: the verifier is that of the type.
+        answer_type: math, integer, text, choice, number or reasoning_gym, which picks the verifier; or a verifier of
+            your own as "package.module:Class".
         on_progress: called with (pairs done, pairs in all) every few hundred pairs.
         **options: of the verifier, e.g. `timeout_seconds=2`, `without=["units"]` (math) or `relative=0.01` (number).
 
@@ -60,16 +62,16 @@ def verify_batch(
         ['correct', 'unparsed', 'failed']
     """
     rows = [_row(number, answer_type, *pair) for number, pair in enumerate(pairs)]
-    found = verify_by_type({answer_type: verifier_for(answer_type, options)}, rows, on_progress=on_progress)
-    return [verdict for verdict, _, _ in found]
+    verified = verify_by_type({answer_type: verifier_for(answer_type, options)}, rows, on_progress=on_progress)
+    return [verdict for verdict, _, _ in verified]
 
 
 def load_trace_sets(path: str | Path, split: str | None = "train") -> Any:
-    """Return a `datasets.Dataset` of trace sets from a Parquet or JSONL file, for example of the pipeline's output.
+    """Return a `datasets.Dataset` of trace sets from a Parquet or JSONL file, such as the pipeline writes.
 
     Args:
         path: the file.
-        split: of a table with a column `split`, as the pipeline's, the rows to take; None takes all.
+        split: rows to take of a table with a column `split`, as the pipeline writes it; None takes all.
 
     Raises:
         InputError: no row is of that split.
@@ -98,17 +100,19 @@ def _row(
 
 
 def verifier_for(answer_type: str, options: dict[str, Any]) -> Verifier:
-    """Return the verifier of a type with such options, the same object for the same arguments."""
-    names = {str(kind): name for kind, name in VerificationSettings().verifiers.items()}
-    names["reasoning_gym"] = "reasoning_gym"
-    if answer_type not in names:
-        raise InputError(f"answer type '{answer_type}' is unknown, expected one of: {', '.join(names)}")
-    key = json.dumps([names[answer_type], options], sort_keys=True, default=list)
+    """Return the verifier of an answer type with these options; the same arguments give the same object."""
+    names = {**VerificationSettings().verifiers, "reasoning_gym": "reasoning_gym"}
+    name = answer_type if ":" in answer_type else names.get(answer_type)
+    if name is None:
+        raise InputError(
+            f"answer type '{answer_type}' is unknown, expected one of: {', '.join(names)}, or 'package.module:Class'"
+        )
+    key = json.dumps([name, options], sort_keys=True, default=list)
     with _lock:
         if key not in _verifiers:
             if not _verifiers:
                 atexit.register(_close)
-            _verifiers[key] = create("verifier", VERIFIERS, names[answer_type], options, "answer_type")
+            _verifiers[key] = create("verifier", VERIFIERS, name, options, "answer_type")
         return _verifiers[key]
 
 

@@ -3,20 +3,14 @@
 from typing import Any
 
 from forkpipe.core.errors import InputError
-from forkpipe.core.plugins import (
-    CLUSTERERS,
-    ENGINES,
-    VERIFIERS,
-    create,
-    create_engines,
-    create_judge,
-    create_strategy_model,
-    find_class,
-)
+from forkpipe.core.plugins import find_class
 from forkpipe.core.records import Split
+from forkpipe.engines.registry import ENGINES, create_engine, create_engines
 from forkpipe.parameters import Parameters, Schedule
 from forkpipe.parameters.methods import METHODS, POLICY
 from forkpipe.strategies.grouping import check_measures
+from forkpipe.strategies.registry import create_clusterer
+from forkpipe.verification.registry import create_verifiers
 
 SPLITS_NEEDED: dict[str, tuple[Split, ...]] = {
     **{f"{method}.train": ("rl",) for method in POLICY},
@@ -40,18 +34,17 @@ def check_run(catalog: Any, nodes: set[str]) -> None:
             engine.close()
     if "cluster_strategies" in nodes:
         settings = parameters.strategies
-        clusterer = create("clusterer", CLUSTERERS, settings.clusterer, settings.options, "strategies.clusterer")
+        clusterer = create_clusterer(settings)
         for model, where in ((settings.summaries, "summaries"), (settings.judge, "judge")):
             if model is not None:
                 check_measures(clusterer)
-                create_strategy_model(model, where).close()
+                create_engine(model.engine, model.options, f"strategies.{where}").close()
     if "verify_traces" in nodes:
         verification = parameters.verification
-        for name in set(verification.verifiers.values()):
-            options = verification.options.get(name, {})
-            create("verifier", VERIFIERS, name, options, "verification.verifiers").close()
-        if verification.judge is not None:
-            create_judge(verification.judge).close()
+        for verifier in create_verifiers(verification).values():
+            verifier.close()
+        if (judge := verification.judge) is not None:
+            create_engine(judge.engine, judge.options, "verification.judge").close()
     for method in POLICY:
         schedule: Schedule = getattr(parameters, method).train
         for name, phase in schedule.phases().items():

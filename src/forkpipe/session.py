@@ -23,6 +23,10 @@ DECLARED = Declared(
     # Names of implementations, progress, types, the run's id, errors, what stops a run: none reaches a result.
     exempt_modules=(
         "forkpipe.core.plugins",
+        "forkpipe.engines.registry",
+        "forkpipe.verification.registry",
+        "forkpipe.strategies.registry",
+        "forkpipe.pipelines.implementations",
         "forkpipe.core.progress",
         "forkpipe.core.rows",
         "forkpipe.stores.run_id",

@@ -11,9 +11,10 @@ from fault_server import FAULTS, FaultServer, answer_to
 
 from forkpipe.core.engine import Engine
 from forkpipe.core.errors import InputError
-from forkpipe.core.plugins import ENGINES, create
+from forkpipe.core.plugins import create
 from forkpipe.core.records import Request, Sampling
 from forkpipe.engines.openai import OpenAIEngine
+from forkpipe.engines.registry import ENGINES
 
 
 def requests(n, max_tokens=20, **more):

@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from forkpipe.core.errors import InputError
-from forkpipe.core.plugins import ENGINES, create
+from forkpipe.core.plugins import create
+from forkpipe.engines.registry import ENGINES
 from forkpipe.engines.vllm import VLLMEngine
 from forkpipe.engines.vllm_model import check_vllm
 

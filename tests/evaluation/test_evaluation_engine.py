@@ -3,11 +3,12 @@
 import pytest
 
 from forkpipe.core.errors import InputError
-from forkpipe.core.plugins import checkpoints_sampled_by, create_completing
+from forkpipe.engines.registry import create_completing
 from forkpipe.engines.transformers import TransformersEngine
 from forkpipe.evaluation.sampling import sample_checkpoint
 from forkpipe.parameters import EngineSettings, EvaluationSettings
 from forkpipe.pipelines.evaluation.nodes import generate_node
+from forkpipe.pipelines.implementations import checkpoints_sampled_by
 from kedro_provenance.recipes import ATTRIBUTE
 
 SAMPLING = {"sampling": {"max_tokens": 6}}

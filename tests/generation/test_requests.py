@@ -3,8 +3,8 @@
 import pytest
 
 from forkpipe.core.errors import InputError
-from forkpipe.core.plugins import create_engines
 from forkpipe.core.records import Completion, Problem
+from forkpipe.engines.registry import create_engines
 from forkpipe.generation.asking import ask_teacher
 from forkpipe.generation.collecting import collect
 from forkpipe.generation.requests import plan_requests

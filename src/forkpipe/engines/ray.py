@@ -12,10 +12,10 @@ from itertools import islice
 from typing import Any
 
 from forkpipe.core.errors import InputError
-from forkpipe.core.plugins import ENGINES, create
 from forkpipe.core.progress import logger
 from forkpipe.core.records import Completion, Request
 from forkpipe.engines import keys
+from forkpipe.engines.registry import create_engine
 from forkpipe.engines.serving.options import check_count, check_seconds
 
 SHRINK = 16
@@ -65,10 +65,10 @@ class RayEngine:
             if isinstance(share, bool) or not isinstance(share, int | float) or share < 0:
                 raise InputError(f"{name} is {share!r}, expected a number from 0")
         self._made_of = (engine, dict(options or {}))
-        # One here says what the others are; it loads nothing.
-        self._local = create("engine", ENGINES, *self._made_of, "options.engine")
-        self.version: str = self._local.version
-        self.identity: str = self._local.identity
+        # An unloaded local instance supplies `version` and `identity`; the actors hold the real engines.
+        self._local = create_engine(*self._made_of, "options.engine")
+        self.version = self._local.version
+        self.identity = self._local.identity
         self._actors = actors
         self._address = address
         self._resources = {"num_cpus": cpus, "num_gpus": gpus}
@@ -107,15 +107,14 @@ class RayEngine:
                         raise InputError(f"{died_at_start} actors in a row died before they were ready: {fault}")
                     yield from self._bury(actor, fault, again, deaths)
         finally:
-            # One that works on what nobody waits for is of no use to the next who asks.
+            # Kill actors still busy with an abandoned batch; the next `generate` would otherwise queue behind it.
             for actor in [one for one in self._pool if one.busy]:
                 actor.kill()
                 self._pool.remove(actor)
 
     def samples_held(self, problem: str) -> int | None:
         """As many as the engine within."""
-        held: int | None = self._local.samples_held(problem)
-        return held
+        return self._local.samples_held(problem)
 
     def close(self) -> None:
         """End the actors, and Ray where it was started here."""
@@ -241,7 +240,7 @@ class Worker:
     def start(self, engine: str, options: Mapping[str, Any], credentials: keys.Credentials) -> None:
         """Make the engine."""
         keys.provide(lambda: credentials)
-        self._engine = create("engine", ENGINES, engine, options, "options.engine")
+        self._engine = create_engine(engine, options, "options.engine")
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         """Yield the engine's completions."""

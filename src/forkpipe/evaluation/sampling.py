@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from forkpipe.core.errors import InputError
-from forkpipe.core.plugins import create_completing
 from forkpipe.core.prompts import render
 from forkpipe.core.records import Problem, Request
+from forkpipe.engines.registry import create_completing
 from forkpipe.parameters import EvaluationSettings
 
 Row = dict[str, Any]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from forkpipe.core.plugins import create_engines
 from forkpipe.core.records import Problem
+from forkpipe.engines.registry import create_engines
 from forkpipe.generation.attempts import is_among
 from forkpipe.generation.requests import plan_requests
 from forkpipe.parameters import GenerationSettings

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from forkpipe.core.plugins import create_strategy_model
+from forkpipe.engines.registry import create_engine
 from forkpipe.parameters import StrategySettings
 from forkpipe.parameters.traces import StrategyModelSettings
 from forkpipe.strategies.asking import Asker
@@ -16,7 +16,7 @@ def strategy_models(settings: StrategySettings) -> Iterator[tuple[Asker | None, 
     with ExitStack() as stack:
 
         def asker(model: StrategyModelSettings, where: str) -> Asker:
-            engine = create_strategy_model(model, where)
+            engine = create_engine(model.engine, model.options, f"strategies.{where}")
             stack.callback(engine.close)
             return Asker(engine, model.sampling.record(), model.revision, model.cache)
 

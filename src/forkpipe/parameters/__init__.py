@@ -18,7 +18,6 @@ from forkpipe.parameters.policy import (
     TracesPhase,
 )
 from forkpipe.parameters.problems import (
-    AnswerType,
     DecontaminationSettings,
     FieldNames,
     NearSettings,
@@ -50,7 +49,6 @@ from forkpipe.parameters.whole import Parameters, check_parameters
 
 __all__ = [
     "AnchorSettings",
-    "AnswerType",
     "Architecture",
     "DecontaminationSettings",
     "EarlyStopSettings",

@@ -17,8 +17,8 @@ class FieldNames(Settings):
     """Column with the source's own id, which must be unique; the row number where there is none."""
 
 
-AnswerType = Literal["integer", "math", "text", "choice", "number", "reasoning_gym"]
-"""What an answer is, and so which verifier compares it."""
+AUTO_ANSWER_TYPES = ("integer", "math")
+"""The answer types that `answer_type: auto` gives."""
 
 
 class ProblemSettings(Settings):
@@ -27,8 +27,9 @@ class ProblemSettings(Settings):
     source: str
     """Name of the source, kept in every row."""
     fields: FieldNames = FieldNames()
-    answer_type: Literal["auto"] | AnswerType = "auto"
-    """auto: integer where the answer is one, else math."""
+    answer_type: str = "auto"
+    """What the answers are, and so which of `verification.verifiers` compares them; auto: integer where the answer is
+    one, else math."""
     shares: dict[Split, Share]
     """Share of the problems in each split, summing to 1; a problem's split follows from its id alone."""
     split_salt: str = ""

@@ -7,7 +7,6 @@ from pydantic import Field, model_validator
 from forkpipe.core.prompts import PLACEHOLDER
 from forkpipe.core.records import Sampling, Split
 from forkpipe.parameters.base import Count, Settings, Share, Template
-from forkpipe.parameters.problems import AnswerType
 
 
 class SamplingSettings(Settings):
@@ -121,15 +120,15 @@ class JudgeSettings(Settings):
 class VerificationSettings(Settings):
     """How responses are compared with gold answers."""
 
-    verifiers: dict[AnswerType, str] = {
+    verifiers: dict[str, str] = {
         "integer": "math",
         "math": "math",
         "text": "exact",
         "choice": "choice",
         "number": "number",
     }
-    """Verifier by answer type: a registered name, or "package.module:Class". `reasoning_gym: reasoning_gym` needs the
-    extra reasoning-gym."""
+    """Verifier by answer type: a registered name, or "package.module:Class". A new answer type is a new entry.
+    `reasoning_gym: reasoning_gym` needs the extra reasoning-gym."""
     options: dict[str, dict[str, Any]] = {}
     """Arguments by verifier."""
     max_unscored: Share = 0.5

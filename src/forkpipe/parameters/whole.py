@@ -10,7 +10,7 @@ from forkpipe.parameters.base import Count, Settings
 from forkpipe.parameters.evaluation import EvaluationSettings
 from forkpipe.parameters.methods import POLICY, SUPERVISED
 from forkpipe.parameters.policy import PolicyMethod, RolloutSettings
-from forkpipe.parameters.problems import DecontaminationSettings, ProblemSettings
+from forkpipe.parameters.problems import AUTO_ANSWER_TYPES, DecontaminationSettings, ProblemSettings
 from forkpipe.parameters.traces import GenerationSettings, StrategySettings, TraceSetSettings, VerificationSettings
 from forkpipe.parameters.training import (
     ModelSettings,
@@ -66,6 +66,14 @@ class Parameters(Settings):
             raise ValueError(
                 f"rollouts.group_size is {self.rollouts.group_size}, expected a multiple of tags.n, {self.tags.n}"
             )
+        given = self.problems.answer_type
+        known = self.verification.verifiers
+        for answer_type in AUTO_ANSWER_TYPES if given == "auto" else (given,):
+            if answer_type not in known:
+                raise ValueError(
+                    f"problems.answer_type is '{given}' and verification.verifiers has no '{answer_type}', "
+                    f"expected one of the answer types it has: {', '.join(known)}"
+                )
         for method in POLICY:
             try:
                 getattr(self, method).train.steps(self.rollouts)

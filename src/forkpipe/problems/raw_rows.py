@@ -8,17 +8,14 @@ from typing import Any
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.ids import unit_interval
-from forkpipe.core.plugins import verifiers_of
 from forkpipe.core.progress import logger
 from forkpipe.core.records import SPLITS, Problem, Split
 from forkpipe.parameters import ProblemSettings, VerificationSettings
 from forkpipe.verification.rows import RowVerifier, gold_of
-from kedro_provenance.recipes import implementations
 
 Row = dict[str, Any]
 
 
-@implementations(verifiers_of)
 def normalise_problems(
     raw: Any, settings: ProblemSettings, verification: VerificationSettings
 ) -> tuple[list[Row], list[Row]]:

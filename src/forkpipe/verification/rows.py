@@ -7,12 +7,12 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from forkpipe.core.engine import Engine
-from forkpipe.core.plugins import VERIFIERS, create, create_judge
 from forkpipe.core.progress import Progress
+from forkpipe.engines.registry import create_engine
 from forkpipe.parameters import VerificationSettings
-from forkpipe.verification.base import Verifier
 from forkpipe.verification.dispatch import VerifiedRow, verify_by_type
 from forkpipe.verification.judge import OpenVerdict, is_open, judge
+from forkpipe.verification.registry import create_verifiers
 
 
 class VerdictRow(NamedTuple):
@@ -40,15 +40,8 @@ class RowVerifier:
             settings: see `parameters.VerificationSettings`.
             reward: whether the verdicts are rewards, which no judge gives unless it is told to.
         """
-        made: dict[str, Verifier] = {}
-        for name in settings.verifiers.values():
-            if name not in made:
-                options = settings.options.get(name, {})
-                made[name] = create("verifier", VERIFIERS, name, options, "verification.verifiers")
-        self._by_type: dict[str, Verifier] = {
-            answer_type: made[name] for answer_type, name in settings.verifiers.items()
-        }
-        self._made = made
+        self._verifiers = create_verifiers(settings)
+        self._by_type = {answer_type: self._verifiers[name] for answer_type, name in settings.verifiers.items()}
         self._max_unscored = settings.max_unscored
         self._judge = (
             settings.judge if settings.judge is not None and (settings.judge.in_rewards or not reward) else None
@@ -61,7 +54,7 @@ class RowVerifier:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for verifier in self._made.values():
+        for verifier in self._verifiers.values():
             verifier.close()
         if self._engine is not None:
             self._engine.close()
@@ -108,7 +101,7 @@ class RowVerifier:
         if not questions:
             return verdicts
         if self._engine is None:
-            self._engine = create_judge(self._judge)
+            self._engine = create_engine(self._judge.engine, self._judge.options, "verification.judge")
         changed = judge(self._engine, self._judge, questions)
         return [
             (replace(changed[index], extracted_from=verdict.extracted_from), name, version)

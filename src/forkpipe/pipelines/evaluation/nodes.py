@@ -4,12 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from forkpipe.core.plugins import checkpoints_sampled_by, verifiers_of
 from forkpipe.core.progress import Progress
 from forkpipe.core.records import Problem
 from forkpipe.evaluation.sampling import sample_checkpoint
 from forkpipe.parameters import EvaluationSettings, GenerationSettings, ModelSettings, TagSettings, VerificationSettings
 from forkpipe.parameters.methods import MATCHED, METHODS, SUPERVISED, TAGGED, lineage
+from forkpipe.pipelines.implementations import checkpoints_sampled_by, verifiers_of
 from forkpipe.verification.rows import verify_responses
 from kedro_provenance.recipes import implementations
 

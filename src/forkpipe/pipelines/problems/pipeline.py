@@ -2,8 +2,10 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from forkpipe.pipelines.implementations import verifiers_of
 from forkpipe.problems.decontamination import remove_overlaps
 from forkpipe.problems.raw_rows import normalise_problems
+from kedro_provenance.recipes import implementations
 
 
 def create_pipeline() -> Pipeline:
@@ -11,7 +13,7 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             Node(
-                normalise_problems,
+                implementations(verifiers_of)(normalise_problems),
                 inputs=["raw_problems", "params:problems", "params:verification"],
                 outputs=["normalised_problems", "rejected_problems"],
                 name="normalise_problems",

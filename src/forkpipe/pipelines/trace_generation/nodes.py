@@ -5,10 +5,10 @@ from collections import Counter, defaultdict
 from typing import Any
 
 from forkpipe.core.errors import InputError
-from forkpipe.core.plugins import CLUSTERERS, clusterer_of, create, create_engines, engines_of, verifiers_of
 from forkpipe.core.progress import Progress, logger
 from forkpipe.core.records import Problem
 from forkpipe.core.statistics import clustering_agreement
+from forkpipe.engines.registry import create_engines
 from forkpipe.generation.budget import Budget
 from forkpipe.generation.collecting import collect, stop_or_warn
 from forkpipe.generation.early import early_check
@@ -16,11 +16,12 @@ from forkpipe.generation.selection import select_sets
 from forkpipe.generation.strategy_models import strategy_models
 from forkpipe.generation.teachers import Asking
 from forkpipe.parameters import GenerationSettings, StrategySettings, TraceSetSettings, VerificationSettings
+from forkpipe.pipelines.implementations import clusterer_of, engines_of, verifiers_of
 from forkpipe.stores.tables import Batches
 from forkpipe.stores.trace_store import TraceStore
-from forkpipe.strategies.base import StrategyClusterer
 from forkpipe.strategies.grouping import cluster_all
 from forkpipe.strategies.linkage import far_apart
+from forkpipe.strategies.registry import create_clusterer
 from forkpipe.verification.rows import verify_responses
 from kedro_provenance.recipes import implementations
 
@@ -67,9 +68,7 @@ def cluster_strategies(
 
     Only correct traces are clustered; of traces equal up to white space the first is kept.
     """
-    clusterer: StrategyClusterer = create(
-        "clusterer", CLUSTERERS, settings.clusterer, settings.options, "strategies.clusterer"
-    )
+    clusterer = create_clusterer(settings)
     texts = {row["problem_id"]: row["problem"] for row in problems.to_pylist()}
     verdict_of = {row["trace_id"]: row for row in verdicts.to_pylist()}
     correct: dict[str, list[Row]] = defaultdict(list)

@@ -9,7 +9,6 @@ from typing import Any
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.ids import content_hash
-from forkpipe.core.plugins import rollouts_made_by
 from forkpipe.core.records import Problem, TraceSet
 from forkpipe.parameters import (
     ModelSettings,
@@ -21,6 +20,7 @@ from forkpipe.parameters import (
     supervised_settings,
 )
 from forkpipe.parameters.methods import SUPERVISED
+from forkpipe.pipelines.implementations import rollouts_made_by
 from forkpipe.stores.completions import RolloutStore
 from kedro_provenance.recipes import implementations
 

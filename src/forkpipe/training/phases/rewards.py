@@ -9,10 +9,10 @@ import numpy as np
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.ids import derived_seed
-from forkpipe.core.plugins import create_completing
 from forkpipe.core.progress import Progress, logger
 from forkpipe.core.prompts import render
 from forkpipe.core.records import Completion, Problem, Request, Verdict
+from forkpipe.engines.registry import create_completing
 from forkpipe.models.checkpoint import load_tags, render_prompt
 from forkpipe.parameters import VerificationSettings
 from forkpipe.training.phases.base import Context, Verify

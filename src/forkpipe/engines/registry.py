@@ -1,0 +1,53 @@
+"""The engines that parameters can name. A new engine is one file and one line in `ENGINES`."""
+
+import gc
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from forkpipe.core.engine import Engine
+from forkpipe.core.errors import InputError
+from forkpipe.core.plugins import Plugin, create
+from forkpipe.parameters import EngineSettings, TeacherSettings
+
+ENGINES = {
+    "procedural": Plugin("forkpipe.demo.procedural:ProceduralEngine"),
+    "import": Plugin("forkpipe.engines.imported:ImportEngine"),
+    "transformers": Plugin("forkpipe.engines.transformers:TransformersEngine", ("torch", "transformers")),
+    "vllm": Plugin("forkpipe.engines.vllm:VLLMEngine", ("torch", "transformers", "vllm"), "vllm"),
+    "openai": Plugin("forkpipe.engines.openai:OpenAIEngine", ("openai", "aiohttp")),
+    "ray": Plugin("forkpipe.engines.ray:RayEngine", ("ray",), "ray"),
+}
+
+
+def create_engine(name: str, options: Mapping[str, Any], where: str) -> Engine:
+    """Return an engine; InputError names the parameter `where` if its name or an option is wrong."""
+    engine: Engine = create("engine", ENGINES, name, options, where)
+    return engine
+
+
+def create_engines(teachers: Mapping[str, TeacherSettings]) -> dict[str, Engine]:
+    """Return an engine for every teacher; InputError names the teacher whose settings are wrong."""
+    engines = {}
+    for name, teacher in teachers.items():
+        where = f"generation.teachers.{name}"
+        engines[name] = create_engine(teacher.engine, teacher.options, where)
+        for needed in ("generate", "samples_held", "close", "identity", "version"):
+            if not hasattr(engines[name], needed):
+                raise InputError(f"parameter {where}: engine '{teacher.engine}' has no {needed}, see core/engine.py")
+    return engines
+
+
+def create_completing(settings: EngineSettings, checkpoint: str, batch_rows: int, where: str) -> Engine:
+    """Return the engine that samples a checkpoint; parameter `where` holds its settings."""
+    if "torch" in sys.modules:
+        # Release GPU memory cached by trainers in this process, so that an engine in another process can use it.
+        gc.collect()
+        sys.modules["torch"].cuda.empty_cache()
+    name, options = settings.name, dict(settings.options)
+    # With Ray, the checkpoint goes to the engine that the actors hold.
+    runs, inner = (options.get("engine"), dict(options.get("options") or {})) if name == "ray" else (name, options)
+    inner["model"] = checkpoint
+    if runs == "transformers":
+        inner.setdefault("batch_rows", batch_rows)
+    return create_engine(name, {**options, "options": inner} if name == "ray" else inner, where)
