@@ -25,7 +25,7 @@ def by_generate(engine, requests, rows: int) -> int:
     """Return the tokens that `generate` gives, in batches of `rows`, each row up to its limit."""
     from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
-    model, tokenizer = engine._load()[:2]
+    model, tokenizer = engine._load(), engine._checkpoint.tokenizer
     tokens = 0
     for start in range(0, len(requests), rows):
         batch = requests[start : start + rows]

@@ -51,7 +51,7 @@ def test_another_engine_is_asked_the_same_and_gives_the_rows(sample, base):
     rows = sample({"name": "test_evaluation_engine:Recording", "options": {"batch_rows": 512}})
     (engine,) = Recording.made
     assert rows == sample()
-    assert engine._name == str(base)
+    assert engine._checkpoint.name == str(base)
     assert len(engine.asked) == len(rows) == 2 * 12
     forced = [request for request in engine.asked if request.prefix_ids]
     assert len(forced) == sum(request.own_tag for request in engine.asked) == 12

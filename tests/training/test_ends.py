@@ -9,7 +9,7 @@ from test_supervised import train as train_supervised
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.records import Completion, Request, Sampling
-from forkpipe.models.checkpoint import check_positions, end_of, load_checkpoint, max_positions
+from forkpipe.models.checkpoint import Checkpoint, check_positions, end_of, load_checkpoint, max_positions
 from forkpipe.stores.completions import RolloutStore
 from forkpipe.training.anchors import written_sequences
 from forkpipe.training.phases.base import Context
@@ -34,7 +34,7 @@ def test_rollouts_are_trained_with_the_end_that_was_drawn(ending, tmp_path, rl_p
     model, tokenizer, tags = load_checkpoint(folder)
     (problem,) = rl_problems(1)
     context = Context("test", [problem], (), odd_length, ROLLOUTS, RolloutStore(tmp_path / "r.jsonl"), "{problem}", 0)
-    drawn = OwnTags(model, tokenizer, tags, {problem.problem: problem}, context, "job")
+    drawn = OwnTags(model, Checkpoint(folder), {problem.problem: problem}, context, "job")
     trainer = type("Trainer", (), {"state": type("State", (), {"global_step": 0})})
     found = drawn.rollouts([problem.problem] * 24, trainer)
     last = [

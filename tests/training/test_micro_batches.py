@@ -9,7 +9,7 @@ from test_policies import ROLLOUTS, odd_length, train, weights_of
 from transformers import Trainer, TrainerCallback
 
 from forkpipe import GFPOTrainer
-from forkpipe.models.checkpoint import load_checkpoint
+from forkpipe.models.checkpoint import Checkpoint, load_checkpoint
 from forkpipe.parameters import FoldPhase, RolloutSettings, Schedule, TagsPhase, TracesPhase
 from forkpipe.stores.completions import RolloutStore
 from forkpipe.training.phases import fold, tags, traces
@@ -57,7 +57,7 @@ def steps_of(tmp_path, rl_problems, trace_sets, monkeypatch):
             store = RolloutStore(place / "rollouts.jsonl")
             budget = ROLLOUTS.model_copy(update={"steps": steps, **rollouts})
             context = Context("test", rl_problems(6), trace_sets(4), odd_length, budget, store, "{problem}", 0)
-            result = runner(parent, place / "checkpoint", place / "work", settings, steps, "job", context)
+            result = runner(Checkpoint(parent), place / "checkpoint", place / "work", settings, steps, "job", context)
         return watching, result, place / "checkpoint"
 
     return call

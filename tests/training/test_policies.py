@@ -9,8 +9,7 @@ from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.records import Request, Sampling, Verdict
 from forkpipe.engines.transformers import TransformersEngine
-from forkpipe.models.checkpoint import load_checkpoint, render_prompt, save_checkpoint
-from forkpipe.models.router import has_router
+from forkpipe.models.checkpoint import Checkpoint, load_checkpoint, render_prompt, save_checkpoint
 from forkpipe.models.scopes import check_head_scope
 from forkpipe.parameters import RolloutSettings, SamplingSettings, Schedule
 from forkpipe.stores.completions import RolloutStore
@@ -248,7 +247,7 @@ def test_what_a_router_picks_is_completed_as_if_it_were_forced(base, tmp_path, r
 def test_the_reward_table_has_the_budget_of_grpo_and_is_drawn_once(base, tmp_path, rl_problems):
     store = RolloutStore(tmp_path / "rollouts.jsonl")
     context = Context("test", rl_problems(5), (), odd_length, ROLLOUTS, store, "{problem}", 0)
-    arguments = {"tags_of": base, "rollouts": ROLLOUTS.total(), "asked_of": "x", "version": 0}
+    arguments = {"tags_of": Checkpoint(base), "rollouts": ROLLOUTS.total(), "asked_of": "x", "version": 0}
     rows, _ = reward_table(base, context, **arguments)
     assert len(rows) == ROLLOUTS.total() == 96
     assert len({(row["problem_id"], row["tag"], row["sample"]) for row in rows}) == 96
@@ -303,7 +302,7 @@ def test_traces_under_a_router_leave_the_tags_to_it(base, tmp_path, rl_problems)
         "traces": {"kind": "traces", "tag": "router", "learning_rate": 1e-4, "router_learning_rate": 2e-2},
     }
     result, folder = train(base, tmp_path, rl_problems(6), phases, best_tag_wins(2), steps=16)
-    assert has_router(folder)
+    assert Checkpoint(folder).has_router
     assert [row["phase"] for row in result.log] == ["tags"] + ["traces"] * 15
     assert [row["step"] for row in result.log] == list(range(1, 17))
     assert result.log[-1]["tag_usage"][2] > result.log[1]["tag_usage"][2] + 0.2
@@ -326,7 +325,7 @@ def test_a_router_that_does_not_learn_stays_as_it_is(base, tmp_path, rl_problems
 def test_a_fold_takes_over_the_routers_choice(base, tmp_path, rl_problems, trace_sets):
     phases = {**router(learning_rate=1e-2, steps=30), "fold": {"kind": "fold", "steps": 60, "learning_rate": 3e-3}}
     result, folder = train(base, tmp_path, rl_problems(8), phases, steps=30, sets=trace_sets(6))
-    assert not has_router(folder)
+    assert not Checkpoint(folder).has_router
     folded = [row for row in result.log if row["phase"] == "fold"]
     assert folded[0]["loss"] > 3 * folded[-1]["loss"]
     picked = [tag for tag, _ in sampled(folder, rl_problems(8), own=True).values()]

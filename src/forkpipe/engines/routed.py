@@ -1,24 +1,22 @@
-"""Tags of a checkpoint with a router, for engines that run the model behind it and no router."""
+"""Tags drawn by a checkpoint's router, for engines that run the model without its router."""
 
 import gc
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from forkpipe.core.progress import logger
 from forkpipe.core.records import Request
+from forkpipe.models.checkpoint import Checkpoint
 
 
 def with_routers_tags(checkpoint: str, requests: Sequence[Request]) -> Sequence[Request]:
-    """Return requests of which those that want a tag of their own have the one that the checkpoint's router draws.
+    """Return the requests with `own_tag` replaced by the tag that the checkpoint's router draws.
 
-    The router is run here, by transformers, in one forward pass over the prompts, and freed: servers take adapters of
-    some layers of some models, a router is one of any. The tags are those that the engine `transformers` draws.
-    Requests stay as they are where the checkpoint has no router, or none wants a tag.
+    Transformers runs the router here, in one forward pass over the prompts, and frees it: servers support adapters of
+    some layers of some models only. The tags are the same as the engine `transformers` draws. If the checkpoint has no
+    router, or no request has `own_tag`, the requests are returned unchanged.
     """
-    from forkpipe.models.router import has_router
-
-    if not has_router(Path(checkpoint)) or not any(request.own_tag for request in requests):
+    if not Checkpoint(checkpoint).has_router or not any(request.own_tag for request in requests):
         return requests
     from forkpipe.engines.transformers import TransformersEngine
 

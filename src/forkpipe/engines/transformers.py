@@ -12,13 +12,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.records import Completion, Request
 from forkpipe.engines.drawing import Sampler, draw_tags
+from forkpipe.models.checkpoint import Checkpoint
 
 KEEP_SHARE = 0.75
 """Rows are taken out when at most this share of the batch is still being written: each time copies the cache."""
@@ -40,12 +40,12 @@ class TransformersEngine:
         if batch_rows < 1:
             raise InputError(f"batch_rows is {batch_rows}, expected at least 1")
         self.identity = f"transformers {model} {revision} chat={chat}"
-        self._name = model
-        self._revision = revision
+        self._checkpoint = Checkpoint(model, revision)
         self._batch_rows = batch_rows
         self._chat = chat
-        self._loaded: Loaded | None = None
+        self._model: Any = None
         self._router = False
+        """Whether `_model` has the router's adapter."""
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         """Yield completions as they end, batch by batch; requests of like length share a batch."""
@@ -66,51 +66,35 @@ class TransformersEngine:
 
     def close(self) -> None:
         """Free the model."""
-        self._loaded = None
+        self._model = None
 
-    def _load(self) -> "Loaded":
-        if self._loaded is None:
-            import torch
-            from transformers import AutoModelForCausalLM, AutoTokenizer
-
-            from forkpipe.models.checkpoint import FORKING_FILE, end_tokens, load_tags, without_progress_bars
-            from forkpipe.models.router import has_router, load_router
-
-            folder = Path(self._name)
-            if folder.exists():
-                without_progress_bars()
-            tokenizer = AutoTokenizer.from_pretrained(self._name, revision=self._revision, padding_side="left")
-            tags = load_tags(folder, tokenizer) if (folder / FORKING_FILE).exists() else None
-            model = AutoModelForCausalLM.from_pretrained(
-                self._name, revision=self._revision, dtype="auto", use_safetensors=True
-            )
-            model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
-            if tokenizer.pad_token_id is None:
-                tokenizer.pad_token = tokenizer.eos_token
-            ends = end_tokens(model, tokenizer) | {tokenizer.pad_token_id}
-            self._router = has_router(folder)
-            if self._router:
-                model = load_router(model, folder).eval()
-            self._loaded = Loaded(model, tokenizer, tags, ends)
-        return self._loaded
+    def _load(self) -> Any:
+        """Return the model, with its router if the checkpoint has one."""
+        if self._model is None:
+            checkpoint = self._checkpoint
+            if checkpoint.tokenizer.pad_token_id is None:
+                checkpoint.tokenizer.pad_token = checkpoint.tokenizer.eos_token
+            model = checkpoint.load_model("auto", to_device=True).eval()
+            self._router = checkpoint.has_router
+            self._model = checkpoint.load_router(model).eval() if self._router else model
+        return self._model
 
     def _batch(self, requests: Sequence[Request]) -> Iterator[Completion]:
         import torch
 
+        from forkpipe.models.padding import left_padded
+
         started = time.perf_counter()
-        model, tokenizer, tags, ends = self._load()
+        model, checkpoint = self._load(), self._checkpoint
+        tags = checkpoint.tags if checkpoint.has_tags else None
         requests = self._routed(requests)
         if tags is None and any(request.own_tag for request in requests):
-            raise InputError(f"model {self._name} has no forking.json, expected a checkpoint with forking tags")
-        prompts = [[*self._encode(tokenizer, request.prompt), *request.prefix_ids] for request in requests]
-        width = max(map(len, prompts))
-        pad = tokenizer.pad_token_id
-        ids = torch.tensor([[pad] * (width - len(row)) + row for row in prompts], device=model.device)
-        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in prompts], device=model.device)
-        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+            raise InputError(f"model {checkpoint.name} has no forking.json, expected a checkpoint with forking tags")
+        prompts = [[*self._encode(request.prompt), *request.prefix_ids] for request in requests]
+        ids, mask, positions = left_padded(prompts, checkpoint.tokenizer.pad_token_id, model.device)
         sampler = Sampler(requests, tags, model.device)
-        ending = torch.tensor(sorted(ends), device=model.device)
-        rows = list(range(len(requests)))  # the request of each row that is still computed
+        ending = torch.tensor(sorted(checkpoint.stop_ids), device=model.device)
+        rows = list(range(len(requests)))  # the index of each row's request; rows that have ended are taken out
         live = torch.ones(len(rows), dtype=torch.bool, device=model.device)
         written = torch.empty(len(rows), 0, dtype=torch.long, device=model.device)
         cache = None
@@ -122,9 +106,9 @@ class TransformersEngine:
             if bool(ended.any()):
                 seconds = time.perf_counter() - started
                 for row in ended.nonzero()[:, 0].tolist():
-                    one = rows[row]
+                    index = rows[row]
                     new_ids = written[row].tolist()
-                    yield self._completion(requests[one], new_ids, len(prompts[one]), tokenizer, tags, ends, seconds)
+                    yield self._completion(requests[index], new_ids, len(prompts[index]), tags, seconds)
                 live = live & ~ended
                 left = int(live.sum())
                 if not left:
@@ -144,10 +128,10 @@ class TransformersEngine:
         """Return the key-value cache and the last position's logits, (B, V) in float32."""
         import torch
 
-        model = self._load().model
-        # The router picks tags; what follows is written by the model itself.
-        itself = model.disable_adapter() if self._router else nullcontext()
-        with torch.inference_mode(), itself:
+        model = self._load()
+        # The router picks tags; the text after a tag is written by the model itself.
+        without_router = model.disable_adapter() if self._router else nullcontext()
+        with torch.inference_mode(), without_router:
             output = model(
                 input_ids=ids,
                 attention_mask=mask,
@@ -159,51 +143,42 @@ class TransformersEngine:
             return output.past_key_values, output.logits[:, -1].float()
 
     def _routed(self, requests: Sequence[Request]) -> Sequence[Request]:
-        """Return requests whose own tag the router has drawn, where the checkpoint has one."""
+        """Return the requests with `own_tag` replaced by a tag that the router draws, if the checkpoint has one."""
         asking = [request for request in requests if request.own_tag]
-        model, tokenizer, tags, _ = self._load()
-        if not self._router or not asking or tags is None:
+        model, checkpoint = self._load(), self._checkpoint
+        if not self._router or not asking or not checkpoint.has_tags:
             return requests
         import torch
 
         from forkpipe.models.router import router_log_probs
 
-        prompts = [self._encode(tokenizer, request.prompt) for request in asking]
+        prompts = [self._encode(request.prompt) for request in asking]
         with torch.inference_mode():
-            log_probs = router_log_probs(model, prompts, tags, tokenizer.pad_token_id)
+            log_probs = router_log_probs(model, prompts, checkpoint.tags, checkpoint.tokenizer.pad_token_id)
         drawn = draw_tags(log_probs, asking)
-        chosen = {one.request_id: tags.token_ids[tag] for one, tag in zip(asking, drawn, strict=True)}
+        tag_of = {
+            request.request_id: checkpoint.tags.token_ids[tag] for request, tag in zip(asking, drawn, strict=True)
+        }
         return [
-            replace(one, own_tag=False, prefix_ids=chosen[one.request_id]) if one.request_id in chosen else one
-            for one in requests
+            replace(request, own_tag=False, prefix_ids=tag_of[request.request_id]) if request.own_tag else request
+            for request in requests
         ]
 
-    def _encode(self, tokenizer: Any, prompt: str) -> list[int]:
-        if self._chat:
-            from forkpipe.models.checkpoint import render_prompt
-
-            prompt = render_prompt(tokenizer, prompt)
-        ids: list[int] = tokenizer(prompt, add_special_tokens=False)["input_ids"]
-        return ids
+    def _encode(self, prompt: str) -> list[int]:
+        return self._checkpoint.encode(self._checkpoint.prompt(prompt) if self._chat else prompt)
 
     def _completion(
-        self,
-        request: Request,
-        ids: list[int],
-        tokens_in: int,
-        tokenizer: Any,
-        tags: ForkingTags | None,
-        ends: set[int],
-        seconds: float,
+        self, request: Request, ids: list[int], tokens_in: int, tags: ForkingTags | None, seconds: float
     ) -> Completion:
+        stop_ids, tokenizer = self._checkpoint.stop_ids, self._checkpoint.tokenizer
         tag = None
         if tags is not None and request.own_tag:
             tag = tags.index_of(ids)
             ids = ids[tags.length :]
         elif tags is not None and request.prefix_ids:
             tag = tags.index_of(request.prefix_ids)
-        stop = next((position for position, token in enumerate(ids) if token in ends), len(ids))
-        # The end token counts, as everywhere in transformers; what others of the batch were allowed does not.
+        stop = next((position for position, token in enumerate(ids) if token in stop_ids), len(ids))
+        # The end token counts towards the limit, as in transformers. A batch runs to the largest of its limits.
         limit = request.sampling.max_tokens
         kept = ids[: min(stop, limit)]
         finished = stop < min(len(ids), limit)
@@ -218,13 +193,3 @@ class TransformersEngine:
             seconds=seconds,
             end_id=ids[stop] if finished else None,
         )
-
-
-class Loaded(NamedTuple):
-    """A model that can be sampled."""
-
-    model: Any
-    tokenizer: Any
-    tags: ForkingTags | None
-    ends: set[int]
-    """Ids that end a text."""

@@ -13,7 +13,6 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from forkpipe.core.errors import InputError
@@ -22,6 +21,7 @@ from forkpipe.core.records import Completion, FinishReason, Request
 from forkpipe.engines.routed import with_routers_tags
 from forkpipe.engines.vllm_loop import Finished, refusals
 from forkpipe.engines.vllm_model import LoadedModel, load_model
+from forkpipe.models.checkpoint import Checkpoint
 
 RESERVED = (
     *("model", "revision", "tokenizer", "dtype", "tensor_parallel_size", "data_parallel_size", "max_model_len"),
@@ -164,10 +164,8 @@ class VLLMEngine:
 
     def _routed(self, requests: Sequence[Request]) -> Sequence[Request]:
         """Have a router draw its tags: before vLLM takes the memory, which is given back where vLLM runs already."""
-        from forkpipe.models.router import has_router
-
         folder = self._arguments["model"]
-        if not has_router(Path(folder)) or not any(request.own_tag for request in requests):
+        if not Checkpoint(folder).has_router or not any(request.own_tag for request in requests):
             return requests
         if self._chat:
             raise InputError(f"{folder} has a router, which reads prompts as they are: expected chat: false")

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from forkpipe.core.errors import InputError
@@ -10,7 +9,7 @@ from forkpipe.core.forking import ForkingTags
 from forkpipe.core.ids import derived_seed
 from forkpipe.core.records import Request
 from forkpipe.engines.vllm_loop import Loop, start_loop
-from forkpipe.models.endings import end_token_ids
+from forkpipe.models.checkpoint import Checkpoint
 
 MINIMUM = (0, 32)
 """The oldest vLLM this was run with."""
@@ -79,15 +78,9 @@ def load_model(arguments: Mapping[str, Any], data_parallel: int, parser: str | N
         InputError: vLLM is missing or too old, or the checkpoint or the parser does not suit.
     """
     check_vllm()
-    from transformers import AutoTokenizer
-
-    from forkpipe.models.checkpoint import FORKING_FILE, load_tags
-
-    name, revision = arguments["model"], arguments["revision"]
-    folder = Path(name)
-    tokenizer = AutoTokenizer.from_pretrained(arguments.get("tokenizer", name), revision=revision)
-    tags = load_tags(folder, tokenizer) if (folder / FORKING_FILE).exists() else None
-    reader = Reader(tokenizer, parser)
+    checkpoint = Checkpoint(arguments["model"], arguments["revision"], arguments.get("tokenizer"))
+    tags = checkpoint.tags if checkpoint.has_tags else None
+    reader = Reader(checkpoint.tokenizer, parser)
     if tags is not None:
         _ = tags.deciding_position  # InputError before vLLM starts where tags differ at several tokens
     # What the model's generation_config.json holds (penalties, a temperature) is no setting of a request.
@@ -105,9 +98,9 @@ def load_model(arguments: Mapping[str, Any], data_parallel: int, parser: str | N
     loop = start_loop({**arguments, **fixed}, data_parallel)
     return LoadedModel(
         loop,
-        tokenizer,
+        checkpoint.tokenizer,
         tags,
-        end_token_ids(name, revision, tokenizer),
+        checkpoint.stop_ids,
         reader,
         max_model_len=loop.config.model_config.max_model_len,
         window=2 * loop.config.scheduler_config.max_num_seqs * data_parallel,

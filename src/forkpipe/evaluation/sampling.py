@@ -39,17 +39,14 @@ def sample_checkpoint(
     Raises:
         InputError: the engine did not answer everything.
     """
-    from transformers import AutoTokenizer
-
     from forkpipe.core.progress import Progress
-    from forkpipe.models.checkpoint import checkpoint_digest, load_tags, render_prompt
+    from forkpipe.models.checkpoint import Checkpoint
 
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-    tags = load_tags(checkpoint, tokenizer)
-    digest = checkpoint_digest(checkpoint)
+    sampled = Checkpoint(checkpoint)
+    tags = sampled.tags
     asked: dict[str, tuple[Row, Request]] = {}
     for problem in problems:
-        prompt = render_prompt(tokenizer, render(template, problem.problem))
+        prompt = sampled.prompt(render(template, problem.problem))
         forced = range(tags.n) if by_tag else ()
         plan = [("by_tag", tag, sample) for tag in forced for sample in range(total // tags.n)]
         plan += [("own", -1, sample) for sample in range(total)] if own else []
@@ -57,7 +54,7 @@ def sample_checkpoint(
             request = Request.create(
                 problem_id=problem.problem_id,
                 problem=problem.problem,
-                asked_of=digest,
+                asked_of=sampled.digest,
                 revision=f"{policy} seed {seed}",
                 prompt=prompt,
                 sample=sample,
@@ -74,7 +71,7 @@ def sample_checkpoint(
                 "tag_source": "own" if policy == "own" else "forced",
                 "sample": sample,
                 "seed": request.seed,
-                "checkpoint": digest,
+                "checkpoint": sampled.digest,
             }
             asked[request.request_id] = (row, request)
     engine = create_completing(settings.engine, str(checkpoint), settings.batch_rows, "evaluation.engine")

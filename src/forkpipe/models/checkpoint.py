@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,135 @@ from forkpipe.core.records import Completion
 
 FORKING_FILE = "forking.json"
 
+ROUTER_FOLDER = "router"
+"""Subfolder of a checkpoint with its router, where it has one (`models.router`)."""
+
 TRAINER_STATE = "trainer_state.json"
 """What transformers.Trainer writes last into a checkpoint."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint on disk. Each property is read when it is first used, and kept.
+
+    Engines also take models that forkpipe did not write: names on the hub, and folders without forking.json.
+
+    Attributes:
+        name: the folder, or a name on the hub.
+        revision: on the hub.
+        tokenizer_name: folder or hub name of the tokenizer, if the model does not bring its own.
+    """
+
+    name: str | Path
+    revision: str = "main"
+    tokenizer_name: str | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The folder; it does not exist for a model on the hub."""
+        return Path(self.name)
+
+    @property
+    def origin(self) -> str:
+        """Where successors say they come from: the last two parts of the path, the same on every machine."""
+        return f"{self.folder.parent.name}/{self.folder.name}"
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The tokenizer."""
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(self.tokenizer_name or self.name, revision=self.revision)
+
+    @cached_property
+    def config(self) -> Any:
+        """The model's configuration."""
+        from transformers import AutoConfig
+
+        return AutoConfig.from_pretrained(self.name, revision=self.revision)
+
+    @property
+    def has_tags(self) -> bool:
+        """Whether the folder holds forking.json."""
+        return (self.folder / FORKING_FILE).exists()
+
+    @cached_property
+    def tags(self) -> ForkingTags:
+        """The forking tags; InputError if there is no forking.json, or the tokenizer disagrees with it."""
+        return load_tags(self.folder, self.tokenizer)
+
+    @property
+    def has_router(self) -> bool:
+        """Whether the folder holds a router."""
+        return (self.folder / ROUTER_FOLDER / "adapter_config.json").exists()
+
+    @cached_property
+    def end_ids(self) -> frozenset[int]:
+        """Token ids that end a text: the tokenizer's, and those of the model's generation settings."""
+        from transformers import GenerationConfig
+
+        try:
+            settings: Any = GenerationConfig.from_pretrained(self.name, revision=self.revision)
+        except OSError:  # not every model has one
+            settings = self.config
+        listed = getattr(settings, "eos_token_id", None)
+        ids = [self.tokenizer.eos_token_id, *(listed if isinstance(listed, list) else [listed])]
+        return frozenset(token for token in ids if token is not None)
+
+    @property
+    def stop_ids(self) -> frozenset[int]:
+        """Token ids at which engines stop: `end_ids`, and the padding token, which is never part of a text."""
+        pad = self.tokenizer.pad_token_id
+        return self.end_ids if pad is None else self.end_ids | {pad}
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of all files, 16 hex digits; see `checkpoint_digest`."""
+        return checkpoint_digest(self.folder)
+
+    def encode(self, text: str) -> list[int]:
+        """Return the token ids of a text, without added special tokens."""
+        ids: list[int] = encoder(self.tokenizer)(text)
+        return ids
+
+    def prompt(self, content: str, tag: str = "") -> str:
+        """Put a user message through the chat template; see `render_prompt`."""
+        return render_prompt(self.tokenizer, content, tag)
+
+    def load_model(self, dtype: str = "float32", *, to_device: bool = False) -> Any:
+        """Return the model, without its router; code of a checkpoint is never executed.
+
+        Args:
+            dtype: of the weights; "auto" takes the one they were saved in.
+            to_device: whether to move the model to the GPU if there is one.
+        """
+        import torch
+        from transformers import AutoModelForCausalLM
+
+        if self.folder.exists():
+            without_progress_bars()
+        model = AutoModelForCausalLM.from_pretrained(
+            self.name, revision=self.revision, dtype=dtype, use_safetensors=True
+        )
+        return model.to("cuda" if torch.cuda.is_available() else "cpu") if to_device else model
+
+    def load_router(self, model: Any, trainable: bool = False) -> Any:
+        """Return `model` with the router as an adapter; `disable_adapter()` gives the model itself."""
+        from peft import PeftModel
+
+        return PeftModel.from_pretrained(model, self.folder / ROUTER_FOLDER, is_trainable=trainable)
+
+    def save_successor(self, folder: Path, model: Any, seed: int, tags: ForkingTags | None = None) -> None:
+        """Write a model that was trained from this checkpoint, with the same tokenizer, to `folder`.
+
+        Args:
+            folder: where to write.
+            model: the trained model.
+            seed: of the training.
+            tags: where they are not those of this checkpoint.
+        """
+        tags = self.tags if tags is None else tags
+        save_checkpoint(folder, model, self.tokenizer, tags, base=self.origin, revision=f"seed {seed}")
 
 
 def save_checkpoint(
@@ -35,14 +164,14 @@ def write_tags(folder: Path, tags: ForkingTags, *, base: str, revision: str) -> 
 
 
 def last_complete(folder: Path, needs: str = "") -> Path | None:
-    """Return the checkpoint of the most steps in a trainer's output folder, None where there is none.
+    """Return the checkpoint of the most steps in a trainer's output folder, None if there is none.
 
-    A trainer that is killed while it saves leaves a folder without trainer_state.json, or with half of it: such a
-    folder is passed over, and so is one without the file `needs`.
+    A trainer that is killed while it saves leaves a folder without trainer_state.json, or with half of it. Such a
+    folder is skipped, and so is one without the file `needs`.
     """
     numbered = [path for path in folder.glob("checkpoint-*") if path.name.rpartition("-")[2].isdigit()]
-    found = sorted(numbered, key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
-    return next((path for path in found if _is_complete(path) and (path / needs).exists()), None)
+    newest_first = sorted(numbered, key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    return next((path for path in newest_first if _is_complete(path) and (path / needs).exists()), None)
 
 
 def _is_complete(checkpoint: Path) -> bool:
@@ -65,51 +194,39 @@ def load_tags(folder: Path, tokenizer: Any) -> ForkingTags:
 
 def load_checkpoint(folder: str | Path) -> tuple[Any, Any, ForkingTags]:
     """Return (model in float32, tokenizer, tags); code of a checkpoint is never executed."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    without_progress_bars()
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    tags = load_tags(Path(folder), tokenizer)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
-    return model, tokenizer, tags
+    checkpoint = Checkpoint(folder)
+    tags = checkpoint.tags
+    return checkpoint.load_model(), checkpoint.tokenizer, tags
 
 
 def without_progress_bars() -> None:
-    """Turn off transformers' bars for loading and saving local files, which would fill logs; ours say what matters."""
+    """Turn off transformers' bars for loading and saving local files, which would fill logs."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()
 
 
-def end_tokens(model: Any, tokenizer: Any) -> set[int]:
-    """Return the ids that end a text: the tokenizer's, and those at which the model's own settings stop."""
-    own = model.generation_config.eos_token_id
-    listed = own if isinstance(own, list) else [own]
-    return {token for token in [tokenizer.eos_token_id, *listed] if token is not None}
-
-
 def end_of(completion: Completion, tokenizer: Any) -> list[int]:
-    """Return the token that ended a completion, none where it was cut; the tokenizer's where the engine gave no id."""
+    """Return the token that ended a completion, none if it was cut; the tokenizer's if the engine gave no id."""
     if completion.finish_reason != "stop":
         return []
     return [tokenizer.eos_token_id if completion.end_id is None else completion.end_id]
 
 
 def max_positions(config: Any) -> int | None:
-    """Return the longest sequence a model is made for, None where its configuration does not say."""
+    """Return the longest sequence a model is made for, None if its configuration does not say."""
     text = config.get_text_config()
     stated: int | None = getattr(text, "max_position_embeddings", None)
     rope = getattr(text, "rope_parameters", None) or {}
     if stated and rope.get("rope_type") == "yarn" and "factor" in rope:
-        # Some configurations leave the positions as they were before they are stretched.
+        # Some configurations state the positions from before they are stretched.
         before = rope.get("original_max_position_embeddings") or stated
         return max(stated, int(before * rope["factor"]))
     return stated
 
 
 def check_positions(length: int, config: Any, name: str) -> None:
-    """Raise InputError where a length that parameter `name` allows is longer than the model is made for."""
+    """Raise InputError if the length that parameter `name` allows is longer than the model is made for."""
     positions = max_positions(config)
     if positions is not None and length > positions:
         raise InputError(
@@ -119,14 +236,14 @@ def check_positions(length: int, config: Any, name: str) -> None:
 
 
 def encoder(tokenizer: Any) -> Any:
-    """Return text -> token ids without added special tokens."""
+    """Return a function from text to token ids without added special tokens."""
     return lambda text: tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
 def render_prompt(tokenizer: Any, content: str, tag: str = "") -> str:
-    """Put a user message through the chat template, ready for the assistant's first token.
+    """Put a user message through the chat template, up to where the assistant's text begins.
 
-    The tag goes into the template where it takes one (ours do), behind it where it does not.
+    The template takes the tag as an argument (`tagging.TAKES_TAG`); if it does not, the tag is appended.
     """
     if tokenizer.chat_template is None:
         raise InputError(

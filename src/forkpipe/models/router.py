@@ -14,11 +14,10 @@ from typing import Any
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.losses import tag_log_probs
 from forkpipe.models.adapters import lora_config
+from forkpipe.models.checkpoint import ROUTER_FOLDER
+from forkpipe.models.padding import left_padded
 from forkpipe.models.scopes import output_name
 from forkpipe.parameters import LoraSettings
-
-ROUTER_FOLDER = "router"
-"""Within a checkpoint."""
 
 
 def router_adapter(model: Any, tags: ForkingTags, settings: LoraSettings) -> Any:
@@ -32,18 +31,6 @@ def router_adapter(model: Any, tags: ForkingTags, settings: LoraSettings) -> Any
     tied = model.config.tie_word_embeddings
     config.trainable_token_indices = {} if tied else {output_name(model): list(tags.deciding_ids)}
     return config
-
-
-def has_router(folder: Path) -> bool:
-    """Whether a checkpoint has a router."""
-    return (folder / ROUTER_FOLDER / "adapter_config.json").exists()
-
-
-def load_router(model: Any, folder: Path, trainable: bool = False) -> Any:
-    """Return the model with its router as an adapter; `disable_adapter()` gives the model itself."""
-    from peft import PeftModel
-
-    return PeftModel.from_pretrained(model, folder / ROUTER_FOLDER, is_trainable=trainable)
 
 
 def save_router(model: Any, folder: Path) -> None:
@@ -68,10 +55,6 @@ def router_log_probs(model: Any, prompts: Sequence[Sequence[int]], tags: Forking
     """Return log p(g_i | x) by the router, (B, N), for prompts as token ids."""
     import torch
 
-    rows = [[*prompt, *tags.opening] for prompt in prompts]
-    width = max(map(len, rows))
-    ids = torch.tensor([[pad_id] * (width - len(row)) + row for row in rows], device=model.device)
-    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=model.device)
-    places = (mask.cumsum(dim=1) - 1).clamp(min=0)
-    logits = model(input_ids=ids, attention_mask=mask, position_ids=places, logits_to_keep=1, use_cache=False).logits
+    ids, mask, positions = left_padded([[*prompt, *tags.opening] for prompt in prompts], pad_id, model.device)
+    logits = model(input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1, use_cache=False).logits
     return tag_log_probs(logits[:, -1], torch.tensor(tags.deciding_ids, device=logits.device))

@@ -13,7 +13,7 @@ from forkpipe.core.ids import content_hash
 from forkpipe.core.progress import Progress
 from forkpipe.core.records import Assignment, TraceSet
 from forkpipe.models.adapters import lora_config, merged
-from forkpipe.models.checkpoint import check_positions, checkpoint_digest, load_checkpoint, save_checkpoint
+from forkpipe.models.checkpoint import Checkpoint, check_positions
 from forkpipe.models.tagging import plain_tag
 from forkpipe.parameters import SupervisedSettings
 from forkpipe.training.config import SSFTConfig
@@ -69,9 +69,10 @@ def train_supervised(
             "expected some: add 'validation' to generation.splits"
         )
     data = set_rows(sets), set_rows(held_out)
-    job = content_hash(checkpoint_digest(base), data, settings.model_dump(), assignment, template, seed)
+    parent = Checkpoint(base)
+    job = content_hash(parent.digest, data, settings.model_dump(), assignment, template, seed)
     going_on = unfinished(work, job)
-    model, tokenizer, all_tags = load_checkpoint(base)
+    model, tokenizer, all_tags = parent.load_model(), parent.tokenizer, parent.tags
     if settings.max_length is not None:
         check_positions(settings.max_length, model.config, "supervised.max_length")
     tags = plain_tag(all_tags.style, tokenizer) if assignment == "single" else all_tags
@@ -85,8 +86,7 @@ def train_supervised(
         peft_config=lora_config(settings.lora) if settings.lora else None,
     )
     run(trainer, method, _ProgressCallback(Progress(method, settings.max_steps, unit="steps")), going_on)
-    origin = f"{base.parent.name}/{base.name}"
-    save_checkpoint(folder, merged(trainer.model), tokenizer, tags, base=origin, revision=f"seed {seed}")
+    parent.save_successor(folder, merged(trainer.model), seed, tags)
     clear(work)
     return TrainingResult(_log_rows(trainer.state.log_history, tags.n), trainer.matchings.log)
 

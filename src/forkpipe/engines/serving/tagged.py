@@ -4,7 +4,6 @@ That takes a server that knows token ids, `logit_bias`, `allowed_token_ids`, `re
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from forkpipe.core.forking import ForkingTags
@@ -13,7 +12,7 @@ from forkpipe.core.records import Request
 from forkpipe.engines.routed import with_routers_tags
 from forkpipe.engines.serving.failures import RequestError
 from forkpipe.engines.serving.replies import Reply
-from forkpipe.models.endings import end_token_ids
+from forkpipe.models.checkpoint import Checkpoint
 
 BAN = -100.0
 """The lowest bias that the protocol knows."""
@@ -30,24 +29,12 @@ class TaggedPrompts:
     """
 
     def __init__(self, checkpoint: str) -> None:
-        self._folder = Path(checkpoint)
-        self._loaded: tuple[Any, ForkingTags, list[int]] | None = None
+        self._checkpoint = Checkpoint(checkpoint)
 
     def prepared(self, requests: Sequence[Request]) -> Sequence[Request]:
-        """Return the requests, with the tags of the checkpoint's router if it has one; InputError without tags."""
-        self._load()
-        return with_routers_tags(str(self._folder), requests)
-
-    def _load(self) -> tuple[Any, ForkingTags, list[int]]:
-        if self._loaded is None:
-            from transformers import AutoTokenizer
-
-            from forkpipe.models.checkpoint import load_tags
-
-            tokenizer = AutoTokenizer.from_pretrained(self._folder)
-            ends = sorted(end_token_ids(str(self._folder), "main", tokenizer))
-            self._loaded = tokenizer, load_tags(self._folder, tokenizer), ends
-        return self._loaded
+        """Return the requests, with tags drawn by the checkpoint's router if it has one; InputError without tags."""
+        _ = self._checkpoint.tags, self._checkpoint.stop_ids  # read now, not in the event loop
+        return with_routers_tags(str(self._checkpoint.name), requests)
 
     async def ask(self, request: Request, ask: Ask) -> tuple[Reply, int | None]:
         """Return the reply to a request and the index of its tag, None where it has none of the checkpoint's.
@@ -55,8 +42,8 @@ class TaggedPrompts:
         The reply's token ids lack the end token. An own tag is drawn token by token among the tags only, one
         small request for each token at which they differ, so the policy is normalised over the tags.
         """
-        tokenizer, tags, ends = self._load()
-        prompt = [*tokenizer(request.prompt, add_special_tokens=False)["input_ids"], *request.prefix_ids]
+        tags, ends = self._checkpoint.tags, sorted(self._checkpoint.stop_ids)
+        prompt = [*self._checkpoint.encode(request.prompt), *request.prefix_ids]
         tag = tags.index_of(request.prefix_ids)
         if request.own_tag:
             drawn = await self._draw(request, prompt, tags, ask)

@@ -14,14 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from forkpipe.core.forking import ForkingTags
 from forkpipe.core.ids import content_hash
 from forkpipe.core.policy import clipped_surrogate, group_advantages
 from forkpipe.core.records import Completion, Problem, Request, Sampling
 from forkpipe.engines.drawing import draw_tags
-from forkpipe.engines.transformers import Loaded, TransformersEngine
-from forkpipe.models.checkpoint import encoder, end_of, end_tokens
-from forkpipe.models.router import load_router, router_log_probs, save_router
+from forkpipe.engines.transformers import TransformersEngine
+from forkpipe.models.checkpoint import Checkpoint, end_of
+from forkpipe.models.router import router_log_probs, save_router
 from forkpipe.parameters import TracesPhase
 from forkpipe.training.phases.base import Context
 
@@ -30,22 +29,21 @@ ROUTER_STATE = "router_state.pt"
 
 
 class LoadedEngine(TransformersEngine):
-    """Samples a model that is in memory, while it is trained."""
+    """Samples a model in memory while it is trained; tokenizer, tags and ends are those of its parent."""
 
-    def __init__(self, model: Any, tokenizer: Any, tags: ForkingTags, batch_rows: int) -> None:
-        super().__init__(model="in memory", batch_rows=batch_rows)
-        self._loaded = Loaded(model, tokenizer, tags, end_tokens(model, tokenizer) | {tokenizer.pad_token_id})
+    def __init__(self, model: Any, parent: Checkpoint, batch_rows: int) -> None:
+        super().__init__(model=str(parent.name), batch_rows=batch_rows)
+        self._model = model
 
     def sample(self, requests: Sequence[Request]) -> list[Completion]:
         """Return completions in the order of the requests."""
-        model = self._load().model
-        training = model.training
-        model.eval()
+        training = self._model.training
+        self._model.eval()
         try:
-            found = {one.request_id: one for one in self.generate(requests)}
+            by_id = {completion.request_id: completion for completion in self.generate(requests)}
         finally:
-            model.train(training)
-        return [found[request.request_id] for request in requests]
+            self._model.train(training)
+        return [by_id[request.request_id] for request in requests]
 
 
 class OwnTags:
@@ -53,36 +51,28 @@ class OwnTags:
 
     Args:
         model: the model that is trained.
-        tokenizer: its tokenizer.
-        tags: its tags.
+        parent: the checkpoint it was loaded from.
         prompts: prompt -> problem, for the prompts that the trainer will pass.
         context: see `phases.base.Context`.
         job: part of every request's id, from which its seed follows.
     """
 
     def __init__(
-        self,
-        model: Any,
-        tokenizer: Any,
-        tags: ForkingTags,
-        prompts: Mapping[str, Problem],
-        context: Context,
-        job: str,
+        self, model: Any, parent: Checkpoint, prompts: Mapping[str, Problem], context: Context, job: str
     ) -> None:
-        self.engine = LoadedEngine(model, tokenizer, tags, context.rollouts.batch_rows)
-        self.model, self.tokenizer, self.tags = model, tokenizer, tags
+        self.engine = LoadedEngine(model, parent, context.rollouts.batch_rows)
+        self.model, self.parent, self.tags = model, parent, parent.tags
         self.prompts, self.context, self.job = prompts, context, job
 
     def rollouts(self, prompts: list[str], trainer: Any) -> dict[str, Any]:
         """Return what TRL asks of a `rollout_func`; a rollout an entry of `prompts`."""
         completions = self.complete([self._request(p, i, trainer.state.global_step) for i, p in enumerate(prompts)])
-        encode = encoder(self.tokenizer)
-        before, written = self.split([encode(prompt) for prompt in prompts], completions)
+        before, written = self.split([self.parent.encode(prompt) for prompt in prompts], completions)
         return {
             "prompt_ids": before,
             # The end counts as in TRL: the model wrote it.
             "completion_ids": [
-                ids + end_of(one, self.tokenizer) for ids, one in zip(written, completions, strict=True)
+                ids + end_of(one, self.parent.tokenizer) for ids, one in zip(written, completions, strict=True)
             ],
             "logprobs": None,
             "drawn": completions,
@@ -128,9 +118,7 @@ class RouterTags(OwnTags):
 
     Args:
         model: the model that is trained; it gets the router's adapter, switched off but where tags are drawn.
-        parent: checkpoint with the router.
-        tokenizer: of the model.
-        tags: of the model.
+        parent: the checkpoint it was loaded from, with the router.
         prompts: prompt -> problem.
         context: see `phases.base.Context`.
         job: part of every request's id.
@@ -140,16 +128,14 @@ class RouterTags(OwnTags):
     def __init__(
         self,
         model: Any,
-        parent: Path,
-        tokenizer: Any,
-        tags: ForkingTags,
+        parent: Checkpoint,
         prompts: Mapping[str, Problem],
         context: Context,
         job: str,
         settings: TracesPhase,
     ) -> None:
-        super().__init__(model, tokenizer, tags, prompts, context, job)
-        self.router = load_router(model, parent, trainable=True)
+        super().__init__(model, parent, prompts, context, job)
+        self.router = parent.load_router(model, trainable=True)
         self.weights = {name: one for name, one in self.router.named_parameters() if one.requires_grad}
         for name, weight in self.router.named_parameters():
             weight.requires_grad_(name not in self.weights)
@@ -163,7 +149,8 @@ class RouterTags(OwnTags):
         group = self.context.rollouts.group_size
         with torch.inference_mode(), self._switched_on():
             log_probs = self._log_probs([one.prompt for one in requests[::group]]).repeat_interleave(group, dim=0)
-        # As the router says, whatever the temperature of traces: what it learns from must be drawn from it.
+        # At temperature 1, whatever that of the text: the router's gradient is unbiased only for tags that are drawn
+        # from the router itself.
         plain = Sampling(temperature=1.0, top_p=1.0)
         drawn = draw_tags(log_probs, [replace(one, sampling=plain) for one in requests])
         return self.engine.sample(
@@ -218,11 +205,9 @@ class RouterTags(OwnTags):
         return self.router.unload()
 
     def _log_probs(self, prompts: Sequence[str]) -> Tensor:
-        encode = encoder(self.tokenizer)
-        found: Tensor = router_log_probs(
-            self.model, [encode(prompt) for prompt in prompts], self.tags, self.tokenizer.pad_token_id
-        )
-        return found
+        prompt_ids = [self.parent.encode(prompt) for prompt in prompts]
+        log_probs: Tensor = router_log_probs(self.model, prompt_ids, self.tags, self.parent.tokenizer.pad_token_id)
+        return log_probs
 
     @contextmanager
     def _switched_on(self) -> Iterator[None]:

@@ -13,8 +13,8 @@ from torch import Tensor
 from forkpipe.core.errors import InputError
 from forkpipe.core.progress import Progress
 from forkpipe.core.prompts import render
-from forkpipe.models.checkpoint import encoder, load_checkpoint, render_prompt, save_checkpoint
-from forkpipe.models.router import has_router, load_router, router_log_probs
+from forkpipe.models.checkpoint import Checkpoint
+from forkpipe.models.router import router_log_probs
 from forkpipe.parameters import FoldPhase
 from forkpipe.training.anchors import make_anchor, matched_traces
 from forkpipe.training.gfpo import GFPOConfig, GFPOTrainer
@@ -34,20 +34,19 @@ class FoldTrainer(GFPOTrainer):
 
 
 def fold_router(
-    parent: Path, folder: Path, work: Path, settings: FoldPhase, steps: int, job: str, context: Context
+    parent: Checkpoint, folder: Path, work: Path, settings: FoldPhase, steps: int, job: str, context: Context
 ) -> PhaseResult:
     """Fold the router of `parent` into its model; writes a checkpoint without a router to `folder`.
 
     The prompts are those of the problems and of the trace sets; the anchor's traces are those of the trace sets, its
     KL that to the model before. See `train_tags` for the other arguments.
     """
-    if not has_router(parent):
-        raise InputError(f"{context.method}: {parent} has no router, expected one before a phase of kind fold")
+    if not parent.has_router:
+        raise InputError(f"{context.method}: {parent.name} has no router, expected one before a phase of kind fold")
     if not context.sets:
         raise InputError(f"{context.method}: there are no trace sets, expected some for the anchor of a fold")
     going_on = unfinished(work, job)
-    model, tokenizer, tags = load_checkpoint(parent)
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    model, tokenizer, tags = parent.load_model(to_device=True), parent.tokenizer, parent.tags
     texts = sorted({one.problem for one in context.problems} | {one.problem for one in context.sets})
     wanted = _router_probs(parent, texts, context, settings.micro_batch_size or context.rollouts.problems_per_step)
     sequences = matched_traces(context.sets, model, tokenizer, tags, context.template)
@@ -75,23 +74,19 @@ def fold_router(
     )
     progress = Progress(f"{context.method} fold", steps, unit="steps")
     run(trainer, context.method, ProgressOfTags(progress, "agreement with the router"), going_on)
-    origin = f"{parent.parent.name}/{parent.name}"
-    save_checkpoint(folder, trainer.model, tokenizer, tags, base=origin, revision=f"seed {context.seed}")
+    parent.save_successor(folder, trainer.model, context.seed)
     clear(work)
     log = log_rows(trainer.state.log_history, tags.n, {})
     return PhaseResult([{**row, "reward": None, "groups_skipped": None} for row in log])
 
 
-def _router_probs(parent: Path, texts: list[str], context: Context, size: int) -> list[list[float]]:
+def _router_probs(parent: Checkpoint, texts: list[str], context: Context, size: int) -> list[list[float]]:
     """Return p(g_i | x) by the router for each text, `size` at a time."""
-    model, tokenizer, tags = load_checkpoint(parent)
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
-    router: Any = load_router(model, parent).eval()
-    encode = encoder(tokenizer)
-    prompts = [encode(render_prompt(tokenizer, render(context.template, text))) for text in texts]
-    found: list[list[float]] = []
+    router: Any = parent.load_router(parent.load_model(to_device=True)).eval()
+    prompts = [parent.encode(parent.prompt(render(context.template, text))) for text in texts]
+    probs: list[list[float]] = []
     with torch.inference_mode():
         for start in range(0, len(prompts), size):
-            batch = router_log_probs(router, prompts[start : start + size], tags, tokenizer.pad_token_id)
-            found += batch.exp().tolist()
-    return found
+            batch = prompts[start : start + size]
+            probs += router_log_probs(router, batch, parent.tags, parent.tokenizer.pad_token_id).exp().tolist()
+    return probs

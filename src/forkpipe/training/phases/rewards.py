@@ -13,7 +13,7 @@ from forkpipe.core.progress import Progress, logger
 from forkpipe.core.prompts import render
 from forkpipe.core.records import Completion, Problem, Request, Verdict
 from forkpipe.engines.registry import create_completing
-from forkpipe.models.checkpoint import load_tags, render_prompt
+from forkpipe.models.checkpoint import Checkpoint
 from forkpipe.parameters import VerificationSettings
 from forkpipe.training.phases.base import Context, Verify
 from forkpipe.verification.rows import RowVerifier, VerdictRow, gold_of
@@ -33,7 +33,7 @@ def samples_per_problem(n_problems: int, rollouts: int, group: int) -> list[int]
 
 
 def reward_table(
-    checkpoint: Path, context: Context, *, tags_of: Path, rollouts: int, asked_of: str, version: int
+    checkpoint: Path, context: Context, *, tags_of: Checkpoint, rollouts: int, asked_of: str, version: int
 ) -> tuple[list[dict[str, Any]], list[tuple[Request, Completion]]]:
     """Sample completions under every tag, and verify them; what the rollout store holds is not sampled again.
 
@@ -42,7 +42,7 @@ def reward_table(
     Args:
         checkpoint: folder of the policy; it need not exist where the store holds everything.
         context: problems, verifier, engine and store.
-        tags_of: folder of a checkpoint with its tokenizer and tags.
+        tags_of: a checkpoint with the policy's tokenizer and tags.
         rollouts: how many in all.
         asked_of: what tells this policy from others, part of every request's id: its digest.
         version: optimiser steps that the policy has behind it, for the table.
@@ -81,11 +81,10 @@ def reward_table(
     return rows, [(request, by_id[request.request_id]) for request, _, _ in requests]
 
 
-def _requests(checkpoint: Path, context: Context, rollouts: int, asked_of: str) -> list[tuple[Request, Problem, int]]:
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-    tags = load_tags(checkpoint, tokenizer)
+def _requests(
+    checkpoint: Checkpoint, context: Context, rollouts: int, asked_of: str
+) -> list[tuple[Request, Problem, int]]:
+    tags = checkpoint.tags
     counts = samples_per_problem(len(context.problems), rollouts, tags.n)
     # Which problems get one group more, or any at all, is drawn; the same ones in every round.
     order = np.random.default_rng(derived_seed("groups", context.seed)).permutation(len(context.problems))
@@ -96,7 +95,7 @@ def _requests(checkpoint: Path, context: Context, rollouts: int, asked_of: str) 
         )  # fmt: skip
     result = []
     for problem, count in zip([context.problems[i] for i in order], counts, strict=True):
-        prompt = render_prompt(tokenizer, render(context.template, problem.problem))
+        prompt = checkpoint.prompt(render(context.template, problem.problem))
         for sample in range(count):
             for tag, ids in enumerate(tags.token_ids):
                 request = Request.create(

@@ -9,7 +9,7 @@ from typing import Any
 
 from forkpipe.core.ids import content_hash
 from forkpipe.core.progress import logger
-from forkpipe.models.checkpoint import checkpoint_digest
+from forkpipe.models.checkpoint import Checkpoint
 from forkpipe.parameters import FoldPhase, Schedule, TagsPhase, TracesPhase
 from forkpipe.training.phases.base import Context, PhaseResult
 
@@ -39,26 +39,26 @@ def train_policy(parent: Path, folder: Path, work: Path, schedule: Schedule, con
     """
     steps = schedule.steps(context.rollouts)
     whole = PhaseResult()
-    before, checkpoint = 0, parent
+    before, checkpoint = 0, Checkpoint(parent)
     for number, (name, phase) in enumerate(schedule.phases().items(), start=1):
         place = work / f"{number}_{name}"
         result = _finished_or_run(checkpoint, place, phase, steps[name], context)
         whole.log += [{**row, "step": row["step"] + before, "phase": name} for row in result.log]
         whole.rewards += [{**row, "policy_version": row["policy_version"] + before} for row in result.rewards]
         before += steps[name]
-        checkpoint = place / "checkpoint"
+        checkpoint = Checkpoint(place / "checkpoint")
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(checkpoint, folder)
+    shutil.copytree(checkpoint.folder, folder)
     for number, name in enumerate(schedule.phases(), start=1):
         shutil.rmtree(work / f"{number}_{name}")
     return whole
 
 
 def _finished_or_run(
-    parent: Path, place: Path, phase: TagsPhase | TracesPhase | FoldPhase, steps: int, context: Context
+    parent: Checkpoint, place: Path, phase: TagsPhase | TracesPhase | FoldPhase, steps: int, context: Context
 ) -> PhaseResult:
     job = content_hash(
-        checkpoint_digest(parent),
+        parent.digest,
         phase.model_dump(exclude=NO_PART_OF_JOB if phase.bf16 else {**NO_PART_OF_JOB, "bf16": True}),
         steps,
         context.rollouts.model_dump(),

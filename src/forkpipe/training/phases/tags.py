@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import TrainerCallback
 
 from forkpipe.core.errors import InputError
@@ -15,8 +14,8 @@ from forkpipe.core.ids import content_hash
 from forkpipe.core.progress import Progress
 from forkpipe.core.records import Completion, Request
 from forkpipe.models.adapters import lora_config, merged
-from forkpipe.models.checkpoint import checkpoint_digest, load_checkpoint, load_tags, save_checkpoint
-from forkpipe.models.router import has_router, router_adapter, save_router
+from forkpipe.models.checkpoint import Checkpoint, save_checkpoint
+from forkpipe.models.router import router_adapter, save_router
 from forkpipe.models.scopes import check_head_scope, head_rows
 from forkpipe.parameters import TagsPhase
 from forkpipe.training.anchors import make_anchor, matched_traces, written_sequences
@@ -26,19 +25,16 @@ from forkpipe.training.phases.base import Context, PhaseResult
 from forkpipe.training.phases.rewards import reward_table, rewards_by_tag
 
 
-def check_parent(parent: Path, scope: str) -> None:
-    """Raise InputError where a checkpoint cannot be trained in the scope, before a rollout is drawn."""
-    from transformers import AutoConfig, AutoTokenizer
-
-    if has_router(parent):
-        raise InputError(f"{parent} has a router, which a phase of kind tags would drop: expected one without")
-    tags = load_tags(parent, AutoTokenizer.from_pretrained(parent))
+def check_parent(parent: Checkpoint, scope: str) -> None:
+    """Raise InputError if a checkpoint cannot be trained in the scope, before a rollout is drawn."""
+    if parent.has_router:
+        raise InputError(f"{parent.name} has a router, which a phase of kind tags would drop: expected one without")
     if scope == "head":
-        check_head_scope(tags, AutoConfig.from_pretrained(parent).tie_word_embeddings)
+        check_head_scope(parent.tags, parent.config.tie_word_embeddings)
 
 
 def train_tags(
-    parent: Path, folder: Path, work: Path, settings: TagsPhase, steps: int, job: str, context: Context
+    parent: Checkpoint, folder: Path, work: Path, settings: TagsPhase, steps: int, job: str, context: Context
 ) -> PhaseResult:
     """Train the tag policy of `parent` on rewards under every tag; writes the new checkpoint to `folder`.
 
@@ -57,8 +53,7 @@ def train_tags(
     going_on = unfinished(work, job)
     tables = RewardRounds(parent, work, settings, steps, job, context)
     first = tables.round(0)
-    model, tokenizer, tags = load_checkpoint(parent)
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    model, tokenizer, tags = parent.load_model(to_device=True), parent.tokenizer, parent.tags
     anchor = None
     if settings.anchor is not None:
         if settings.anchor.kind == "kl":
@@ -88,13 +83,12 @@ def train_tags(
     if settings.refresh_every is not None:
         trainer.add_callback(_RefreshCallback(trainer, tables, [one.problem_id for one in chosen]))
     run(trainer, context.method, ProgressOfTags(Progress(context.method, steps, unit="steps")), going_on)
-    origin = f"{parent.parent.name}/{parent.name}"
     if settings.scope == "router":
         save_router(trainer.model, folder)
         trained = trainer.model.unload()  # the model as it was, without the adapter
     else:
         trained = merged(trainer.model)
-    save_checkpoint(folder, trained, tokenizer, tags, base=origin, revision=f"seed {context.seed}")
+    parent.save_successor(folder, trained, context.seed)
     clear(work)
     return PhaseResult(log_rows(trainer.state.log_history, tags.n, tables.drawn_at), tables.rows)
 
@@ -108,7 +102,9 @@ class RewardRounds:
         drawn_at: step -> rollouts that were drawn before it.
     """
 
-    def __init__(self, parent: Path, work: Path, settings: TagsPhase, steps: int, job: str, context: Context) -> None:
+    def __init__(
+        self, parent: Checkpoint, work: Path, settings: TagsPhase, steps: int, job: str, context: Context
+    ) -> None:
         self.rows: list[dict[str, Any]] = []
         self.answered: list[tuple[Request, Completion]] = []
         self.drawn_at: dict[int, int] = {}
@@ -122,7 +118,7 @@ class RewardRounds:
         """
         start = number * self.every
         rollouts = self._context.rollouts.total(min(self.every, self._steps - start))
-        policy, asked_of = self._parent, checkpoint_digest(self._parent)
+        policy, asked_of = self._parent.folder, self._parent.digest
         if number:
             policy, asked_of = self._work / "policy", content_hash("round", self._job, number)
             shutil.rmtree(policy, ignore_errors=True)

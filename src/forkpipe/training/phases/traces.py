@@ -21,15 +21,7 @@ from forkpipe.core.ids import derived_seed
 from forkpipe.core.progress import Progress
 from forkpipe.core.prompts import render
 from forkpipe.core.records import Completion, Problem
-from forkpipe.models.checkpoint import (
-    check_positions,
-    encoder,
-    end_tokens,
-    load_checkpoint,
-    render_prompt,
-    save_checkpoint,
-)
-from forkpipe.models.router import has_router
+from forkpipe.models.checkpoint import Checkpoint, check_positions
 from forkpipe.parameters import TracesPhase
 from forkpipe.training.jobs import clear, constant_rate, passes, run, unfinished
 from forkpipe.training.phases.base import Context, PhaseResult
@@ -40,7 +32,7 @@ STATE_FILE = "forkpipe_state.json"
 
 
 def train_traces(
-    parent: Path, folder: Path, work: Path, settings: TracesPhase, steps: int, job: str, context: Context
+    parent: Checkpoint, folder: Path, work: Path, settings: TracesPhase, steps: int, job: str, context: Context
 ) -> PhaseResult:
     """Train all weights of `parent` on traces; writes the new checkpoint to `folder`.
 
@@ -57,21 +49,21 @@ def train_traces(
     """
     from datasets import Dataset
 
-    if has_router(parent) != (settings.tag == "router"):
+    if parent.has_router != (settings.tag == "router"):
         raise InputError(
             f"{context.method}: tag is '{settings.tag}' and the checkpoint before has "
-            f"{'a' if has_router(parent) else 'no'} router, expected tag 'router' where it has one, and only there"
+            f"{'a' if parent.has_router else 'no'} router, expected tag 'router' where it has one, and only there"
         )
     going_on = unfinished(work, job, needs=STATE_FILE)
-    model, tokenizer, tags = load_checkpoint(parent)
+    model, tokenizer, tags = parent.load_model(), parent.tokenizer, parent.tags
     check_positions(context.rollouts.sampling.max_tokens, model.config, "rollouts.sampling.max_tokens")
-    prompts = _prompts(context, tokenizer, tags.tags[0] if settings.tag == "first" else "")
-    rewards = Rewards(context, end_tokens(model, tokenizer))
+    prompts = _prompts(context, parent, tags.tags[0] if settings.tag == "first" else "")
+    rewards = Rewards(context, parent.end_ids)
     drawn: OwnTags | RouterTags | None = None
     if settings.tag == "router":
-        drawn = RouterTags(model, parent, tokenizer, tags, prompts, context, job, settings)
+        drawn = RouterTags(model, parent, prompts, context, job, settings)
     elif settings.tag == "own":
-        drawn = OwnTags(model, tokenizer, tags, prompts, context, job)
+        drawn = OwnTags(model, parent, prompts, context, job)
     rewards.drawn = drawn
     warnings.filterwarnings("ignore", message="You are using 'rollout_func'")  # docs/decisions/gfpo-scope.md
     trainer = bounded_trainer(context.rollouts.batch_rows)(
@@ -87,7 +79,7 @@ def train_traces(
         processing_class=tokenizer,
         **({"rollout_func": drawn.rollouts} if drawn else {}),
     )
-    _check_tokens(tokenizer, next(iter(prompts)))
+    _check_tokens(parent, next(iter(prompts)))
     callback = _StateCallback(rewards, tags, Progress(context.method, steps, unit="steps"))
     if going_on is not None:
         callback.load(going_on)
@@ -95,8 +87,7 @@ def train_traces(
     if trainer.state.global_step != steps:
         raise RuntimeError(f"{context.method} took {trainer.state.global_step} steps, expected {steps}")
     trained = drawn.finished(folder) if drawn else trainer.model
-    origin = f"{parent.parent.name}/{parent.name}"
-    save_checkpoint(folder, trained, tokenizer, tags, base=origin, revision=f"seed {context.seed}")
+    parent.save_successor(folder, trained, context.seed)
     clear(work)
     return PhaseResult(callback.log, rewards.rows)
 
@@ -114,11 +105,11 @@ def bounded_trainer(rows: int) -> Any:
     return BoundedTrainer
 
 
-def _prompts(context: Context, tokenizer: Any, tag: str) -> dict[str, Problem]:
+def _prompts(context: Context, parent: Checkpoint, tag: str) -> dict[str, Problem]:
     """Return prompt -> problem; of problems of one text the first."""
     prompts: dict[str, Problem] = {}
     for problem in context.problems:
-        prompts.setdefault(render_prompt(tokenizer, render(context.template, problem.problem), tag), problem)
+        prompts.setdefault(parent.prompt(render(context.template, problem.problem), tag), problem)
     return prompts
 
 
@@ -161,11 +152,11 @@ def _config(work: Path, settings: TracesPhase, steps: int, context: Context) -> 
     )
 
 
-def _check_tokens(tokenizer: Any, prompt: str) -> None:
-    """Raise InputError where TRL would train on other tokens than everything else reads: a beginning added twice."""
-    if tokenizer(prompt)["input_ids"] != encoder(tokenizer)(prompt):
+def _check_tokens(parent: Checkpoint, prompt: str) -> None:
+    """Raise InputError if TRL, which adds special tokens to prompts, would train on other tokens than engines read."""
+    if parent.tokenizer(prompt)["input_ids"] != parent.encode(prompt):
         raise InputError(
-            f"tokenizer {tokenizer.name_or_path} adds special tokens to a rendered prompt, expected none: "
+            f"tokenizer {parent.tokenizer.name_or_path} adds special tokens to a rendered prompt, expected none: "
             "set add_bos_token=False in its tokenizer_config.json, the chat template has them already"
         )
 
@@ -173,7 +164,7 @@ def _check_tokens(tokenizer: Any, prompt: str) -> None:
 class Rewards:
     """TRL's reward function: 1 for a correct completion, 0 for any other; keeps the rows of the `rewards` table."""
 
-    def __init__(self, context: Context, ends: set[int]) -> None:
+    def __init__(self, context: Context, ends: frozenset[int]) -> None:
         self.context, self.ends = context, ends
         self.by_id = {problem.problem_id: problem for problem in context.problems}
         self.rows: list[dict[str, Any]] = []
