@@ -1,5 +1,6 @@
 """What `kedro run` does differently here: it runs what is stale, and says in one line what a user can mend."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,9 @@ class ForkpipeSession(KedroSession):
         if type(runner) in (SequentialRunner, type(None)) and not getattr(runner, "_is_async", False):
             sliced = any(kwargs.get(name) for name in SLICES) or bool(kwargs.get("only_missing_outputs"))
             named = targets if targets and "__default__" not in targets else None
-            runner = ProvenanceRunner(DECLARED, named, sliced=sliced, project=Path(self._project_path), check=check_run)
+            # A project made by `forkpipe new` has a package of its own, whose nodes count as well.
+            declared = replace(DECLARED, packages=(*DECLARED.packages, str(self._package_name)))
+            runner = ProvenanceRunner(declared, named, sliced=sliced, project=Path(self._project_path), check=check_run)
         else:
             logger.warning("%s keeps no records: all nodes run, and what they write is unknown", type(runner).__name__)
         try:

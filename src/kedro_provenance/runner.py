@@ -30,7 +30,7 @@ class ProvenanceRunner(SequentialRunner):
 
     Args:
         declared: what the project declares about its recipes.
-        targets: names of the requested pipelines, whose own nodes are tagged with them; None for all nodes.
+        targets: names of the requested pipelines, whose own nodes may be tagged with them; None for all nodes.
         sliced: whether the user chose the nodes: then they run, all of them, as in Kedro.
         project: root folder of the project.
         check: called with the catalog and the names of the nodes that may run, before the first of them.
@@ -122,11 +122,22 @@ class ProvenanceRunner(SequentialRunner):
 
         What lies between is made as far as these need it. Asked to force all, all own nodes are targets.
         """
-        own = [node for node in pipeline.nodes if self._requested is None or node.tags & self._requested]
+        own = self._own(pipeline)
         if options.current().force_all:
             return {node.name for node in own}
         read = {name for node in own for name in node.inputs}
         return {node.name for node in own if not node.outputs or any(output not in read for output in node.outputs)}
+
+    def _own(self, pipeline: Pipeline) -> list[Node]:
+        """Return the nodes that the requested pipelines tag as theirs; all nodes of one that tags none."""
+        if self._requested is None:
+            return list(pipeline.nodes)
+        names = set()
+        for name in self._requested:
+            nodes = pipelines[name].nodes
+            tagged = [node for node in nodes if name in node.tags]
+            names |= {node.name for node in tagged or nodes}
+        return [node for node in pipeline.nodes if node.name in names]
 
     def _warn_of_stale_inputs(self, pipeline: Pipeline, catalog: Any) -> None:
         whole = pipelines["__default__"]

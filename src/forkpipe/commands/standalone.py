@@ -1,9 +1,10 @@
-"""The command line without Kedro: `forkpipe verify`, `forkpipe strategies`."""
+"""The command `forkpipe`: `forkpipe new`, `forkpipe verify`, `forkpipe strategies`."""
 
 import time
 
 import click
 
+from forkpipe.commands.new import new
 from forkpipe.core.errors import InputError
 
 
@@ -11,6 +12,9 @@ from forkpipe.core.errors import InputError
 @click.version_option(package_name="forkpipe")
 def main() -> None:
     """Tools of forkpipe that need no project."""
+
+
+main.add_command(new)
 
 
 @main.command()
