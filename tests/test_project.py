@@ -43,6 +43,7 @@ ENTRIES = [
     "{method}.matching",
     "{method}.rewards",
     "{method}.rollout_store",
+    "{method}.completions",
     "{method}.generations",
     "{method}.scores",
     "metrics",
@@ -73,7 +74,7 @@ def test_every_dataset_of_the_pipelines_is_in_the_catalog():
 
 def test_every_pipeline_reaches_down_to_the_raw_problems():
     for name, pipeline in register_pipelines().items():
-        made = ("work", "rollout_store")  # kept by the nodes themselves
+        made = ("work", "rollout_store", "completions")  # kept by the nodes themselves
         inputs = {one for one in pipeline.inputs() if not one.startswith("params:") and not one.endswith(made)}
         assert inputs <= {"raw_problems", "evaluation_sets", "trace_store"}, name
 

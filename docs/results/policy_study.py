@@ -124,7 +124,7 @@ class Setting:
 
     def train(self, name: str) -> dict[str, Any]:
         """Train one policy and return what came of it."""
-        from forkpipe.stores.completions import RolloutStore
+        from forkpipe.stores.completions import CompletionStore
         from forkpipe.training.phases.base import Context
         from forkpipe.training.phases.rewards import verifying
         from forkpipe.training.phases.schedule import train_policy
@@ -141,7 +141,7 @@ class Setting:
                 sets_of("train", self.trace_sets),
                 verify,
                 self.rollouts,
-                RolloutStore(self.kept / "rollouts.jsonl"),
+                CompletionStore(self.kept / "rollouts.jsonl"),
                 self.model.prompt,
                 self.seed,
             )

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forkpipe.core.errors import InputError
+from forkpipe.core.records import Request, Sampling
 from forkpipe.core.schemas import RENAMED, SCHEMAS, schema_version
 from forkpipe.datasets.table import TableDataset
-from forkpipe.stores.completions import RolloutStore
+from forkpipe.stores.completions import CompletionStore
 from forkpipe.stores.tables import read_table, write_table
 from forkpipe.stores.trace_store import TraceStore, shards
 
@@ -217,7 +218,7 @@ def test_a_new_required_column_of_traces_is_refused_and_keeps_the_answers(old_st
 def test_rollouts_that_version_0_1_wrote_are_found():
     path = WRITTEN_BY_0_1 / "rollouts.jsonl"
     rows = {row["request_id"]: row for row in map(json.loads, path.read_text().splitlines())}
-    completions = RolloutStore(path).find(set(rows))
+    completions = CompletionStore(path).of(Request(name, "p", "", "", 0, 0, Sampling()) for name in rows)
     assert len(completions) == 4
     for request_id, row in rows.items():
         assert json.loads(json.dumps(dataclasses.asdict(completions[request_id]))) == row

@@ -1,5 +1,6 @@
 """What ends a completion: it is trained with the token that was drawn. And how long a sequence may be."""
 
+import dataclasses
 import json
 import shutil
 
@@ -10,7 +11,7 @@ from test_supervised import train as train_supervised
 from forkpipe.core.errors import InputError
 from forkpipe.core.records import Completion, Request, Sampling
 from forkpipe.models.checkpoint import Checkpoint, check_positions, end_of, load_checkpoint, max_positions
-from forkpipe.stores.completions import RolloutStore
+from forkpipe.stores.completions import CompletionStore
 from forkpipe.training.anchors import written_sequences
 from forkpipe.training.phases.base import Context
 from forkpipe.training.phases.drawing import OwnTags
@@ -33,7 +34,9 @@ def test_rollouts_are_trained_with_the_end_that_was_drawn(ending, tmp_path, rl_p
     folder, ends = ending
     model, tokenizer, tags = load_checkpoint(folder)
     (problem,) = rl_problems(1)
-    context = Context("test", [problem], (), odd_length, ROLLOUTS, RolloutStore(tmp_path / "r.jsonl"), "{problem}", 0)
+    context = Context(
+        "test", [problem], (), odd_length, ROLLOUTS, CompletionStore(tmp_path / "r.jsonl"), "{problem}", 0
+    )
     drawn = OwnTags(model, Checkpoint(folder), {problem.problem: problem}, context, "job")
     trainer = type("Trainer", (), {"state": type("State", (), {"global_step": 0})})
     found = drawn.rollouts([problem.problem] * 24, trainer)
@@ -57,9 +60,9 @@ def test_an_anchor_holds_the_end_that_was_drawn_and_survives_the_store(base, tmp
         "b": Completion("b", token_ids=(7, 8)),  # a text's engine
         "c": Completion("c", token_ids=(7, 8), finish_reason="length"),
     }
-    store = RolloutStore(tmp_path / "rollouts.jsonl")
+    store = CompletionStore(tmp_path / "rollouts.jsonl")
     store.append(done.values())
-    held = store.find({"a", "b", "c"})
+    held = store.of([dataclasses.replace(request, request_id=name) for name in done])
     assert held == done
     written = [ids for _, ids in written_sequences([(request, held[name]) for name in "abc"], tokenizer)]
     assert written == [[7, 8, 9], [7, 8, eos], [7, 8]]
@@ -67,7 +70,7 @@ def test_an_anchor_holds_the_end_that_was_drawn_and_survives_the_store(base, tmp
     line = json.loads((tmp_path / "rollouts.jsonl").read_text().splitlines()[0])
     del line["end_id"]
     (tmp_path / "rollouts.jsonl").write_text(json.dumps(line) + "\n")
-    assert end_of(store.find({"a"})["a"], tokenizer) == [eos]
+    assert end_of(store.of([request])["a"], tokenizer) == [eos]
 
 
 def test_a_length_beyond_the_model_s_positions_is_refused(base, tmp_path, trace_sets, rl_problems):

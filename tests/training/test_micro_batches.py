@@ -11,7 +11,7 @@ from transformers import Trainer, TrainerCallback
 from forkpipe import GFPOTrainer
 from forkpipe.models.checkpoint import Checkpoint, load_checkpoint
 from forkpipe.parameters import FoldPhase, RolloutSettings, Schedule, TagsPhase, TracesPhase
-from forkpipe.stores.completions import RolloutStore
+from forkpipe.stores.completions import CompletionStore
 from forkpipe.training.phases import fold, tags, traces
 from forkpipe.training.phases.base import Context
 
@@ -54,7 +54,7 @@ def steps_of(tmp_path, rl_problems, trace_sets, monkeypatch):
 
         with monkeypatch.context() as patch:
             patch.setattr(module, "run", run)
-            store = RolloutStore(place / "rollouts.jsonl")
+            store = CompletionStore(place / "rollouts.jsonl")
             budget = ROLLOUTS.model_copy(update={"steps": steps, **rollouts})
             context = Context("test", rl_problems(6), trace_sets(4), odd_length, budget, store, "{problem}", 0)
             result = runner(Checkpoint(parent), place / "checkpoint", place / "work", settings, steps, "job", context)

@@ -12,7 +12,7 @@ from forkpipe.engines.transformers import TransformersEngine
 from forkpipe.models.checkpoint import Checkpoint, load_checkpoint, render_prompt, save_checkpoint
 from forkpipe.models.scopes import check_head_scope
 from forkpipe.parameters import RolloutSettings, SamplingSettings, Schedule
-from forkpipe.stores.completions import RolloutStore
+from forkpipe.stores.completions import CompletionStore
 from forkpipe.training.phases.base import Context
 from forkpipe.training.phases.rewards import reward_table, rewards_by_tag
 from forkpipe.training.phases.schedule import train_policy
@@ -45,7 +45,7 @@ def best_tag_wins(best):
 def train(base, tmp_path, problems, phases, verify=None, steps=30, sets=(), **rollouts):
     """Train through the phases, return (result, checkpoint)."""
     settings = ROLLOUTS.model_copy(update={"steps": steps, **rollouts})
-    store = RolloutStore(tmp_path / "rollouts.jsonl")
+    store = CompletionStore(tmp_path / "rollouts.jsonl")
     context = Context("test", problems, sets, verify or best_tag_wins(3), settings, store, "{problem}", seed=0)
     schedule = Schedule.model_validate(phases)
     return train_policy(base, tmp_path / "checkpoint", tmp_path / "work", schedule, context), tmp_path / "checkpoint"
@@ -245,7 +245,7 @@ def test_what_a_router_picks_is_completed_as_if_it_were_forced(base, tmp_path, r
 
 
 def test_the_reward_table_has_the_budget_of_grpo_and_is_drawn_once(base, tmp_path, rl_problems):
-    store = RolloutStore(tmp_path / "rollouts.jsonl")
+    store = CompletionStore(tmp_path / "rollouts.jsonl")
     context = Context("test", rl_problems(5), (), odd_length, ROLLOUTS, store, "{problem}", 0)
     arguments = {"tags_of": Checkpoint(base), "rollouts": ROLLOUTS.total(), "asked_of": "x", "version": 0}
     rows, _ = reward_table(base, context, **arguments)

@@ -1,5 +1,6 @@
-"""What an engine is: something that completes requests, whatever runs behind it."""
+"""The protocol of engines, which complete requests: programs, files, models in this process, servers."""
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
@@ -10,11 +11,12 @@ from forkpipe.core.records import Completion, Request
 class Engine(Protocol):
     """Completes requests.
 
-    Construction is cheap and checks its options (`InputError`); what is heavy is loaded by the first `generate`.
-    `version` is declared by hand and raised when the same request would be completed differently. `identity` says what
-    else of the engine changes a completion (a model's name, the content of a file, but no batch size); both are part of
-    a request's id. An engine whose work is done elsewhere, on servers, has `at_servers = True`: teachers with such an
-    engine are asked side by side, each from a thread of its own.
+    The constructor is cheap: it checks its options (`InputError`) and loads nothing; the first `generate` loads what is
+    heavy. `version` is declared by hand and raised when the same request would be completed differently. `identity`
+    names every option, and whatever else, that changes a completion (a model's name, the content of a file, but no
+    batch size): it alone decides which options make results stale, and whether a stored completion still counts. An
+    engine that sends its work to servers has `at_servers = True`: teachers with such engines are asked side by side,
+    each from a thread of its own.
     """
 
     version: str
@@ -35,3 +37,15 @@ class Engine(Protocol):
     def close(self) -> None:
         """Free what the engine holds (memory, processes, connections)."""
         ...
+
+
+def described(engine: Engine, checkpoint: str = "") -> str:
+    """Return version and identity of an engine, without the path of the checkpoint that it samples.
+
+    Requests for a checkpoint hold its digest, so a folder that was moved is the same checkpoint.
+    """
+    identity = engine.identity
+    if checkpoint:
+        for written in (json.dumps(checkpoint)[1:-1], checkpoint):  # some identities are JSON
+            identity = identity.replace(written, "checkpoint")
+    return f"{getattr(engine, 'version', '')} {identity}"

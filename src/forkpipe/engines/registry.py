@@ -1,6 +1,7 @@
 """The engines that parameters can name. A new engine is one file and one line in `ENGINES`."""
 
 import gc
+import json
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -23,6 +24,9 @@ ENGINES = {
 def create_engine(name: str, options: Mapping[str, Any], where: str) -> Engine:
     """Return an engine; InputError names the parameter `where` if its name or an option is wrong."""
     engine: Engine = create("engine", ENGINES, name, options, where)
+    if not hasattr(engine, "identity"):
+        # The class does not say which options change a completion, so all of them count.
+        engine.identity = f"{name} {json.dumps(options, sort_keys=True, default=str)}"
     return engine
 
 
@@ -32,14 +36,17 @@ def create_engines(teachers: Mapping[str, TeacherSettings]) -> dict[str, Engine]
     for name, teacher in teachers.items():
         where = f"generation.teachers.{name}"
         engines[name] = create_engine(teacher.engine, teacher.options, where)
-        for needed in ("generate", "samples_held", "close", "identity", "version"):
+        for needed in ("generate", "samples_held", "close", "version"):
             if not hasattr(engines[name], needed):
                 raise InputError(f"parameter {where}: engine '{teacher.engine}' has no {needed}, see core/engine.py")
     return engines
 
 
 def create_completing(settings: EngineSettings, checkpoint: str, batch_rows: int, where: str) -> Engine:
-    """Return the engine that samples a checkpoint; parameter `where` holds its settings."""
+    """Return the engine that samples a checkpoint; parameter `where` holds its settings.
+
+    `batch_rows` is for the engine transformers, where its options give none.
+    """
     if "torch" in sys.modules:
         # Release GPU memory cached by trainers in this process, so that an engine in another process can use it.
         gc.collect()

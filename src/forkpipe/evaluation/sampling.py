@@ -3,11 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+from forkpipe.core.engine import described
 from forkpipe.core.errors import InputError
+from forkpipe.core.progress import Progress, logger
 from forkpipe.core.prompts import render
-from forkpipe.core.records import Problem, Request
+from forkpipe.core.records import Completion, Problem, Request
 from forkpipe.engines.registry import create_completing
 from forkpipe.parameters import EvaluationSettings
+from forkpipe.stores.completions import CompletionStore
 
 Row = dict[str, Any]
 
@@ -22,6 +25,7 @@ def sample_checkpoint(
     own: bool,
     seed: int,
     by_tag: bool = True,
+    store: CompletionStore | None = None,
 ) -> list[Row]:
     """Return rows of `generations`: `total` samples a problem with forced tags, and as many under the model's own tag.
 
@@ -35,11 +39,11 @@ def sample_checkpoint(
         own: whether to sample with the tag left to the model too.
         seed: of the run; part of what the samples' seeds follow from.
         by_tag: whether to sample with forced tags.
+        store: keeps completions as they come, so that none is asked for again; None keeps none.
 
     Raises:
         InputError: the engine did not answer everything.
     """
-    from forkpipe.core.progress import Progress
     from forkpipe.models.checkpoint import Checkpoint
 
     sampled = Checkpoint(checkpoint)
@@ -75,25 +79,30 @@ def sample_checkpoint(
             }
             asked[request.request_id] = (row, request)
     engine = create_completing(settings.engine, str(checkpoint), settings.batch_rows, "evaluation.engine")
-    progress = Progress(f"{method} samples", len(asked), unit="samples")
-    answered: set[str] = set()
     try:
-        for completion in engine.generate([request for _, request in asked.values()]):
-            row = asked[completion.request_id][0]
-            row.update(
-                text=completion.text,
-                token_ids=list(completion.token_ids),
-                tokens=completion.tokens_out,
-                finish_reason=completion.finish_reason,
-            )
-            if row["policy"] == "own" and completion.tag is not None:
-                row["tag"] = completion.tag
-            answered.add(completion.request_id)
-            progress.update(len(answered))
+        completions = (store or CompletionStore(None)).of(
+            (request for _, request in asked.values()), described(engine, str(checkpoint))
+        )
+        if completions:
+            logger.info("%s: %d of %d samples are in the store", method, len(completions), len(asked))
+        completions.ask(engine, Progress(f"{method} samples", len(asked), unit="samples").update)
     finally:
         engine.close()
-    if len(answered) < len(asked):
+    if len(completions) < len(asked):
         raise InputError(
-            f"{method}: engine '{settings.engine.name}' answered {len(answered)} of {len(asked)} samples, expected all"
+            f"{method}: engine '{settings.engine.name}' answered {len(completions)} of {len(asked)} samples, "
+            "expected all"
         )
-    return [row for row, _ in asked.values()]
+    return [_row(row, completions[request.request_id]) for row, request in asked.values()]
+
+
+def _row(row: Row, completion: Completion) -> Row:
+    own = row["policy"] == "own" and completion.tag is not None
+    return {
+        **row,
+        "tag": completion.tag if own else row["tag"],
+        "text": completion.text,
+        "token_ids": list(completion.token_ids),
+        "tokens": completion.tokens_out,
+        "finish_reason": completion.finish_reason,
+    }

@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 
 from forkpipe.engines.registry import create_engine
 from forkpipe.parameters import StrategySettings
-from forkpipe.parameters.traces import StrategyModelSettings
+from forkpipe.parameters.traces import AskedModelSettings
 from forkpipe.strategies.asking import Asker
 from forkpipe.strategies.grouping import Judging
 
@@ -15,7 +15,7 @@ def strategy_models(settings: StrategySettings) -> Iterator[tuple[Asker | None, 
     """Give what `grouping.cluster_all` takes; the engines are closed behind it."""
     with ExitStack() as stack:
 
-        def asker(model: StrategyModelSettings, where: str) -> Asker:
+        def asker(model: AskedModelSettings, where: str) -> Asker:
             engine = create_engine(model.engine, model.options, f"strategies.{where}")
             stack.callback(engine.close)
             return Asker(engine, model.sampling.record(), model.revision, model.cache)

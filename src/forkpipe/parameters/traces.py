@@ -103,15 +103,23 @@ class GenerationSettings(Settings):
         return {name: self.teachers[name] for name in self.use or self.teachers}
 
 
-class JudgeSettings(Settings):
-    """A language model that is asked where the rules say wrong, or find nothing to compare in an answer."""
+class AskedModelSettings(Settings):
+    """A language model that is asked about answers or traces."""
 
     engine: str
     """A registered name, or "package.module:Class"."""
     options: dict[str, Any] = {}
     """Arguments of the engine's class."""
     revision: str = ""
-    """Version of the model behind the engine; part of every request's id."""
+    """Version of the model that the engine asks; part of every request's id."""
+    sampling: SamplingSettings = SamplingSettings(temperature=0.0, max_tokens=1024)
+    cache: str | None = None
+    """File (JSONL) of the answers, so that nothing is asked twice; null keeps none."""
+
+
+class JudgeSettings(AskedModelSettings):
+    """A language model that is asked where the rules say wrong, or find nothing to compare in an answer."""
+
     sampling: SamplingSettings = SamplingSettings(temperature=0.0, max_tokens=512)
     in_rewards: bool = False
     """Whether rewards are judged too: a policy learns to please its judge."""
@@ -146,21 +154,7 @@ class VerificationSettings(Settings):
         return self
 
 
-class StrategyModelSettings(Settings):
-    """A language model that is asked about traces; its answers are kept by trace, so that none is asked for twice."""
-
-    engine: str
-    """A registered name, or "package.module:Class"."""
-    options: dict[str, Any] = {}
-    """Arguments of the engine's class."""
-    revision: str = ""
-    """Version of the model behind the engine; part of every request's id."""
-    sampling: SamplingSettings = SamplingSettings(temperature=0.0, max_tokens=1024)
-    cache: str | None = None
-    """File of the answers (SQLite), null keeps none."""
-
-
-class StrategyJudgeSettings(StrategyModelSettings):
+class StrategyJudgeSettings(AskedModelSettings):
     """A language model that decides pairs of traces near the threshold; for curation, never a reward."""
 
     margin: Share = 0.1
@@ -174,7 +168,7 @@ class StrategySettings(Settings):
     """A registered name, or "package.module:Class"."""
     options: dict[str, Any] = {}
     """Arguments of the clusterer's class."""
-    summaries: StrategyModelSettings | None = None
+    summaries: AskedModelSettings | None = None
     """A model that names the steps of every trace; null: rules describe them."""
     judge: StrategyJudgeSettings | None = None
     """null: none."""

@@ -1,54 +1,220 @@
-"""What checkpoints have been asked in rollouts: appended as it comes, so that a killed training samples nothing twice.
+"""What engines have completed, by request id: a run that is killed and started again asks for nothing twice.
 
-One JSONL file a method; a line is a completion by its request's id. The id holds the digest of the checkpoint, so
-rollouts outlive a change of the learning rate, and another model's are never taken for them.
+A store is one JSONL file; each line is a completion, with the engine that wrote it and the token limit it was asked
+with. The id of a request for a checkpoint holds the checkpoint's digest, so completions outlive a change of the
+learning rate, and no checkpoint is given the completions of another.
 """
 
 import json
 import os
-from collections.abc import Iterable
-from dataclasses import asdict
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from forkpipe.core.engine import Engine
+from forkpipe.core.errors import InputError
 from forkpipe.core.progress import logger
-from forkpipe.core.records import Completion
+from forkpipe.core.records import Completion, Request
+
+APPEND_SECONDS = 1.0
+"""A completion that comes this long after the last write is written at once; those in between wait for it."""
+_BEGINNING = b'{"request_id": "'
+_FIELDS = {field.name for field in fields(Completion)}
 
 
-class RolloutStore:
-    """Completions by request id; durable once `append` has returned."""
+class _Line(NamedTuple):
+    """Where a completion lies, and what decides whether it answers a request."""
 
-    def __init__(self, path: Path) -> None:
+    offset: int
+    engine: str
+    """Empty in files of older versions, which any engine is taken to have written."""
+    max_tokens: int | None
+    """None in files of older versions."""
+    cut: bool
+    tokens: int
+
+    def answers(self, request: Request, engine: str) -> bool:
+        """Whether the engine would write the same today, whose limit of tokens may be another."""
+        limit = request.sampling.max_tokens
+        if self.engine not in ("", engine):
+            return False
+        if self.max_tokens in (None, limit):
+            return True
+        return not self.cut and (self.max_tokens < limit or self.tokens < limit)
+
+
+class CompletionStore:
+    """Completions by request id; durable once `append` has returned.
+
+    Args:
+        path: the file, created by the first `append`. None keeps nothing.
+
+    Raises:
+        InputError: the file holds something else.
+    """
+
+    def __init__(self, path: Path | None) -> None:
         self._path = path
+        self._lines: dict[str, list[_Line]] = {}
+        self._scanned = 0
+        if path is not None and path.exists():
+            with path.open("rb") as file:
+                if not _BEGINNING.startswith(file.read(len(_BEGINNING))):
+                    raise InputError(f"{path}: is no cache of answers and no store of completions, expected JSON lines")
 
-    def find(self, wanted: set[str]) -> dict[str, Completion]:
-        """Return what is held of the wanted requests, failures apart: those are asked again.
+    def of(self, requests: Iterable[Request], engine: str = "") -> "Completions":
+        """Return the completions of requests that the store holds, to be completed by `Completions.ask`.
 
-        A line that a crash has torn is named and left out.
+        Args:
+            requests: equal ones count once.
+            engine: version and identity of the engine (`core.engine.described`); another engine's completions do not
+                count.
         """
-        found: dict[str, Completion] = {}
-        if not self._path.exists():
-            return found
-        with self._path.open(encoding="utf-8", errors="replace") as file:
-            for number, line in enumerate(file, start=1):
-                try:
-                    row = json.loads(line)
-                    if row["request_id"] in wanted and row["finish_reason"] != "error":
-                        found[row["request_id"]] = Completion(**{**row, "token_ids": tuple(row["token_ids"])})
-                except (ValueError, KeyError, TypeError):
-                    logger.warning("%s line %d is torn: its rollout is drawn again", self._path, number)
-        return found
+        self._scan()
+        wanted = {request.request_id: request for request in requests}
+        offsets = {
+            name: line.offset
+            for name, request in wanted.items()
+            for line in self._lines.get(name, ())
+            if line.answers(request, engine)
+        }
+        return Completions(self, wanted, engine, offsets)
 
-    def append(self, completions: Iterable[Completion]) -> None:
-        """Write completions and wait until they are on disk."""
+    def holds(self, request_id: str) -> bool:
+        """Whether any completion of the request is held, failures apart."""
+        self._scan()
+        return request_id in self._lines
+
+    def append(
+        self, completions: Iterable[Completion], engine: str = "", max_tokens: Mapping[str, int] | None = None
+    ) -> dict[str, int]:
+        """Write completions and wait until they are on disk; return their offsets by request id.
+
+        Args:
+            completions: may hold failures, which answer nothing.
+            engine: version and identity of the engine that wrote them.
+            max_tokens: their limits by request id.
+        """
+        offsets: dict[str, int] = {}
+        if self._path is None:
+            return offsets
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a+b") as file:
             if file.tell() and not _ends_line(file):
                 file.write(b"\n")
-            for one in completions:
-                file.write(json.dumps(asdict(one)).encode() + b"\n")
+            for completion in completions:
+                offsets[completion.request_id] = file.tell()
+                limit = (max_tokens or {}).get(completion.request_id)
+                row = {**asdict(completion), "engine": engine, "max_tokens": limit}
+                file.write(json.dumps(row).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
+        return offsets
+
+    def read(self, offset: int) -> Completion:
+        """Return the completion at an offset."""
+        assert self._path is not None
+        with self._path.open("rb") as file:
+            file.seek(offset)
+            row = json.loads(file.readline())
+        kept = {name: value for name, value in row.items() if name in _FIELDS}
+        return Completion(**{**kept, "token_ids": tuple(row["token_ids"])})
+
+    def _scan(self) -> None:
+        """Index what was appended since the last scan; name and leave out a line that a crash has torn."""
+        if self._path is None or not self._path.exists():
+            return
+        if self._path.stat().st_size < self._scanned:  # the file was replaced
+            self._lines, self._scanned = {}, 0
+        with self._path.open("rb") as file:
+            file.seek(self._scanned)
+            for line in file:
+                offset = self._scanned
+                self._scanned += len(line)
+                if not line.strip():  # the end of a torn line
+                    continue
+                try:
+                    row = json.loads(line)
+                    if row["finish_reason"] == "error" or not isinstance(row["token_ids"], list):
+                        continue
+                    engine, cut = sys.intern(row.get("engine", "")), row["finish_reason"] == "length"
+                    place = _Line(offset, engine, row.get("max_tokens"), cut, row["tokens_out"])
+                    self._lines.setdefault(row["request_id"], []).append(place)
+                except (ValueError, KeyError, TypeError):
+                    logger.warning(
+                        "%s: the line at byte %d is torn, its completion is asked for again", self._path, offset
+                    )
+
+
+class Completions(Mapping[str, Completion]):
+    """The completions of some requests by request id; each is read from the store when it is looked up."""
+
+    def __init__(
+        self, store: CompletionStore, requests: Mapping[str, Request], engine: str, offsets: dict[str, int]
+    ) -> None:
+        self._store = store
+        self._requests = requests
+        self._engine = engine
+        self._offsets = offsets
+        self._in_memory: dict[str, Completion] = {}  # failures, and everything where nothing is kept
+
+    def __getitem__(self, request_id: str) -> Completion:
+        if request_id in self._in_memory:
+            return self._in_memory[request_id]
+        return self._store.read(self._offsets[request_id])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._offsets, **self._in_memory})
+
+    def __len__(self) -> int:
+        return len(self._offsets) + len(self._in_memory)
+
+    @property
+    def missing(self) -> list[Request]:
+        """The requests without a completion, in order."""
+        return [request for name, request in self._requests.items() if name not in self]
+
+    def __contains__(self, request_id: object) -> bool:
+        return request_id in self._offsets or request_id in self._in_memory
+
+    def ask(self, engine: Engine, on_progress: Callable[[int], None] | None = None) -> None:
+        """Ask an engine for what is missing; each completion is durable soon after it has come.
+
+        Args:
+            engine: the engine; it may leave requests out, which then stay missing.
+            on_progress: called with the number of completions that are there.
+
+        Raises:
+            InputError: the engine answered what it was not asked.
+        """
+        waiting = {request.request_id: request.sampling.max_tokens for request in self.missing}
+        if not waiting:
+            return
+        pending: list[Completion] = []
+        written = float("-inf")
+        try:
+            for completion in engine.generate(self.missing):
+                if completion.request_id not in waiting or completion.request_id in self:
+                    raise InputError(f"the engine answered request {completion.request_id}, which is not open")
+                self._in_memory[completion.request_id] = completion
+                pending.append(completion)
+                if time.monotonic() - written >= APPEND_SECONDS:
+                    self._write(pending, waiting)
+                    pending, written = [], time.monotonic()
+                if on_progress is not None:
+                    on_progress(len(self))
+        finally:
+            self._write(pending, waiting)
+
+    def _write(self, completions: Sequence[Completion], max_tokens: Mapping[str, int]) -> None:
+        offsets = self._store.append(completions, self._engine, max_tokens)
+        for completion in completions:
+            if completion.finish_reason != "error" and completion.request_id in offsets:
+                self._offsets[completion.request_id] = offsets[completion.request_id]
+                del self._in_memory[completion.request_id]
 
 
 def _ends_line(file: Any) -> bool:

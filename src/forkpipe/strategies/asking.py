@@ -1,13 +1,15 @@
-"""Questions to a language model through any engine; answers are kept on disk, so that no question is asked twice."""
+"""Questions to a language model through any engine; kept answers are not asked for again."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from forkpipe.core.engine import Engine
-from forkpipe.core.errors import InputError
-from forkpipe.core.records import Request, Sampling
+from forkpipe.core.engine import Engine, described
+from forkpipe.core.records import Completion, Request, Sampling
+from forkpipe.stores.completions import CompletionStore
+
+_SQLITE = b"SQLite format 3\0"
 
 
 class Asker:
@@ -16,36 +18,25 @@ class Asker:
     Args:
         engine: see `core.engine.Engine`.
         sampling: how to draw.
-        revision: version of the model behind the engine.
-        cache: file of the answers (SQLite), made where it is missing; None keeps nothing.
+        revision: version of the model that the engine asks.
+        cache: file of the answers, created where it is missing; None keeps nothing.
 
-    A key of the cache covers the engine, its version, the revision, the sampling and the whole question; a question
-    about a trace holds the trace.
+    The id of a question covers the engine, its version, the revision, the sampling and the whole text; a question about
+    a trace holds the trace.
     """
 
     def __init__(self, engine: Engine, sampling: Sampling, revision: str = "", cache: str | None = None) -> None:
         self._engine = engine
         self._sampling = sampling
         self._revision = revision
-        self._cache = cache
-        if cache is not None:
-            Path(cache).absolute().parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with closing(sqlite3.connect(cache)) as file, file:
-                    file.execute("CREATE TABLE IF NOT EXISTS answers (request_id TEXT PRIMARY KEY, text TEXT NOT NULL)")
-            except sqlite3.DatabaseError as error:
-                raise InputError(f"{cache}: is no cache of answers: {error}") from error
+        self._store = answer_store(cache)
 
     def ask(self, questions: Sequence[str]) -> list[str | None]:
-        """Return the answers in order, None where the engine failed or was cut."""
-        requests = {question: self._request(question) for question in questions}
-        ids = {request.request_id: request for request in requests.values()}
-        known = self._kept(ids)
-        for done in self._engine.generate([request for name, request in ids.items() if name not in known]):
-            if done.finish_reason == "stop" and done.text.strip():
-                known[done.request_id] = done.text
-                self._keep(done.request_id, done.text)
-        return [known.get(requests[question].request_id) for question in questions]
+        """Return the answers in order, None where the engine failed, was cut or said nothing."""
+        requests = [self._request(question) for question in questions]
+        answers = self._store.of(requests, described(self._engine))
+        answers.ask(self._engine)
+        return [_text(answers.get(request.request_id)) for request in requests]
 
     def _request(self, question: str) -> Request:
         return Request.create(
@@ -58,18 +49,32 @@ class Asker:
             sampling=self._sampling,
         )
 
-    def _kept(self, ids: Iterable[str]) -> dict[str, str]:
-        if self._cache is None:
-            return {}
-        found = {}
-        with closing(sqlite3.connect(self._cache)) as file:
-            for name in ids:
-                row = file.execute("SELECT text FROM answers WHERE request_id = ?", (name,)).fetchone()
-                if row:
-                    found[name] = str(row[0])
-        return found
 
-    def _keep(self, name: str, text: str) -> None:
-        if self._cache is not None:
-            with closing(sqlite3.connect(self._cache)) as file, file:
-                file.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (name, text))
+def _text(answer: Completion | None) -> str | None:
+    return answer.text if answer is not None and answer.finish_reason == "stop" and answer.text.strip() else None
+
+
+def answer_store(cache: str | None) -> CompletionStore:
+    """Return the store at a path, where None keeps nothing.
+
+    A cache that an earlier version wrote (SQLite) stays as it is: its answers are copied to FILE.jsonl, which goes on.
+    """
+    if cache is None:
+        return CompletionStore(None)
+    path = Path(cache)
+    if not _is_sqlite(path):
+        return CompletionStore(path)
+    store = CompletionStore(path.with_name(f"{path.name}.jsonl"))
+    with closing(sqlite3.connect(path)) as older:
+        rows = older.execute("SELECT request_id, text FROM answers").fetchall()
+    missing = [Completion(name, text=text) for name, text in rows if not store.holds(name)]
+    if missing:
+        store.append(missing)
+    return store
+
+
+def _is_sqlite(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_SQLITE)) == _SQLITE

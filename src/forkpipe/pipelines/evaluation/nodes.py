@@ -10,6 +10,7 @@ from forkpipe.evaluation.sampling import sample_checkpoint
 from forkpipe.parameters import EvaluationSettings, GenerationSettings, ModelSettings, TagSettings, VerificationSettings
 from forkpipe.parameters.methods import MATCHED, METHODS, SUPERVISED, TAGGED, lineage
 from forkpipe.pipelines.implementations import checkpoints_sampled_by, verifiers_of
+from forkpipe.stores.completions import CompletionStore
 from forkpipe.verification.rows import verify_responses
 from kedro_provenance.recipes import implementations
 
@@ -23,6 +24,7 @@ def generate_node(method: str) -> Callable[..., list[Row]]:
     def generate(
         checkpoint: Path,
         problems: Any,
+        store: CompletionStore,
         settings: EvaluationSettings,
         tags: TagSettings,
         model: ModelSettings,
@@ -31,7 +33,7 @@ def generate_node(method: str) -> Callable[..., list[Row]]:
         chosen = [Problem.from_row(row) for row in problems.to_pylist() if row["split"] in ("validation", "test")]
         total = settings.samples_per_tag * tags.n
         return sample_checkpoint(
-            method, checkpoint, chosen, settings, model.prompt, total, own=method in TAGGED, seed=seed
+            method, checkpoint, chosen, settings, model.prompt, total, own=method in TAGGED, seed=seed, store=store
         )
 
     generate.__name__ = f"generate_{method}"

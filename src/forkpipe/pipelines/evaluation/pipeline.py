@@ -14,11 +14,12 @@ from forkpipe.pipelines.evaluation.nodes import (
 
 def create_method_pipeline(method: str) -> Pipeline:
     """Return the sampling and scoring of one method."""
+    parameters = ["params:evaluation", "params:tags", "params:model", "params:seed", "params:verification"]
     return Pipeline(
         [
             Node(
                 generate_node(method),
-                ["checkpoint", "problems", "params:evaluation", "params:tags", "params:model", "params:seed"],
+                ["checkpoint", "problems", "completions", *parameters[:4]],
                 "generations",
                 name="generate",
             ),
@@ -26,7 +27,7 @@ def create_method_pipeline(method: str) -> Pipeline:
         ],
         namespace=method,
         inputs={"problems"},
-        parameters={"params:evaluation", "params:tags", "params:model", "params:seed", "params:verification"},
+        parameters={*parameters},
     )
 
 

@@ -21,7 +21,7 @@ from forkpipe.parameters import (
 )
 from forkpipe.parameters.methods import SUPERVISED
 from forkpipe.pipelines.implementations import rollouts_made_by
-from forkpipe.stores.completions import RolloutStore
+from forkpipe.stores.completions import CompletionStore
 from kedro_provenance.recipes import implementations
 
 Row = dict[str, Any]
@@ -84,7 +84,7 @@ def policy_node(method: str) -> Callable[..., Any]:
         trace_sets: Any,
         parent: Path,
         work: Path,
-        store: RolloutStore,
+        store: CompletionStore,
         schedule: Schedule,
         rollouts: RolloutSettings,
         model: ModelSettings,

@@ -6,7 +6,7 @@ from typing import Any
 
 from forkpipe.core.records import Completion, Problem, TraceSet, Verdict
 from forkpipe.parameters import RolloutSettings
-from forkpipe.stores.completions import RolloutStore
+from forkpipe.stores.completions import CompletionStore
 
 Verify = Callable[[Sequence[Problem], Sequence[Completion]], list[Verdict]]
 """Returns the verdicts of completions of the given problems, in order."""
@@ -33,7 +33,7 @@ class Context:
     sets: Sequence[TraceSet]
     verify: Verify
     rollouts: RolloutSettings
-    store: RolloutStore
+    store: CompletionStore
     template: str
     seed: int
     verified_by: str = ""

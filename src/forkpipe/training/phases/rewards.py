@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from forkpipe.core.engine import described
 from forkpipe.core.errors import InputError
 from forkpipe.core.ids import derived_seed
 from forkpipe.core.progress import Progress, logger
@@ -15,11 +16,9 @@ from forkpipe.core.records import Completion, Problem, Request, Verdict
 from forkpipe.engines.registry import create_completing
 from forkpipe.models.checkpoint import Checkpoint
 from forkpipe.parameters import VerificationSettings
+from forkpipe.stores.completions import Completions
 from forkpipe.training.phases.base import Context, Verify
 from forkpipe.verification.rows import RowVerifier, VerdictRow, gold_of
-
-APPEND_EVERY = 256
-"""Rollouts to a write: a killed run draws at most these again."""
 
 
 def samples_per_problem(n_problems: int, rollouts: int, group: int) -> list[int]:
@@ -54,17 +53,7 @@ def reward_table(
         InputError: the engine did not answer everything, or too few answers can be scored (see `verification.limits`).
     """
     requests = _requests(tags_of, context, rollouts, asked_of)
-    by_id = context.store.find({request.request_id for request, _, _ in requests})
-    missing = [request for request, _, _ in requests if request.request_id not in by_id]
-    if by_id:
-        logger.info("%s: %d of %d rollouts are in the store", context.method, len(by_id), len(requests))
-    if missing and not checkpoint.exists():
-        raise InputError(
-            f"{context.method}: {len(missing)} rollouts of a policy that is gone are not in the store, "
-            "expected all of them: delete its work folder to start anew"
-        )
-    if missing:
-        by_id |= _sampled(checkpoint, context, missing)
+    by_id = _sampled(checkpoint, context, [request for request, _, _ in requests])
     completions = [by_id[request.request_id] for request, _, _ in requests]
     verdicts = context.verify([problem for _, problem, _ in requests], completions)
     rows = [
@@ -78,7 +67,7 @@ def reward_table(
         }
         for (request, _, tag), completion, verdict in zip(requests, completions, verdicts, strict=True)
     ]
-    return rows, [(request, by_id[request.request_id]) for request, _, _ in requests]
+    return rows, [(request, completion) for (request, _, _), completion in zip(requests, completions, strict=True)]
 
 
 def _requests(
@@ -112,27 +101,28 @@ def _requests(
     return result
 
 
-def _sampled(checkpoint: Path, context: Context, requests: Sequence[Request]) -> dict[str, Completion]:
-    """Return completions of all requests, each durable in the store soon after it is there."""
+def _sampled(checkpoint: Path, context: Context, requests: Sequence[Request]) -> Completions:
+    """Return completions of all requests, of the store or of the engine, which the store then keeps."""
     settings = context.rollouts.engine
     engine = create_completing(settings, str(checkpoint), context.rollouts.batch_rows, "rollouts.engine")
-    progress = Progress(f"{context.method} rollouts", len(requests), unit="rollouts")
-    found: dict[str, Completion] = {}
-    pending: list[Completion] = []
     try:
-        for completion in engine.generate(requests):
-            found[completion.request_id] = completion
-            pending.append(completion)
-            if len(pending) >= APPEND_EVERY:
-                context.store.append(pending)
-                pending = []
-            progress.update(len(found))
+        completions = context.store.of(requests, described(engine, str(checkpoint)))
+        if completions:
+            logger.info("%s: %d of %d rollouts are in the store", context.method, len(completions), len(requests))
+        missing = len(completions.missing)
+        if missing and not checkpoint.exists():
+            raise InputError(
+                f"{context.method}: {missing} rollouts of a policy that is gone are not in the store, "
+                "expected all of them: delete its work folder to start anew"
+            )
+        completions.ask(engine, Progress(f"{context.method} rollouts", len(requests), unit="rollouts").update)
     finally:
-        context.store.append(pending)
         engine.close()
-    if len(found) < len(requests):
-        raise InputError(f"engine '{settings.name}' answered {len(found)} of {len(requests)} rollouts, expected all")
-    return found
+    if missing := len(completions.missing):
+        raise InputError(
+            f"engine '{settings.name}' answered {len(requests) - missing} of {len(requests)} rollouts, expected all"
+        )
+    return completions
 
 
 def rewards_by_tag(rows: Sequence[dict[str, Any]], n_tags: int) -> dict[str, list[list[float]]]:

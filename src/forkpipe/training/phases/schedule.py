@@ -7,8 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from forkpipe.core.engine import described
 from forkpipe.core.ids import content_hash
 from forkpipe.core.progress import logger
+from forkpipe.engines.registry import create_completing
 from forkpipe.models.checkpoint import Checkpoint
 from forkpipe.parameters import FoldPhase, Schedule, TagsPhase, TracesPhase
 from forkpipe.training.phases.base import Context, PhaseResult
@@ -61,7 +63,8 @@ def _finished_or_run(
         parent.digest,
         phase.model_dump(exclude=NO_PART_OF_JOB if phase.bf16 else {**NO_PART_OF_JOB, "bf16": True}),
         steps,
-        context.rollouts.model_dump(),
+        context.rollouts.model_dump(exclude={"engine"}),
+        described(create_completing(context.rollouts.engine, "checkpoint", 1, "rollouts.engine")),
         [asdict(one) for one in context.problems],
         context.verified_by,
         [asdict(one) for one in context.sets],

@@ -1,15 +1,15 @@
-"""The rollout store as a catalog entry."""
+"""A store of completions as a catalog entry."""
 
 from pathlib import Path
 from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 
-from forkpipe.stores.completions import RolloutStore
+from forkpipe.stores.completions import CompletionStore
 
 
-class RolloutStoreDataset(AbstractDataset[RolloutStore, RolloutStore]):
-    """A rollout store as a catalog entry; loads as a `RolloutStore`.
+class CompletionStoreDataset(AbstractDataset[CompletionStore, CompletionStore]):
+    """A store of completions as a catalog entry; loads as a `CompletionStore`.
 
     Args:
         filepath: the JSONL file.
@@ -17,19 +17,19 @@ class RolloutStoreDataset(AbstractDataset[RolloutStore, RolloutStore]):
     """
 
     is_store = True
-    """It decides itself what is missing, so its content is no part of a recipe."""
+    """The store decides itself what is missing, so its content is no part of a recipe."""
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         self._path = Path(filepath)
         self.metadata = metadata
 
-    def load(self) -> RolloutStore:
+    def load(self) -> CompletionStore:
         """Return the store, which may be empty."""
-        return RolloutStore(self._path)
+        return CompletionStore(self._path)
 
-    def save(self, data: RolloutStore) -> None:
+    def save(self, data: CompletionStore) -> None:
         """Refuse: completions are appended through the store itself."""
-        raise DatasetError(f"{self._path}: rollouts are appended through the store, no node can have it as its output")
+        raise DatasetError(f"{self._path}: completions are appended through the store, no node can output it")
 
     def _exists(self) -> bool:
         return True
