@@ -1,6 +1,8 @@
-"""The example in the README runs as it stands, on a small model in place of the one it names."""
+"""The README and docs/: the example runs, on a small model in place of the one it names; what they name exists."""
 
+import importlib
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,17 +10,74 @@ import torch
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+from byte_tokenizer import byte_tokenizer
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+PLACES = (ROOT, ROOT / "src", ROOT / "src" / "forkpipe", ROOT / "src" / "kedro_provenance")
+PATH = re.compile(r"(?<![\w./-])(?:[\w.-]+/)+[\w.-]+\.(?:py|yml|toml|txt|ipynb|md)(?![\w/])")
+NAME = re.compile(r"(?<![\w./-])(?:forkpipe|kedro_provenance)(?:\.\w+)+")
+USERS = ("conf/mine/", "conf/local/", "my_", "data/", "04_", "/")
+"""How paths begin that pages name as the reader's own."""
+KEYS = ("forkpipe.schema_version",)
+"""Dotted names that are keys in files."""
+
+
+def exists(name):
+    """Whether a dotted name can be imported."""
+    parts = name.split(".")
+    for end in range(len(parts), 0, -1):
+        try:
+            thing = importlib.import_module(".".join(parts[:end]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[end:]:
+            if not hasattr(thing, part):
+                return False
+            thing = getattr(thing, part)
+        return True
+    return False
+
+
+@pytest.fixture(scope="module")
+def build_site():
+    sys.path.insert(0, str(ROOT / "docs"))
+    try:
+        return importlib.import_module("build_site")
+    finally:
+        sys.path.remove(str(ROOT / "docs"))
+
+
+def test_every_link_leads_somewhere_and_every_page_is_in_the_menu(build_site, tmp_path, monkeypatch):
+    monkeypatch.setattr(build_site, "PAGES", tmp_path)
+    assert build_site.collect() == []
+
+
+def test_a_dead_link_and_a_page_out_of_the_menu_are_named(build_site, tmp_path, monkeypatch):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "new.md").write_text("[gone](gone.py), [here](new.md), `[code](gone.md)`\n")
+    (tmp_path / "zensical.toml").write_text("nav = []\n")
+    monkeypatch.setattr(build_site, "ROOT", tmp_path)
+    monkeypatch.setattr(build_site, "PAGES", tmp_path / "site")
+    monkeypatch.setattr(build_site, "tracked_files", lambda: {tmp_path / "docs" / "new.md"})
+    assert build_site.collect() == [
+        "docs/new.md: not in the menu, expected it under nav in zensical.toml",
+        "docs/new.md: the link to gone.py leads nowhere",
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_path_and_every_name_exists(page):
+    text = re.sub(r"\]\([^)]*\)", "]", page.read_text())  # links have a test of their own
+    paths = {path for path in PATH.findall(text) if not path.startswith(USERS)}
+    assert [path for path in sorted(paths) if not any((place / path).exists() for place in PLACES)] == []
+    assert [name for name in sorted({*NAME.findall(text)} - {*KEYS}) if not exists(name)] == []
 
 
 @pytest.fixture
 def small(tmp_path, trace_sets):
     """A model and tokenizer of Qwen2's kind, in a folder."""
-    import sys
-
-    sys.path.insert(0, str(Path(__file__).parent / "training"))
-    from test_text_tags import byte_tokenizer
-
     tokenizer = byte_tokenizer([trace.text for one in trace_sets(8) for trace in one.traces])
     torch.manual_seed(0)
     model = Qwen2ForCausalLM(
