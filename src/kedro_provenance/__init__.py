@@ -1,7 +1,30 @@
-"""Recompute only what changed: records beside artifacts, and a runner that reads them.
+"""Recompute only what changed in a Kedro project: records beside outputs, and a runner that reads them.
 
-This package knows Kedro and nothing of this project's traces or training, so that it could be a plugin of its own. A
-*recipe* is all that determines what a node makes: its code, its parameters, the content of its inputs. A *record*
-beside each output holds the recipe it was made by and a digest of its content. A node whose record agrees with today's
-recipe is fresh; see `scheduler` for what runs.
+Kedro knows whether an output exists. This package knows how it was made. The *recipe* of a node is all that determines
+its outputs: the code it reaches, its parameters, the content of its inputs. A *record* beside each output holds the
+recipe that made it and a digest of its content. A node whose record agrees with its recipe of today is fresh, and
+`kedro run` leaves it out. See `scheduler` for what runs, `code` for what counts as a change of code, and `content` for
+what counts as a change of data.
+
+To use it in a Kedro project, declare whose code counts and run with its runner::
+
+    # my_project/session.py, named as SESSION_CLASS in my_project/settings.py
+    from kedro_provenance.recipes import Declared
+    from kedro_provenance.runner import ProvenanceRunner
+
+    DECLARED = Declared(packages=("my_project",), ignored_parameters=("*.n_workers",))
+
+    class ProvenanceSession(KedroSession):
+        def run(self, pipeline_name=None, **kwargs):
+            targets = [pipeline_name] if pipeline_name else None
+            runner = ProvenanceRunner(DECLARED, targets, sliced=False, project=self._project_path)
+            return super().run(pipeline_name=pipeline_name, runner=runner, **kwargs)
+
+    # my_project/cli.py, whose commands Kedro adds to `kedro`
+    from kedro_provenance.commands import accept, plan, run
+
+A registered pipeline may hold everything upstream of it: it then tags its own nodes with its name, and the runner leaves
+out of the rest what is fresh. `kedro plan` lists what would run and why, `kedro accept` keeps stale results as
+they are, and `kedro run --force=NODE` runs a node that is fresh. Where parameters choose a class by name, mark the
+node's function with `recipes.implementations`, so that a change of the chosen class counts.
 """

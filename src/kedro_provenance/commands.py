@@ -1,4 +1,4 @@
-"""Commands: `kedro run` with --force, `kedro plan`, `kedro accept`. They take the options of `kedro run`."""
+"""Commands for `kedro`: `run` with --force, `plan` and `accept`. All take the options of Kedro's own `kedro run`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from kedro_provenance.options import Options, asking
 def _like_run(
     name: str, help_text: str, extra: list[click.Parameter], make: Callable[[dict[str, Any]], Options]
 ) -> Any:
-    """Return a command with the options of `kedro run` and more; `make` takes what is more out of them."""
+    """Return a command with the options of `kedro run` and `extra`; `make` removes the values of `extra`."""
 
     original: Callable[..., Any] = kedro_run.callback  # type: ignore[assignment]
 
@@ -35,23 +35,23 @@ def _accepted(given: dict[str, Any]) -> Options:
 
 run = _like_run(
     "run",
-    "Run what is stale of a pipeline, and what it needs. See `kedro plan` for what that is.",
+    "Run the stale nodes of a pipeline and those they need. `kedro plan` lists them.",
     [
         click.Option(
             ["--force"],
             multiple=True,
             metavar="all|NODE[,NODE]",
-            help="Run these nodes whatever their records say; 'all' for all of the pipeline.",
+            help="Run these nodes even if they are fresh; 'all' for all of the pipeline.",
         )
     ],
     _forced,
 )
 plan = _like_run(
-    "plan", "Say what `kedro run` would run and why, without running it.", [], lambda given: Options("plan")
+    "plan", "List what `kedro run` would run and why, without running it.", [], lambda given: Options("plan")
 )
 accept = _like_run(
     "accept",
-    "Take stale or unknown outputs as they are, and record that; of all nodes, or of those that are named.",
+    "Keep stale or unknown outputs as they are, and record that; of all nodes, or of the named ones.",
     [click.Argument(["accepted"], nargs=-1, metavar="[NODE]...")],
     _accepted,
 )

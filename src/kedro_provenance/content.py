@@ -1,8 +1,10 @@
-"""Digests of content: of the files behind a dataset, by what they hold rather than by their bytes where that differs.
+"""Digests of the content of datasets.
 
-A dataset class may say how: `content_digest()` returns a text that is equal if and only if the content is. Any other is
-digested by the bytes of its file or folder. A dataset with `is_store = True` decides inside what is missing, so its
-content is no part of any recipe; `generated_from()` describes a dataset that has no file.
+The digest of a dataset covers the bytes of its file or folder. A dataset class can decide otherwise by one of these:
+
+- `content_digest()` returns a text that is equal if and only if the content is equal, whatever the bytes.
+- `generated_from()` returns JSON-like data that determines a dataset without a file.
+- `is_store = True`: the dataset itself decides what is missing in it, so its content is no part of any recipe.
 """
 
 import hashlib
@@ -16,52 +18,52 @@ import fsspec
 
 MISSING = None
 TICK_SECONDS = 0.02
-"""How finely file systems tell times apart, with some room: the common ones by 4 to 10 ms."""
+"""Longest time between two changes that a file system may record with the same time; common ones need 4 to 10 ms."""
 Stat = list[list[Any]]
 
 
 def location(dataset: Any) -> str | None:
-    """Return the file or folder behind a dataset, None where there is none."""
+    """Return the file or folder of a dataset, None where it has none."""
     path = getattr(dataset, "_filepath", None)
     return None if path is None else str(path)
 
 
 class Contents:
-    """Digests of datasets, kept by size and time of their files so that a second look costs nothing.
+    """Digests of datasets, cached by the size and times of their files.
 
     Args:
-        cache: file of the kept digests; it may be deleted at any time.
+        cache: file of the cached digests; it may be deleted at any time.
     """
 
     def __init__(self, cache: Path) -> None:
         self._cache = cache
-        self._kept: dict[str, Any] = {}
+        self._cached: dict[str, Any] = {}
         if cache.exists():
             try:
-                self._kept = json.loads(cache.read_text())
+                self._cached = json.loads(cache.read_text())
             except ValueError:
-                self._kept = {}
+                self._cached = {}
 
     def digest(self, dataset: Any) -> str | None:
-        """Return the digest of a dataset's content, None where there is nothing."""
+        """Return the digest of a dataset's content, None where it does not exist."""
         if hasattr(dataset, "generated_from"):
             return _hash(json.dumps(dataset.generated_from(), sort_keys=True).encode())
         path = location(dataset)
         if path is None or not dataset.exists():
             return MISSING
         now = _settled_stat(path)
-        kept = self._kept.get(path)
-        if kept is not None and kept["stat"] == now:
-            return str(kept["digest"])
-        found = _content_digest(dataset, path)
-        self._kept[path] = {"stat": now, "digest": found}
-        return found
+        cached = self._cached.get(path)
+        if cached is not None and cached["stat"] == now:
+            return str(cached["digest"])
+        digest = _content_digest(dataset, path)
+        self._cached[path] = {"stat": now, "digest": digest}
+        return digest
 
     def save(self) -> None:
-        """Write the kept digests."""
+        """Write the cached digests."""
         self._cache.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._cache.with_suffix(".tmp")
-        temporary.write_text(json.dumps(self._kept))
+        temporary.write_text(json.dumps(self._cached))
         temporary.replace(self._cache)
 
 
@@ -70,7 +72,7 @@ def _content_digest(dataset: Any, path: str) -> str:
     if own is not None:
         try:
             return own()
-        except Exception as error:  # an unreadable file has a content too, one that no record has
+        except Exception as error:  # an unreadable file is different from every recorded one
             return _hash(f"unreadable: {type(error).__name__}".encode(), _bytes(path))
     return _hash(_bytes(path))
 
@@ -88,13 +90,13 @@ def _bytes(path: str) -> bytes:
 
 
 def _settled_stat(path: str) -> Stat:
-    """Return `_stat`, once the clock has moved on: a later change within the same tick would not show in it."""
-    found = _stat(path)
-    newest = max((float(row[2]) for row in found if _is_number(row[2])), default=0.0)
+    """Return `_stat` after the file system's tick is over: a later change within the same tick would not show in it."""
+    files = _stat(path)
+    newest = max((float(row[2]) for row in files if _is_number(row[2])), default=0.0)
     if 0 <= time.time() - newest < TICK_SECONDS:
         time.sleep(TICK_SECONDS)
-        found = _stat(path)
-    return found
+        files = _stat(path)
+    return files
 
 
 def _is_number(text: str) -> bool:
@@ -102,12 +104,12 @@ def _is_number(text: str) -> bool:
 
 
 def _stat(path: str) -> Stat:
-    """Return name, size and times of every file, and what else tells a file from one put in its place."""
+    """Return name, size and times of every file, and its inode or ETag, which differ for a file put in its place."""
     filesystem, root = fsspec.core.url_to_fs(path)
-    found = filesystem.find(root, detail=True)
+    files = filesystem.find(root, detail=True)
     return [
         [name, info["size"], *(str(info.get(key, "")) for key in ("mtime", "created", "ino", "LastModified", "ETag"))]
-        for name, info in found.items()
+        for name, info in files.items()
     ]
 
 

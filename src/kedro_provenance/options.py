@@ -1,4 +1,4 @@
-"""What the command line asks of the runner: Kedro's session has no place for it, so it is said here for one command."""
+"""Options of the commands that Kedro's session cannot pass on to the runner; they hold for one command."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """mode: run, print the plan only, or accept. names: nodes to force or accept. force_all: run all that is asked."""
+    """mode: run, print the plan only, or accept. names: nodes to force or accept. force_all: force all targets."""
 
     mode: Literal["run", "plan", "accept"] = "run"
     names: tuple[str, ...] = ()

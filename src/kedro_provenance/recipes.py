@@ -1,4 +1,4 @@
-"""Recipes of Kedro nodes: code and parameters of today, without the inputs."""
+"""Today's recipes of Kedro nodes: their code and parameters; the scheduler adds their inputs."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -8,8 +8,9 @@ from typing import Any
 
 from kedro.pipeline.node import Node
 
-from kedro_provenance.code import CodeIndex, digest
+from kedro_provenance.code import CodeIndex
 from kedro_provenance.records import Recipe
+from kedro_provenance.source import digest
 
 ATTRIBUTE = "__provenance_implementations__"
 
@@ -18,9 +19,9 @@ ATTRIBUTE = "__provenance_implementations__"
 class Declared:
     """What a project declares about its recipes.
 
-    packages: packages whose code counts. exempt_modules: modules of them whose code does not. ignored_parameters:
-    patterns of dotted parameter names that affect no result (worker counts, batch sizes, log levels); "node:pattern" is
-    for the inputs of one node. versions_of: packages whose versions are recorded.
+    packages: packages whose code counts. exempt_modules: modules in them whose code does not count.
+    ignored_parameters: patterns of dotted parameter names that affect no result, such as worker counts and log levels;
+    a pattern "node:pattern" holds for that node alone. versions_of: packages whose versions are recorded.
     """
 
     packages: tuple[str, ...]
@@ -30,10 +31,10 @@ class Declared:
 
 
 def implementations(choose: Callable[[Mapping[str, Any]], Iterable[Any]]) -> Callable[[Any], Any]:
-    """Declare which implementations a node's parameters pick, see `CodeIndex.implementation`.
+    """Declare on a node's function which implementations its parameters choose, see `CodeIndex.implementation`.
 
     Args:
-        choose: parameters by name ("params:verification") -> classes, or cheaply made instances.
+        choose: maps parameters by name ("params:verification") to classes, or instances that are cheap to make.
     """
 
     def declare(function: Any) -> Any:
@@ -44,7 +45,7 @@ def implementations(choose: Callable[[Mapping[str, Any]], Iterable[Any]]) -> Cal
 
 
 class Recipes:
-    """Recipes without inputs, each made once.
+    """Recipes without inputs, each computed once.
 
     Args:
         catalog: the run's catalog, for the values of parameters.
@@ -55,23 +56,23 @@ class Recipes:
         self._catalog = catalog
         self._declared = declared
         self._code = CodeIndex(declared.packages, declared.exempt_modules)
-        self._made: dict[str, Recipe] = {}
+        self._computed: dict[str, Recipe] = {}
 
     def of(self, node: Node) -> Recipe:
         """Return a copy of a node's recipe without inputs, to which the caller adds them."""
-        if node.name not in self._made:
-            self._made[node.name] = self._make(node)
-        made = self._made[node.name]
-        return Recipe(made.code, made.parameters, {})
+        if node.name not in self._computed:
+            self._computed[node.name] = self._compute(node)
+        recipe = self._computed[node.name]
+        return Recipe(recipe.code, recipe.parameters, {})
 
-    def _make(self, node: Node) -> Recipe:
+    def _compute(self, node: Node) -> Recipe:
         values = {name: self._catalog.load(name) for name in node.inputs if is_parameter(name)}
         code = self._code.fingerprint(node.func)
         # Which input is which argument, and which output takes which result.
         code["wiring"] = digest(json.dumps([node._inputs, node._outputs], sort_keys=True))
         choose = getattr(node.func, ATTRIBUTE, None)
-        for made in choose(values) if choose else ():
-            code |= self._code.implementation(made)
+        for chosen in choose(values) if choose else ():
+            code |= self._code.implementation(chosen)
         flat: dict[str, Any] = {}
         for name, value in values.items():
             flat |= dict(flatten(value, name.removeprefix("params:")))
@@ -95,7 +96,7 @@ def flatten(value: Any, name: str) -> Iterator[tuple[str, Any]]:
     """Yield (dotted name, value) of the leaves of nested parameters; models give their fields as JSON would."""
     if hasattr(value, "model_dump"):
         value = value.model_dump(mode="json")
-    if isinstance(value, Mapping):  # an empty one says nothing
+    if isinstance(value, Mapping):  # an empty mapping yields nothing
         for key, inner in value.items():
             yield from flatten(inner, f"{name}.{key}")
     else:
@@ -104,7 +105,7 @@ def flatten(value: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [_plain(item) for item in value]
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
     return value if isinstance(value, str | int | float | bool | None) else repr(value)

@@ -1,4 +1,4 @@
-"""Records: a small JSON file beside each output, with the recipe it was made by. They travel with the data."""
+"""Records: a small JSON file beside each output that holds the recipe of the output. Records travel with the data."""
 
 import json
 import os
@@ -12,15 +12,17 @@ from typing import Any
 
 import fsspec
 
-from kedro_provenance.code import digest
+from kedro_provenance.source import digest
 
 SUFFIX = ".provenance.json"
 FORMAT = 1
+CODE_OF = "code of "
+REORDERED = "its inputs or outputs changed places"
 
 
 @dataclass(slots=True)
 class Recipe:
-    """All that determines what a node makes, in readable parts.
+    """All that determines a node's outputs, in readable parts.
 
     code: "module:symbol" -> digest; parameters: dotted name -> value; inputs: dataset -> digest of its content.
     """
@@ -30,24 +32,49 @@ class Recipe:
     inputs: dict[str, str | None] = field(default_factory=dict)
 
     def differences(self, new: "Recipe") -> list[str]:
-        """Say in words what is different in `new`, nothing where the recipes agree."""
-        said = []
+        """Return in words what is different in `new`, nothing where the recipes agree."""
+        reasons = []
         for name in sorted({*self.parameters, *new.parameters}):
             old_value, new_value = (part.parameters.get(name, "none") for part in (self, new))
             if old_value != new_value:
-                said.append(f"parameter {name} {_short(old_value)} -> {_short(new_value)}")
-        changed = {n.split(":")[0] for n in {*self.code, *new.code} if self.code.get(n) != new.code.get(n)}
+                reasons.append(f"parameter {name} {_short(old_value)} -> {_short(new_value)}")
+        changed = _changed_modules(_by_module(self.code), _by_module(new.code))
         if "wiring" in changed:
-            said.append("its inputs or outputs changed places")
-        said += [f"code of {module} changed" for module in sorted(changed - {"wiring"})]
+            reasons.append(REORDERED)
+        reasons += [f"{CODE_OF}{module} changed" for module in sorted(changed - {"wiring"})]
         for name in sorted({*self.inputs, *new.inputs}):
             if self.inputs.get(name) != new.inputs.get(name):
-                said.append(f"input {name} changed")
-        return said
+                reasons.append(f"input {name} changed")
+        return reasons
 
     def digest(self) -> str:
-        """Return a digest of the recipe."""
-        return digest(json.dumps(asdict(self), sort_keys=True, default=str))
+        """Return a digest of the recipe; renaming a module does not change it."""
+        code = sorted(sorted(symbols.items()) for symbols in _by_module(self.code).values())
+        return digest(json.dumps([code, self.parameters, self.inputs], sort_keys=True, default=str))
+
+
+def is_about_code(reason: str) -> bool:
+    """Whether a reason of `Recipe.differences` names the node's code, rather than what it is given."""
+    return reason == REORDERED or reason.startswith(CODE_OF)
+
+
+def _by_module(code: dict[str, str]) -> dict[str, dict[str, str]]:
+    """Return the entries of a recipe's code by module: symbol -> digest."""
+    modules: dict[str, dict[str, str]] = {}
+    for name, symbol_digest in code.items():
+        module, _, symbol = name.partition(":")
+        modules.setdefault(module, {})[symbol] = symbol_digest
+    return modules
+
+
+def _changed_modules(old: dict[str, dict[str, str]], new: dict[str, dict[str, str]]) -> set[str]:
+    """Return the modules whose entries differ; a module that was only renamed counts as unchanged."""
+    changed = {module for module in {*old, *new} if old.get(module) != new.get(module)}
+    for before in sorted(changed - new.keys()):
+        after = next((module for module in sorted(changed - old.keys()) if new[module] == old[before]), None)
+        if after is not None:
+            changed -= {before, after}
+    return changed
 
 
 @dataclass(slots=True)
@@ -66,7 +93,7 @@ class Record:
     accepted: list[str] = field(default_factory=list)
     """Reasons for which the output was stale when somebody accepted it as it is."""
     keys: str = ""
-    """Digest of the set of keys the output stands for, where a store decided what was missing."""
+    """Digest of the set of keys that the output answers, where a store decides which of them are missing."""
     environment: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
 
@@ -94,7 +121,7 @@ def write_record(path: str, record: Record) -> None:
 
 
 def remove_record(path: str) -> None:
-    """Remove the record of the artifact at `path`: what is there is unknown from now on."""
+    """Remove the record of the artifact at `path`, so that nothing vouches for the artifact."""
     filesystem, root = fsspec.core.url_to_fs(path + SUFFIX)
     if filesystem.exists(root):
         filesystem.rm(root)
@@ -107,7 +134,7 @@ def now() -> str:
 
 @cache
 def environment(packages: tuple[str, ...]) -> dict[str, Any]:
-    """Return where a run takes place: git commit and dirtiness, versions, hardware."""
+    """Return where a run takes place: git commit, whether files differ from it, versions, hardware."""
     versions = {"python": platform.python_version()}
     for package in packages:
         try:

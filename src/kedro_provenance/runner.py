@@ -1,4 +1,4 @@
-"""The runner: Kedro's sequential one, that runs what is stale and says why before it does."""
+"""The runner: Kedro's sequential runner, but it runs only stale nodes, and prints why before it does."""
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
@@ -15,6 +15,7 @@ from kedro.runner.task import Task
 
 from kedro_provenance import options
 from kedro_provenance.content import Contents
+from kedro_provenance.printing import print_accepted, print_plan
 from kedro_provenance.recipes import Declared, Recipes
 from kedro_provenance.records import environment
 from kedro_provenance.scheduler import Planned, Scheduler
@@ -22,7 +23,7 @@ from kedro_provenance.scheduler import Planned, Scheduler
 logger = logging.getLogger("kedro_provenance")
 
 CACHE = Path("data") / ".provenance" / "digests.json"
-"""Kept digests, from the project's root; may be deleted at any time."""
+"""Cached digests of files, relative to the project's root; may be deleted at any time."""
 
 
 class ProvenanceRunner(SequentialRunner):
@@ -30,10 +31,12 @@ class ProvenanceRunner(SequentialRunner):
 
     Args:
         declared: what the project declares about its recipes.
-        targets: names of the requested pipelines, whose own nodes may be tagged with them; None for all nodes.
-        sliced: whether the user chose the nodes: then they run, all of them, as in Kedro.
+        targets: names of the requested pipelines, None for all nodes. A pipeline that also holds what is upstream of it
+            tags its own nodes with its name; where none is tagged, all are its own.
+        sliced: whether the user chose nodes (`--nodes`, `--from-nodes`, `--tags`, ...): then all of them run, as in
+            Kedro.
         project: root folder of the project.
-        check: called with the catalog and the names of the nodes that may run, before the first of them.
+        check: called with the catalog and the names of the nodes that may run, before the first of them runs.
     """
 
     def __init__(
@@ -53,7 +56,7 @@ class ProvenanceRunner(SequentialRunner):
         self._project = project
 
     def run(self, pipeline: Pipeline, catalog: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Print the plan, then do what was asked: run, or only plan, or accept what is there."""
+        """Print the plan and run it, or only print it, or accept existing outputs, as the command asks."""
         asked = options.current()
         for name in pipeline.datasets():
             catalog.get(name, fallback_to_runtime_pattern=True)
@@ -62,14 +65,14 @@ class ProvenanceRunner(SequentialRunner):
         scheduler = self._scheduler(pipeline, catalog, "")
         if asked.mode == "plan":
             plan = scheduler.plan()
-            print_plan(plan)
+            print_plan(plan, running=False)
             self._check_stale(catalog, plan)
         else:
             print_accepted(scheduler.accept(asked.names))
         return {}
 
     def _check_stale(self, catalog: Any, plan: Sequence[Planned]) -> None:
-        """Check what nodes that are to run need, before any of them does."""
+        """Check what the nodes that may run need, before the first of them runs."""
         if self._check is not None:
             self._check(catalog, {planned.node.name for planned in plan if planned.status != "fresh"})
 
@@ -78,7 +81,7 @@ class ProvenanceRunner(SequentialRunner):
     ) -> None:
         scheduler = self._scheduler(pipeline, catalog, run_id or "")
         plan = scheduler.plan()
-        print_plan(plan)
+        print_plan(plan, running=True)
         if self._sliced:
             self._warn_of_stale_inputs(pipeline, catalog)
         self._check_stale(catalog, plan)
@@ -90,10 +93,10 @@ class ProvenanceRunner(SequentialRunner):
             Task(node=node, catalog=catalog, hook_manager=hook_manager, is_async=False, run_id=run_id).execute()
 
         scheduler.run(execute)
-        cut = [one.node.name for one in plan if one.status != "fresh" and one.node.name not in scheduler.ran]
-        logger.info("%d nodes ran, %d were fresh", len(scheduler.ran), len(plan) - len(scheduler.ran) - len(cut))
-        if cut:
-            logger.info("%d did not have to run, their inputs came out the same: %s", len(cut), ", ".join(cut))
+        spared = [p.node.name for p in plan if p.status != "fresh" and p.node.name not in scheduler.ran]
+        logger.info("%d nodes ran, %d were fresh", len(scheduler.ran), len(plan) - len(scheduler.ran) - len(spared))
+        if spared:
+            logger.info("%d did not have to run, their inputs came out the same: %s", len(spared), ", ".join(spared))
 
     def _scheduler(self, pipeline: Pipeline, catalog: Any, run_id: str) -> Scheduler:
         asked = options.current()
@@ -118,9 +121,9 @@ class ProvenanceRunner(SequentialRunner):
         )
 
     def _targets(self, pipeline: Pipeline) -> set[str]:
-        """Return the requested pipelines' own nodes whose outputs none of their other nodes reads: what was asked for.
+        """Return the last nodes of the requested pipelines: those with an output that none of their other nodes reads.
 
-        What lies between is made as far as these need it. Asked to force all, all own nodes are targets.
+        Other nodes run as far as the targets need them. With `--force=all`, all own nodes are targets.
         """
         own = self._own(pipeline)
         if options.current().force_all:
@@ -129,7 +132,7 @@ class ProvenanceRunner(SequentialRunner):
         return {node.name for node in own if not node.outputs or any(output not in read for output in node.outputs)}
 
     def _own(self, pipeline: Pipeline) -> list[Node]:
-        """Return the nodes that the requested pipelines tag as theirs; all nodes of one that tags none."""
+        """Return the own nodes of the requested pipelines, see `targets`."""
         if self._requested is None:
             return list(pipeline.nodes)
         names = set()
@@ -141,36 +144,17 @@ class ProvenanceRunner(SequentialRunner):
 
     def _warn_of_stale_inputs(self, pipeline: Pipeline, catalog: Any) -> None:
         whole = pipelines["__default__"]
-        made = {output for node in whole.nodes for output in node.outputs}
-        above = [name for name in pipeline.inputs() if name in made]
-        if not above:
+        outputs = {output for node in whole.nodes for output in node.outputs}
+        inputs = [name for name in pipeline.inputs() if name in outputs]
+        if not inputs:
             return
-        upstream = whole.to_outputs(*above)
+        upstream = whole.to_outputs(*inputs)
         for name in upstream.datasets():
             catalog.get(name, fallback_to_runtime_pattern=True)
-        makers = {node.name for node in upstream.nodes if set(node.outputs) & set(above)}
+        makers = {node.name for node in upstream.nodes if set(node.outputs) & set(inputs)}
         recipes, contents = Recipes(catalog, self._declared), Contents(self._project / CACHE)
         for planned in Scheduler(upstream, catalog, recipes, contents, targets=makers).plan():
             if planned.status == "run":
-                logger.warning("%s above this slice is stale: %s", planned.node.name, "; ".join(planned.reasons))
-
-
-def print_plan(plan: Sequence[Planned]) -> None:
-    """Say what will run and why, what may, and how much is fresh."""
-    for planned in plan:
-        if planned.status != "fresh":
-            what = "run  " if planned.status == "run" else "maybe"
-            click.echo(f"{what} {planned.node.name}: {'; '.join(planned.reasons)}")
-    fresh = sum(planned.status == "fresh" for planned in plan)
-    if fresh == len(plan):
-        click.echo(f"nothing to run: all {fresh} nodes are fresh")
-    elif fresh:
-        click.echo(f"fresh {fresh} other nodes")
-
-
-def print_accepted(accepted: Sequence[Planned]) -> None:
-    """Say what was accepted."""
-    for planned in accepted:
-        click.echo(f"accepted {planned.node.name} as it is: {'; '.join(planned.reasons)}")
-    if not accepted:
-        click.echo("nothing to accept: no output that is there is stale")
+                logger.warning(
+                    "%s, whose output these nodes read, is stale: %s", planned.node.name, "; ".join(planned.reasons)
+                )

@@ -1,11 +1,12 @@
-"""What runs: pulled from the targets, a node at a time, with early cut-off.
+"""Decide what runs: nodes are resolved from the targets upwards, one at a time, with early cut-off.
 
-A node is *stale* if its record does not agree with its recipe of today, if an output was changed after it was made, or
-if it has no record. Targets are resolved by resolving what they need first; a stale node runs, and what depends on it
-is looked at again with the content it has made: if that is the same as before, nothing further runs.
+A node is *stale* if its record disagrees with its recipe of today, if an output was changed after it was made, or if it
+has no record. Before a node is resolved, the nodes that make its inputs are. A stale node runs; then the nodes that
+read its outputs are compared with the new content, and if that is the same as before, they do not run (early cut-off).
 
-An output that is not there makes its node run only if it is a target's own, or if a node that runs needs it: until then
-its record stands for it. So a raw table that was deleted to save space triggers nothing while all below it is fresh.
+A missing output makes its node run only if the node is a target, or if a node that runs needs the output; until then
+the record stands for it. So a raw table that was deleted to save space triggers nothing while all nodes that depend on
+it are fresh.
 """
 
 from collections.abc import Callable, Iterable
@@ -22,7 +23,7 @@ Status = Literal["fresh", "run", "if inputs change"]
 
 
 class Planned(NamedTuple):
-    """What a plan says of a node."""
+    """A node of a plan: whether it runs, and why."""
 
     node: Node
     status: Status
@@ -30,17 +31,17 @@ class Planned(NamedTuple):
 
 
 class Scheduler:
-    """Decides and executes over one pipeline, which holds the targets and all upstream of them.
+    """Decides what runs in one pipeline, which holds the targets and everything upstream of them, and runs it.
 
     Args:
         pipeline: targets and everything upstream.
         catalog: its datasets.
         recipes: recipes without inputs.
         contents: digests of datasets.
-        targets: names of the nodes that are asked for.
-        forced: names of nodes that run whatever their records say.
-        run_id: for the records.
-        environment: for the records.
+        targets: names of the requested nodes.
+        forced: names of nodes that run even if they are fresh.
+        run_id: is written into the records.
+        environment: is written into the records.
     """
 
     def __init__(
@@ -68,8 +69,8 @@ class Scheduler:
         self.ran: list[str] = []
 
     def plan(self) -> list[Planned]:
-        """Return what a run would do, in order, without doing it; nodes that nobody needs are left out."""
-        found: dict[str, Planned] = {}
+        """Return what a run would do, in order, without doing it; nodes that no target needs are left out."""
+        plan: dict[str, Planned] = {}
         wanted = self._cone()
         for node in self._nodes:
             if node.name not in wanted:
@@ -77,22 +78,22 @@ class Scheduler:
             reasons = self._reasons(node)
             if node.name in self._targets:
                 reasons += self._absent(node)
-            waiting = [name for name in node.inputs if self._made_by_status(name, found) != "fresh"]
+            waiting = [name for name in node.inputs if self._maker_status(name, plan) != "fresh"]
             status: Status = "run" if reasons else "if inputs change" if waiting else "fresh"
             if status == "if inputs change":
                 listed = ", ".join(waiting[:3]) + (f" or {len(waiting) - 3} more" if len(waiting) > 3 else "")
                 reasons = [f"if {listed} changes"]
-            found[node.name] = Planned(node, status, reasons)
+            plan[node.name] = Planned(node, status, reasons)
         for node in reversed(self._nodes):
-            if node.name in found and found[node.name].status != "fresh":
-                self._plan_absent_inputs(node, found)
-        return [found[node.name] for node in self._nodes if node.name in found]
+            if node.name in plan and plan[node.name].status != "fresh":
+                self._plan_absent_inputs(node, plan)
+        return [plan[node.name] for node in self._nodes if node.name in plan]
 
     def run(self, execute: Callable[[Node], None]) -> None:
         """Bring the targets up to date.
 
         Args:
-            execute: runs one node and saves its outputs; a record is written when it has returned.
+            execute: runs one node and saves its outputs; records are written after it returns.
         """
         for node in self._nodes:
             if node.name in self._targets:
@@ -101,10 +102,10 @@ class Scheduler:
                     self._execute(node, execute)
 
     def accept(self, names: Iterable[str] = ()) -> list[Planned]:
-        """Write records that take stale and unknown outputs as they are; returns what was accepted.
+        """Write new records for stale and unknown outputs, without running their nodes; return what was accepted.
 
         Args:
-            names: nodes to accept, all that are stale where none is named.
+            names: nodes to accept; all stale ones where none is named.
         """
         chosen = set(names)
         accepted = []
@@ -114,7 +115,7 @@ class Scheduler:
             if node.name not in wanted or not reasons or not node.outputs or (chosen and node.name not in chosen):
                 continue
             if self._absent(node):
-                continue  # there is nothing to accept
+                continue  # an output does not exist
             self._write_records(node, started=now(), accepted=reasons)
             accepted.append(Planned(node, "fresh", reasons))
         self._contents.save()
@@ -132,17 +133,17 @@ class Scheduler:
                 pending += [self._maker[name] for name in node.inputs if name in self._maker]
         return wanted
 
-    def _made_by_status(self, name: str, found: dict[str, Planned]) -> Status:
+    def _maker_status(self, name: str, plan: dict[str, Planned]) -> Status:
         maker = self._maker.get(name)
-        return found[maker.name].status if maker is not None else "fresh"
+        return plan[maker.name].status if maker is not None else "fresh"
 
-    def _plan_absent_inputs(self, node: Node, found: dict[str, Planned]) -> None:
+    def _plan_absent_inputs(self, node: Node, plan: dict[str, Planned]) -> None:
         for name in node.inputs:
             maker = self._maker.get(name)
-            if maker is None or self._present(name) or found[maker.name].status == "run":
+            if maker is None or self._present(name) or plan[maker.name].status == "run":
                 continue
-            status = found[node.name].status
-            found[maker.name] = Planned(maker, status, [f"{name} is not there and {node.name} needs it"])
+            status = plan[node.name].status
+            plan[maker.name] = Planned(maker, status, [f"{name} is not there and {node.name} needs it"])
 
     def _resolve(self, node: Node, execute: Callable[[Node], None]) -> None:
         if node.name in self._resolved:
@@ -153,7 +154,7 @@ class Scheduler:
                 self._resolve(self._maker[name], execute)
         if node.name in self.ran or not self._reasons(node):
             return
-        # An input that is gone may come out as it was, and then nothing is stale.
+        # A missing input that is made again may have its former content, and then this node is fresh.
         self._make_absent_inputs(node, execute)
         if self._reasons(node):
             self._execute(node, execute)
@@ -168,7 +169,7 @@ class Scheduler:
     def _execute(self, node: Node, execute: Callable[[Node], None]) -> None:
         self._make_absent_inputs(node, execute)
         for path in self._paths(node):
-            remove_record(path)  # a crash from here on leaves outputs that nobody vouches for
+            remove_record(path)  # after a crash, an output without a record counts as unknown
         started = now()
         execute(node)
         self.ran.append(node.name)
@@ -176,7 +177,7 @@ class Scheduler:
         self._contents.save()
 
     def _reasons(self, node: Node) -> list[str]:
-        """Return why a node is stale, nothing where it is fresh; outputs that are not there say nothing here."""
+        """Return why a node is stale, nothing where it is fresh; missing outputs are no reason here, see `_absent`."""
         if node.name in self._forced:
             return ["forced"]
         if not node.outputs:
@@ -186,41 +187,41 @@ class Scheduler:
             path = location(self._catalog[output])
             if path is None:
                 continue
-            record, found = read_record(path), self._contents.digest(self._catalog[output])
+            record, content = read_record(path), self._contents.digest(self._catalog[output])
             if record is None:
-                if found is not None:
-                    reasons.append(f"{output} has no record: nobody knows how it was made")
+                if content is not None:
+                    reasons.append(f"{output} has no record: it is not known how it was made")
                 continue
-            if found is not None and found != record.digest:
+            if content is not None and content != record.digest:
                 reasons.append(f"{output} was changed after it was made")
             reasons += record.recipe.differences(self._recipe(node, record))
         return list(dict.fromkeys(reasons))
 
     def _recipe(self, node: Node, record: Record | None = None) -> Recipe:
-        """Return the recipe of today; for an input that is gone without a record, what the node's own record says."""
+        """Return the recipe of today; for an input without file and record, use the digest in the node's own record."""
         recipe = self._recipes.of(node)
         for name in node.inputs:
             if is_parameter(name) or getattr(self._catalog[name], "is_store", False):
                 continue
-            found = self._digest(name)
-            if found is None and record is not None and name in self._maker:
+            content = self._digest(name)
+            if content is None and record is not None and name in self._maker:
                 made_by = record.input_recipes.get(name)
                 if made_by is not None and made_by == self._recipe(self._maker[name]).digest():
-                    found = record.recipe.inputs.get(name)
-            recipe.inputs[name] = found
+                    content = record.recipe.inputs.get(name)
+            recipe.inputs[name] = content
         return recipe
 
     def _digest(self, name: str) -> str | None:
-        """Return the digest of a dataset's content; its record's where it is not there."""
+        """Return the digest of a dataset's content, or the one in its record where the file is missing."""
         dataset = self._catalog[name]
         path = location(dataset)
-        if path is None and name in self._maker:  # kept in memory: it is what its recipe says
+        if path is None and name in self._maker:  # in memory: its recipe stands for its content
             return "recipe:" + self._recipe(self._maker[name]).digest()
-        found = self._contents.digest(dataset)
-        if found is None and path is not None and name in self._maker:
+        content = self._contents.digest(dataset)
+        if content is None and path is not None and name in self._maker:
             record = read_record(path)
-            found = record.digest if record is not None else None
-        return found
+            content = record.digest if record is not None else None
+        return content
 
     def _present(self, name: str) -> bool:
         return bool(self._catalog.exists(name))
@@ -233,8 +234,8 @@ class Scheduler:
         ]
 
     def _paths(self, node: Node) -> list[str]:
-        found = [location(self._catalog[output]) for output in node.outputs]
-        return [path for path in found if path is not None]
+        paths = [location(self._catalog[output]) for output in node.outputs]
+        return [path for path in paths if path is not None]
 
     def _write_records(self, node: Node, *, started: str, accepted: list[str]) -> None:
         recipe = self._recipe(node)

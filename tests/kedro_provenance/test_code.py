@@ -363,3 +363,17 @@ def test_names_read_from_the_module(source, expected):
     names = free_names(ast.parse(source).body[0])
     assert expected <= set(names) <= expected | {"f"}
     assert free_names(ast.parse("def f(): return a.b, a.c, d").body[0]) == {"a": {"b", "c"}, "d": {None}}
+
+
+def test_a_file_beside_the_module_counts_with_the_code_that_names_it(package):
+    package.edit("deep.py", "return x + 1", "return x, 'page.html'")
+    package.edit("middle.py", "return unused(x)", "return unused(x), 'other.html'")
+    before = package.fingerprint()
+    for name in ("page.html", "other.html"):
+        (package.folder / name).write_text("<p>")
+    added = package.fingerprint()
+    assert {*added} - {*before} == {f"{package.name}.deep:page.html"}
+    (package.folder / "other.html").write_text("<b>")
+    assert package.fingerprint() == added
+    (package.folder / "page.html").write_text("<b>")
+    assert package.fingerprint() != added

@@ -1,0 +1,73 @@
+"""What the commands print: a plan as one line a node, or counts where an update of the code made many nodes stale."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import click
+from kedro.pipeline.node import Node
+
+from kedro_provenance.records import is_about_code
+from kedro_provenance.scheduler import Planned
+
+MANY = 5
+"""Nodes with the same kind of reason that are printed one by one; more are counted."""
+
+
+def print_plan(plan: Sequence[Planned], running: bool) -> None:
+    """Print which nodes will run and why, which may, and how many are fresh.
+
+    Args:
+        plan: what was planned.
+        running: whether these nodes run now, as opposed to a plan only.
+    """
+    updated = [planned for planned in plan if planned.status == "run" and all(map(is_about_code, planned.reasons))]
+    counted = len(updated) > MANY
+    for planned in plan:
+        if planned.status == "run" and not (counted and planned in updated):
+            click.echo(f"run   {planned.node.name}: {'; '.join(planned.reasons)}")
+        elif planned.status == "if inputs change" and not counted:
+            click.echo(f"maybe {planned.node.name}: {'; '.join(planned.reasons)}")
+    if counted:
+        _print_update(plan, updated, running)
+    fresh = sum(planned.status == "fresh" for planned in plan)
+    if fresh == len(plan):
+        click.echo(f"nothing to run: all {fresh} nodes are fresh")
+    elif fresh:
+        click.echo(f"fresh {fresh} other nodes")
+
+
+def _print_update(plan: Sequence[Planned], updated: Sequence[Planned], running: bool) -> None:
+    """Print the nodes whose code changed as counts, and what a user can do about them."""
+    will = _count_groups(planned.node for planned in updated)
+    may = _count_groups(planned.node for planned in plan if planned.status == "if inputs change")
+    for group in dict.fromkeys([*will, *may]):
+        parts = [f"{_nodes(will[group])} whose code changed"] if group in will else []
+        parts += [f"{may[group]} more if inputs change"] if group in may else []
+        click.echo(f"run   {group}: {', '.join(parts)}")
+    click.echo(f"The code of {_nodes(len(updated))} changed after their results were made.")
+    if running:
+        click.echo("To keep the results as they are, stop this run and use `kedro accept` with the same options.")
+    else:
+        click.echo("`kedro accept` keeps the results as they are; `kedro run` makes them again.")
+
+
+def print_accepted(accepted: Sequence[Planned]) -> None:
+    """Print which results were accepted as they are."""
+    if len(accepted) > MANY:
+        groups = _count_groups(planned.node for planned in accepted)
+        listed = ", ".join(f"{group} {n}" for group, n in groups.items())
+        click.echo(f"accepted the results of {_nodes(len(accepted))} as they are: {listed}")
+    else:
+        for planned in accepted:
+            click.echo(f"accepted {planned.node.name} as it is: {'; '.join(planned.reasons)}")
+    if not accepted:
+        click.echo("nothing to accept: no output that exists is stale")
+
+
+def _count_groups(nodes: Iterable[Node]) -> Counter[str]:
+    """Count nodes by what a user calls them by: their tags, else their namespace."""
+    return Counter(", ".join(sorted(node.tags)) or node.namespace or "other nodes" for node in nodes)
+
+
+def _nodes(n: int) -> str:
+    return f"{n} node{'' if n == 1 else 's'}"

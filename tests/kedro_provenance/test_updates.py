@@ -1,0 +1,82 @@
+"""After an update of the code: what counts as a change, and what a user is told when nearly everything is stale."""
+
+import pytest
+from kedro.pipeline import Node
+
+from kedro_provenance.printing import MANY, print_accepted, print_plan
+from kedro_provenance.records import Recipe
+from kedro_provenance.scheduler import Planned
+
+OLD = {"a:f": "1", "a:g": "2", "b:h": "3", "wiring": "w"}
+
+
+@pytest.mark.parametrize(
+    ("new", "expected"),
+    [
+        ({"c:f": "1", "c:g": "2", "b:h": "3", "wiring": "w"}, []),  # a was renamed to c
+        ({"c:f": "1", "c:g": "2", "d:h": "3", "wiring": "w"}, []),  # and b to d
+        ({"c:f": "1", "c:g": "9", "b:h": "3", "wiring": "w"}, ["code of a changed", "code of c changed"]),
+        ({"c:f": "1", "b:g": "2", "b:h": "3", "wiring": "w"}, [f"code of {m} changed" for m in "abc"]),
+        # Two that changed names with each other: who calls a:h now meets what was b:h.
+        ({"b:f": "1", "b:g": "2", "a:h": "3", "wiring": "w"}, [f"code of {m} changed" for m in "ab"]),
+        ({"c:f": "1", "c:g": "2", "b:h": "3", "wiring": "v"}, ["its inputs or outputs changed places"]),
+        ({"a:f": "1", "a:g": "2", "wiring": "w"}, ["code of b changed"]),
+    ],
+)
+def test_a_module_that_is_only_renamed_is_no_change(new, expected):
+    old, new = Recipe(OLD, {"p": 1}, {"i": "x"}), Recipe(new, {"p": 1}, {"i": "x"})
+    assert old.differences(new) == expected
+    assert (old.digest() == new.digest()) or expected
+
+
+def test_the_digest_of_a_recipe_changes_with_code_parameters_and_inputs():
+    recipes = [
+        Recipe(OLD, {}, {}),
+        Recipe({**OLD, "a:f": "9"}, {}, {}),
+        Recipe(OLD, {"p": 1}, {}),
+        Recipe(OLD, {}, {"i": "x"}),
+    ]
+    assert len({recipe.digest() for recipe in recipes}) == len(recipes)
+
+
+def planned(n, tag, status="run", reasons=("code of a changed", "code of b changed")):
+    return [
+        Planned(Node(max, ["x", "y"], f"{tag}{i}", name=f"{tag}.{i}", tags=tag), status, list(reasons))
+        for i in range(n)
+    ]
+
+
+def test_a_small_change_is_told_node_by_node(capsys):
+    plan = (
+        planned(MANY, "train")
+        + planned(1, "report", "if inputs change", ["if train0 changes"])
+        + planned(2, "other", "fresh")
+    )
+    print_plan(plan, running=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "run   train.0: code of a changed; code of b changed"
+    assert lines[MANY:] == ["maybe report.0: if train0 changes", "fresh 2 other nodes"]
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_an_update_is_told_in_counts_and_once_what_to_do(capsys, running):
+    plan = planned(1, "early", reasons=["code of a changed", "parameter x 1 -> 2"])
+    plan += planned(MANY, "train") + planned(1, "report") + planned(2, "report", "if inputs change", ["if y changes"])
+    print_plan(plan, running)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:4] == [
+        "run   early.0: code of a changed; parameter x 1 -> 2",
+        f"run   train: {MANY} nodes whose code changed",
+        "run   report: 1 node whose code changed, 2 more if inputs change",
+        f"The code of {MANY + 1} nodes changed after their results were made.",
+    ]
+    assert len(lines) == 5
+    assert "`kedro accept`" in lines[4]
+    assert ("stop this run" in lines[4]) == running
+
+
+def test_many_accepted_results_are_counted(capsys):
+    print_accepted(planned(2, "train"))
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    print_accepted(planned(MANY, "train") + planned(2, "report"))
+    assert capsys.readouterr().out == f"accepted the results of {MANY + 2} nodes as they are: train {MANY}, report 2\n"
