@@ -23,8 +23,8 @@ To use it in a Kedro project, declare whose code counts and run with its runner:
     # my_project/cli.py, whose commands Kedro adds to `kedro`
     from kedro_provenance.commands import accept, plan, run
 
-A registered pipeline may hold everything upstream of it: it then tags its own nodes with its name, and the runner leaves
-out of the rest what is fresh. `kedro plan` lists what would run and why, `kedro accept` keeps stale results as
+A registered pipeline may hold everything upstream of it: it then tags its own nodes with its name, and the runner
+leaves out of the rest what is fresh. `kedro plan` lists what would run and why, `kedro accept` keeps stale results as
 they are, and `kedro run --force=NODE` runs a node that is fresh. Where parameters choose a class by name, mark the
 node's function with `recipes.implementations`, so that a change of the chosen class counts.
 """
