@@ -31,6 +31,7 @@ from forkpipe.core.schemas import SCHEMAS
 from forkpipe.demo.modular_powers import STRATEGIES
 from forkpipe.demo.procedural import ProceduralEngine
 from forkpipe.generation.asking import trace_row
+from forkpipe.generation.clustering import cluster_strategies
 from forkpipe.generation.requests import plan_requests
 from forkpipe.generation.selection import select_sets
 from forkpipe.parameters import (
@@ -43,7 +44,7 @@ from forkpipe.parameters import (
     VerificationSettings,
 )
 from forkpipe.parameters.methods import SUPERVISED
-from forkpipe.pipelines.trace_generation.nodes import cluster_strategies, verify_traces
+from forkpipe.pipelines.trace_generation.nodes import verify_traces
 from forkpipe.pipelines.training.nodes import make_base_checkpoint, sets_of
 
 TEACHERS, SAMPLES, M = 4, 2, 3

@@ -14,8 +14,7 @@ from forkpipe.verification.registry import create_verifiers
 
 SPLITS_NEEDED: dict[str, tuple[Split, ...]] = {
     **{f"{method}.train": ("rl",) for method in POLICY},
-    "sft.generate": ("validation", "test"),
-    "ssft.generate": ("validation", "test"),
+    **{f"{method}.generate": ("validation", "test") for method in METHODS},
 }
 """Splits that a node cannot do without."""
 

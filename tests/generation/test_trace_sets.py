@@ -4,9 +4,9 @@ import pyarrow as pa
 import pytest
 
 from forkpipe.core.errors import InputError
+from forkpipe.generation.clustering import cluster_strategies
 from forkpipe.generation.selection import select_sets, whole_text
 from forkpipe.parameters import GenerationSettings, StrategySettings, TeacherSettings, TraceSetSettings
-from forkpipe.pipelines.trace_generation.nodes import cluster_strategies
 
 PROBLEM = {
     "problem_id": "p",

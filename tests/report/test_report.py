@@ -12,8 +12,9 @@ from plotly.offline import get_plotlyjs
 from forkpipe.core.schemas import SCHEMAS
 from forkpipe.evaluation.metrics import compare, compute_metrics
 from forkpipe.evaluation.tag_information import tag_information
-from forkpipe.pipelines.report.nodes import make_figures, make_report
 from forkpipe.report.captions import FIGURES
+from forkpipe.report.figures.registry import make_figures
+from forkpipe.report.page import make_report
 from forkpipe.report.style import METHOD_COLOURS, colour_of
 
 TEACHERS = ("peasant", "cycle", "<script>alert(1)</script>")
@@ -94,12 +95,12 @@ def synthetic(problems=6, samples=3, n=3, steps=40, seed=0):
     return {
         "comparison": table("comparison", compare(metrics, budgets, spent)),
         "metrics": table("metrics", metrics),
-        "scores": scores,
+        "scores": dict(zip(METHODS, scores, strict=True)),
         "tag_information": tag_information(
             table("trace_sets", sets), matchings, generations, {"cycle": "<i>cycle</i>"}
         ),
-        "matchings": matchings,
-        "training_logs": logs,
+        "matching": matchings,
+        "training_log": logs,
         "problems": table("problems", all_problems),
         "traces": table("traces", traces),
         "verdicts": table("verdicts", traces),
@@ -202,8 +203,8 @@ def test_strategies_are_counted_by_problem_and_one_problem_is_shown(inputs):
 
 
 def test_empty_tables_are_said_to_be_empty(inputs):
-    bare = {**inputs, "matchings": {}, "training_logs": {}, "rejected": inputs["rejected"].slice(0, 0)}
-    bare["scores"] = [inputs["scores"][0]]
+    bare = {**inputs, "matching": {}, "training_log": {}, "rejected": inputs["rejected"].slice(0, 0)}
+    bare["scores"] = {"sft": inputs["scores"]["sft"]}
     bare["trace_sets"] = inputs["trace_sets"].slice(0, 0)
     figures = make_figures(**bare)
     for name in ("matching", "training", "rejected", "tags", "strategies"):

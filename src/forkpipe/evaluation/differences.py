@@ -8,9 +8,15 @@ import pyarrow as pa
 from forkpipe.core.statistics import paired_difference
 from forkpipe.evaluation.metrics import Rows, headline
 from forkpipe.evaluation.samples import best_tags, load_pools
+from forkpipe.parameters.methods import METHODS
 
-PAIRS = (("fork_rl", "grpo"), ("gfpo", "grpo"), ("ssft", "sft"), ("ssft_random", "sft"), ("ssft", "ssft_fixed"))
-"""The differences that are reported: each method against a baseline trained at the same stage."""
+PAIRS = [
+    (name, method.versus[rank])
+    for rank in range(max(len(method.versus) for method in METHODS.values()))
+    for name, method in reversed(METHODS.items())
+    if rank < len(method.versus)
+]
+"""The differences that are reported: each method and its baselines, the last method's first baseline first."""
 
 
 def paired_differences(

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from forkpipe.core.errors import InputError
-from forkpipe.parameters.methods import METHODS
+from forkpipe.parameters.methods import METHODS, lineage
 
 PLAIN_TAG = -1
 CORRECT = "correct"
@@ -121,6 +121,16 @@ def covering_tag(matching: pa.Table) -> int:
     traces = Counter(row["tag"] for row in last.values())
     teachers = Counter(tag for tag, _ in {(row["tag"], row["teacher"]) for row in last.values()})
     return min(traces, key=lambda tag: (-teachers[tag], -traces[tag], tag))
+
+
+def covering_tags(matchings: Mapping[str, pa.Table]) -> dict[str, int]:
+    """Return the covering tag of each method whose own matching, or else that of an ancestor, is there by its name."""
+    return {
+        method: covering_tag(matchings[ancestor])
+        for method in METHODS
+        for ancestor in lineage(method)
+        if ancestor in matchings
+    }
 
 
 def _sample(verdict: str, extracted: str) -> Sample:

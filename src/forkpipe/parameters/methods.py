@@ -1,26 +1,92 @@
-"""The methods that are compared; a method's name is its Kedro namespace and its section of the parameters."""
+"""The methods that are compared, one entry each: a method's name is also its section of the parameters."""
+
+from dataclasses import dataclass
 
 from forkpipe.core.records import Assignment
 
-SUPERVISED: dict[str, Assignment] = {
-    "sft": "single",
-    "ssft_random": "random",
-    "ssft_fixed": "fixed",
-    "ssft": "optimal",
-}
-"""Trained on trace sets; they differ in how traces get their tags: the assignments of `core.matching`."""
 
-MATCHED = tuple(method for method, assignment in SUPERVISED.items() if assignment in ("random", "optimal"))
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One way to train a model.
+
+    A method has an `assignment`, if it is trained on trace sets from the base model, or a `parent`, if it is trained
+    by reinforcement from the checkpoint of another method.
+    """
+
+    name: str
+    caption: str
+    """What it does, for readers of the report."""
+    colour: str
+    """In every figure, "#rrggbb"."""
+    assignment: Assignment | None = None
+    """How traces get their tags (`core.matching`)."""
+    parent: str | None = None
+    versus: tuple[str, ...] = ()
+    """Methods of the same stage with which the report compares it, problem by problem."""
+
+
+# The colours are Okabe and Ito's palette (2008), told apart in the common colour-vision deficiencies. Related methods
+# share no hue.
+_ALL = (
+    Method(
+        "sft",
+        "supervised fine-tuning on all traces behind one plain tag",
+        "#767676",
+        assignment="single",
+    ),
+    Method(
+        "ssft_random",
+        "the same traces behind several forking tags, assigned to tags at random in each step",
+        "#E69F00",
+        assignment="random",
+        versus=("sft",),
+    ),
+    Method(
+        "ssft_fixed",
+        "the same, each teacher's traces behind a tag of their own (mode conditioning)",
+        "#56B4E9",
+        assignment="fixed",
+    ),
+    Method(
+        "ssft",
+        "set supervised fine-tuning: traces are assigned to the tags under which they are likeliest",
+        "#0072B2",
+        assignment="optimal",
+        versus=("sft", "ssft_fixed"),
+    ),
+    Method(
+        "grpo",
+        "reinforcement learning on top of sft",
+        "#CC79A7",
+        parent="sft",
+    ),
+    Method(
+        "gfpo",
+        "reinforcement learning on top of ssft, of the choice of the tag alone",
+        "#009E73",
+        parent="ssft",
+        versus=("grpo",),
+    ),
+    Method(
+        "fork_rl",
+        "reinforcement learning on top of ssft, of the choice of the tag and then of traces too",
+        "#D55E00",
+        parent="ssft",
+        versus=("grpo",),
+    ),
+)
+
+METHODS = {method.name: method for method in _ALL}
+"""By name, in the order in which they are reported."""
+
+SUPERVISED: dict[str, Assignment] = {name: method.assignment for name, method in METHODS.items() if method.assignment}
+"""Trained on trace sets; they differ in how traces get their tags."""
+
+MATCHED = tuple(name for name, assignment in SUPERVISED.items() if assignment in ("random", "optimal"))
 """Methods whose matching changes in training."""
 
-POLICY = {"grpo": "sft", "gfpo": "ssft", "fork_rl": "ssft"}
+POLICY = {name: method.parent for name, method in METHODS.items() if method.parent}
 """Trained by reinforcement, each from the checkpoint of its parent, in the phases that its parameters list."""
-
-METHODS = (*SUPERVISED, *POLICY)
-"""In the order in which they are reported."""
-
-TAGGED = ("ssft_random", "ssft_fixed", "ssft", "gfpo", "fork_rl")
-"""Methods with N forking tags; the others have one plain tag."""
 
 
 def lineage(method: str) -> list[str]:
@@ -29,4 +95,8 @@ def lineage(method: str) -> list[str]:
     >>> lineage("gfpo")
     ['ssft', 'gfpo']
     """
-    return [POLICY[method], method] if method in POLICY else [method]
+    return [*(lineage(POLICY[method]) if method in POLICY else ()), method]
+
+
+TAGGED = tuple(name for name in METHODS if SUPERVISED[lineage(name)[0]] != "single")
+"""Methods with N forking tags; the others have one plain tag."""

@@ -1,14 +1,14 @@
 """All parameters together, and what they must agree on."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, create_model, model_validator
 
 from forkpipe.core.errors import InputError
 from forkpipe.parameters.base import Count, Settings
 from forkpipe.parameters.evaluation import EvaluationSettings
-from forkpipe.parameters.methods import POLICY, SUPERVISED
+from forkpipe.parameters.methods import METHODS, POLICY, SUPERVISED
 from forkpipe.parameters.policy import PolicyMethod, RolloutSettings
 from forkpipe.parameters.problems import AUTO_ANSWER_TYPES, DecontaminationSettings, ProblemSettings
 from forkpipe.parameters.traces import GenerationSettings, StrategySettings, TraceSetSettings, VerificationSettings
@@ -20,9 +20,18 @@ from forkpipe.parameters.training import (
     supervised_settings,
 )
 
+if TYPE_CHECKING:
+    MethodSections = Settings
+else:
+    MethodSections = create_model(
+        "MethodSections",
+        __base__=Settings,
+        **{name: (SupervisedMethod if name in SUPERVISED else PolicyMethod, ...) for name in METHODS},
+    )
 
-class Parameters(Settings):
-    """All parameters."""
+
+class Parameters(MethodSections):
+    """All parameters: these, and a section for each method by its name."""
 
     seed: Annotated[int, Field(ge=0)]
     environment: str
@@ -40,14 +49,7 @@ class Parameters(Settings):
     trace_sets: TraceSetSettings
     model: ModelSettings
     supervised: SupervisedSettings
-    sft: SupervisedMethod
-    ssft_random: SupervisedMethod
-    ssft_fixed: SupervisedMethod
-    ssft: SupervisedMethod
     rollouts: RolloutSettings
-    grpo: PolicyMethod
-    gfpo: PolicyMethod
-    fork_rl: PolicyMethod
     evaluation: EvaluationSettings
 
     @model_validator(mode="after")

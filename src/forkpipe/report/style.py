@@ -1,17 +1,14 @@
 """How figures look: one template, one colour a method, in every figure the same."""
 
-import plotly.graph_objects as go
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-# Okabe and Ito's palette (2008), told apart in the common colour-vision deficiencies. Related methods share no hue.
-METHOD_COLOURS = {
-    "sft": "#767676",
-    "ssft_random": "#E69F00",
-    "ssft_fixed": "#56B4E9",
-    "ssft": "#0072B2",
-    "grpo": "#CC79A7",
-    "gfpo": "#009E73",
-    "fork_rl": "#D55E00",
-}
+from forkpipe.parameters.methods import METHODS
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+METHOD_COLOURS = {name: method.colour for name, method in METHODS.items()}
 _OTHER_COLOURS = ("#8C6D1F", "#000000")
 
 VERDICT_COLOURS = {
@@ -28,20 +25,49 @@ INK = "#222222"
 FAINT = "#D9D9D9"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
-TEMPLATE = go.layout.Template(
-    layout={
-        "font": {"family": FONT, "size": 13, "color": INK},
-        "paper_bgcolor": "white",
-        "plot_bgcolor": "white",
-        "colorway": [*METHOD_COLOURS.values(), *_OTHER_COLOURS],
-        "margin": {"l": 70, "r": 24, "t": 64, "b": 56},
-        "xaxis": {"showgrid": True, "gridcolor": "#EEEEEE", "linecolor": FAINT, "ticks": "outside", "zeroline": False},
-        "yaxis": {"showgrid": True, "gridcolor": "#EEEEEE", "linecolor": FAINT, "zeroline": False},
-        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.12, "yanchor": "bottom"},
-        "hoverlabel": {"font": {"family": FONT}},
-        "colorscale": {"sequential": [[0.0, "#FFFFFF"], [1.0, "#0072B2"]]},
-    }
-)
+_AXIS = {"showgrid": True, "gridcolor": "#EEEEEE", "linecolor": FAINT, "zeroline": False}
+COLOUR_SCALE = [[0.0, "#FFFFFF"], [1.0, "#0072B2"]]
+
+
+@cache
+def template() -> "go.layout.Template":
+    """Return the template of all figures; plotly is imported when a figure is drawn, so that pipelines list fast."""
+    import plotly.graph_objects as go
+
+    return go.layout.Template(
+        layout={
+            "font": {"family": FONT, "size": 13, "color": INK},
+            "paper_bgcolor": "white",
+            "plot_bgcolor": "white",
+            "colorway": [*METHOD_COLOURS.values(), *_OTHER_COLOURS],
+            "margin": {"l": 70, "r": 24, "t": 64, "b": 56},
+            "xaxis": {
+                "showgrid": True,
+                "gridcolor": "#EEEEEE",
+                "linecolor": FAINT,
+                "ticks": "outside",
+                "zeroline": False,
+            },
+            "yaxis": _AXIS,
+            "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.12, "yanchor": "bottom"},
+            "hoverlabel": {"font": {"family": FONT}},
+            "colorscale": {"sequential": COLOUR_SCALE},
+        }
+    )
+
+
+def blank() -> "go.Figure":
+    """Return an empty figure."""
+    import plotly.graph_objects as go
+
+    return go.Figure()
+
+
+def panels(rows: int, columns: int, **options: Any) -> "go.Figure":
+    """Return an empty figure of several panels; options are those of plotly's `make_subplots`."""
+    from plotly.subplots import make_subplots
+
+    return make_subplots(rows, columns, **options)
 
 
 def colour_of(method: str) -> str:
@@ -55,14 +81,14 @@ def translucent(colour: str, opacity: float) -> str:
     return f"rgba({red},{green},{blue},{opacity})"
 
 
-def finish(figure: go.Figure, height: int) -> go.Figure:
+def finish(figure: "go.Figure", height: int) -> "go.Figure":
     """Give a figure the template and a height in pixels."""
-    return figure.update_layout(template=TEMPLATE, height=height)
+    return figure.update_layout(template=template(), height=height)
 
 
-def nothing(message: str) -> go.Figure:
+def nothing(message: str) -> "go.Figure":
     """Return a figure that says why there is nothing to see."""
-    figure = go.Figure()
+    figure = blank()
     figure.add_annotation(text=message, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False)
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)

@@ -8,8 +8,8 @@ from forkpipe.core.progress import Progress
 from forkpipe.core.records import Problem
 from forkpipe.evaluation.sampling import sample_checkpoint
 from forkpipe.parameters import EvaluationSettings, GenerationSettings, ModelSettings, TagSettings, VerificationSettings
-from forkpipe.parameters.methods import MATCHED, METHODS, SUPERVISED, TAGGED, lineage
 from forkpipe.pipelines.implementations import checkpoints_sampled_by, verifiers_of
+from forkpipe.pipelines.inputs import grouped
 from forkpipe.stores.completions import CompletionStore
 from forkpipe.verification.rows import verify_responses
 from kedro_provenance.recipes import implementations
@@ -17,8 +17,8 @@ from kedro_provenance.recipes import implementations
 Row = dict[str, Any]
 
 
-def generate_node(method: str) -> Callable[..., list[Row]]:
-    """Return the node that samples the checkpoint of one method."""
+def generate_node(method: str, own: bool) -> Callable[..., list[Row]]:
+    """Return the node that samples the checkpoint of one method, also under its own tag if `own` is set."""
 
     @implementations(checkpoints_sampled_by)
     def generate(
@@ -33,7 +33,7 @@ def generate_node(method: str) -> Callable[..., list[Row]]:
         chosen = [Problem.from_row(row) for row in problems.to_pylist() if row["split"] in ("validation", "test")]
         total = settings.samples_per_tag * tags.n
         return sample_checkpoint(
-            method, checkpoint, chosen, settings, model.prompt, total, own=method in TAGGED, seed=seed, store=store
+            method, checkpoint, chosen, settings, model.prompt, total, own=own, seed=seed, store=store
         )
 
     generate.__name__ = f"generate_{method}"
@@ -53,67 +53,28 @@ def score_generations(generations: Any, problems: Any, settings: VerificationSet
     ]
 
 
-def compute_metrics_node(settings: EvaluationSettings, seed: int, *tables: Any) -> list[Row]:
-    """Return rows of `metrics` for all methods.
-
-    Args:
-        settings: see `parameters.EvaluationSettings`.
-        seed: of the run.
-        *tables: the scores of every method, then the matchings of `MATCHED`, in the order of each.
-    """
+def compute_metrics_node(settings: EvaluationSettings, seed: int, **tables: Any) -> list[Row]:
+    """Return rows of `metrics` for all methods, from their `scores` and their `matching`."""
     from forkpipe.evaluation.metrics import compute_metrics
-    from forkpipe.evaluation.samples import covering_tag
+    from forkpipe.evaluation.samples import covering_tags
 
-    scores, matchings = tables[: len(METHODS)], dict(zip(MATCHED, tables[len(METHODS) :], strict=True))
-    covering = {
-        method: covering_tag(matchings[one]) for method in METHODS for one in lineage(method) if one in matchings
-    }
+    scores = list(grouped("scores", tables).values())
+    covering = covering_tags(grouped("matching", tables))
     return compute_metrics(scores, ks=settings.pass_at, resamples=settings.bootstrap, seed=seed, covering=covering)
 
 
-def compare_node(metrics: Any, *tables: Any) -> list[Row]:
-    """Return rows of `comparison`.
-
-    Args:
-        metrics: the table.
-        *tables: the scores of every method, then the training logs of every method, in the order of `METHODS`.
-    """
+def compare_node(metrics: Any, **tables: Any) -> list[Row]:
+    """Return rows of `comparison`, from the metrics and from the `scores` and `training_log` of all methods."""
+    from forkpipe.evaluation.budgets import training_budgets, validation_samples
     from forkpipe.evaluation.metrics import compare
 
-    scores = dict(zip(METHODS, tables[: len(METHODS)], strict=True))
-    logs = dict(zip(METHODS, tables[len(METHODS) :], strict=True))
-    budgets = {
-        method: {
-            # What a method's parent was trained on counts for it too.
-            column: sum(sum(value or 0 for value in logs[one].column(name).to_pylist()) for one in lineage(method))
-            for column, name in (("tokens_trained", "tokens"), ("rollouts", "rollouts"))
-        }
-        for method in METHODS
-    }
-    validation = {
-        method: sum(
-            split == "validation" and policy == "by_tag"
-            for split, policy in zip(
-                scores[method].column("split").to_pylist(), scores[method].column("policy").to_pylist(), strict=True
-            )
-        )
-        for method in METHODS
-    }
-    return compare(metrics, budgets, validation)
+    budgets = training_budgets(grouped("training_log", tables))
+    return compare(metrics, budgets, validation_samples(grouped("scores", tables)))
 
 
-def tag_information_node(trace_sets: Any, generation: GenerationSettings, *tables: Any) -> dict[str, Any]:
-    """Return how much the tags tell about strategies, from the matchings and from what the models write.
-
-    Args:
-        trace_sets: the table.
-        generation: for the strategies that teachers are known to use.
-        *tables: the matchings of every supervised method, then the generations of every method.
-    """
+def tag_information_node(trace_sets: Any, generation: GenerationSettings, **tables: Any) -> dict[str, Any]:
+    """Return how much the tags tell about strategies, from the `matching` and the `generations` of methods."""
     from forkpipe.evaluation.tag_information import tag_information
 
-    matchings = dict(zip(SUPERVISED, tables[: len(SUPERVISED)], strict=True))
-    matchings.pop("sft")  # one tag: nothing is matched
-    generations = dict(zip(METHODS, tables[len(SUPERVISED) :], strict=True))
     labels = {name: teacher.strategy or name for name, teacher in generation.asked.items()}
-    return tag_information(trace_sets, matchings, generations, labels)
+    return tag_information(trace_sets, grouped("matching", tables), grouped("generations", tables), labels)

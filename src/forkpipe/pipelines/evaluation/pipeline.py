@@ -1,8 +1,8 @@
-"""Wiring of evaluation: one factory samples and scores every method, three nodes compare them."""
+"""Wiring of evaluation: two nodes sample and score each method, three compare the methods."""
 
 from kedro.pipeline import Node, Pipeline
 
-from forkpipe.parameters.methods import MATCHED, METHODS, SUPERVISED
+from forkpipe.parameters.methods import MATCHED, METHODS, SUPERVISED, TAGGED
 from forkpipe.pipelines.evaluation.nodes import (
     compare_node,
     compute_metrics_node,
@@ -10,44 +10,64 @@ from forkpipe.pipelines.evaluation.nodes import (
     score_generations,
     tag_information_node,
 )
+from forkpipe.pipelines.inputs import inputs, per_method
 
 
 def create_method_pipeline(method: str) -> Pipeline:
     """Return the sampling and scoring of one method."""
-    parameters = ["params:evaluation", "params:tags", "params:model", "params:seed", "params:verification"]
     return Pipeline(
         [
             Node(
-                generate_node(method),
-                ["checkpoint", "problems", "completions", *parameters[:4]],
-                "generations",
+                generate_node(method, method in TAGGED),
+                inputs(
+                    "problems",
+                    "params:tags",
+                    "params:model",
+                    "params:seed",
+                    checkpoint=f"{method}.checkpoint",
+                    store=f"{method}.completions",
+                    settings="params:evaluation",
+                ),
+                f"{method}.generations",
                 name="generate",
+                namespace=method,
             ),
-            Node(score_generations, ["generations", "problems", "params:verification"], "scores", name="score"),
-        ],
-        namespace=method,
-        inputs={"problems"},
-        parameters={*parameters},
+            Node(
+                score_generations,
+                inputs("problems", generations=f"{method}.generations", settings="params:verification"),
+                f"{method}.scores",
+                name="score",
+                namespace=method,
+            ),
+        ]
     )
 
 
 def create_pipeline() -> Pipeline:
     """Return the pipeline `evaluation`."""
-    scores = [f"{method}.scores" for method in METHODS]
-    logs = [f"{method}.training_log" for method in METHODS]
-    matchings = [f"{method}.matching" for method in SUPERVISED]
-    generations = [f"{method}.generations" for method in METHODS]
+    scores = per_method("scores", METHODS)
+    learned = [method for method in SUPERVISED if method in TAGGED]
     nodes = [
         Node(
             compute_metrics_node,
-            ["params:evaluation", "params:seed", *scores, *(f"{method}.matching" for method in MATCHED)],
+            inputs("params:seed", settings="params:evaluation", **scores, **per_method("matching", MATCHED)),
             "metrics",
             name="compute_metrics",
         ),
-        Node(compare_node, ["metrics", *scores, *logs], "comparison", name="compare_methods"),
+        Node(
+            compare_node,
+            inputs("metrics", **scores, **per_method("training_log", METHODS)),
+            "comparison",
+            name="compare_methods",
+        ),
         Node(
             tag_information_node,
-            ["trace_sets", "params:generation", *matchings, *generations],
+            inputs(
+                "trace_sets",
+                "params:generation",
+                **per_method("matching", learned),
+                **per_method("generations", METHODS),
+            ),
             "tag_information",
             name="measure_tag_information",
         ),

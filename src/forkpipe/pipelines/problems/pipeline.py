@@ -3,6 +3,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from forkpipe.pipelines.implementations import verifiers_of
+from forkpipe.pipelines.inputs import inputs
 from forkpipe.problems.decontamination import remove_overlaps
 from forkpipe.problems.raw_rows import normalise_problems
 from kedro_provenance.recipes import implementations
@@ -14,14 +15,14 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 implementations(verifiers_of)(normalise_problems),
-                inputs=["raw_problems", "params:problems", "params:verification"],
-                outputs=["normalised_problems", "rejected_problems"],
+                inputs("params:verification", raw="raw_problems", settings="params:problems"),
+                ["normalised_problems", "rejected_problems"],
                 name="normalise_problems",
             ),
             Node(
                 remove_overlaps,
-                inputs=["normalised_problems", "evaluation_sets", "params:decontamination"],
-                outputs=["problems", "overlaps", "rejected_overlaps", "decontamination"],
+                inputs(problems="normalised_problems", evaluation="evaluation_sets", settings="params:decontamination"),
+                ["problems", "overlaps", "rejected_overlaps", "decontamination"],
                 name="remove_overlaps",
             ),
         ],

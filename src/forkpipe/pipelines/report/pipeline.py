@@ -3,31 +3,46 @@
 from kedro.pipeline import Node, Pipeline
 
 from forkpipe.parameters.methods import MATCHED, METHODS
-from forkpipe.pipelines.report.nodes import FIGURES, make_figures_node, make_report_node
+from forkpipe.pipelines.inputs import inputs, per_method
+from forkpipe.pipelines.report.nodes import make_figures_node, make_report_node
+from forkpipe.report.figures.registry import FIGURES, INPUTS
+
+BY_METHOD = {
+    "scores": per_method("scores", METHODS),
+    "training_log": per_method("training_log", METHODS),
+    "matching": per_method("matching", MATCHED),
+}
+"""Inputs of figures that are a table for each method."""
 
 
 def create_pipeline() -> Pipeline:
     """Return the pipeline `report`."""
-    scores = [f"{method}.scores" for method in METHODS]
-    logs = [f"{method}.training_log" for method in METHODS]
-    matchings = [f"{method}.matching" for method in MATCHED]
-    figures = [f"figure_{name}" for name in FIGURES]
-    tables = ["comparison", "metrics", "tag_information"]
-    tables += ["problems", "traces", "verdicts", "strategies", "trace_sets", "rejected"]
-    read = ["comparison", "problems", "tag_information", "strategy_agreement", "generation_report"]
-    settings = ["params:environment", "params:seed", "params:evaluation"]
-    nodes = [
-        Node(
-            make_figures_node,
-            [*tables, *scores, *logs, *matchings],
-            figures,
-            name="make_figures",
-        ),
-        Node(
-            make_report_node,
-            [*read, *settings, *figures, *scores],
-            "report",
-            name="make_report",
-        ),
-    ]
-    return Pipeline(nodes, tags="report")
+    tables = {argument: dataset for name in INPUTS for argument, dataset in BY_METHOD.get(name, {name: name}).items()}
+    return Pipeline(
+        [
+            Node(
+                make_figures_node,
+                tables,
+                {name: f"figure_{name}" for name in FIGURES},
+                name="make_figures",
+            ),
+            Node(
+                make_report_node,
+                inputs(
+                    "comparison",
+                    "problems",
+                    "tag_information",
+                    "strategy_agreement",
+                    "generation_report",
+                    "params:environment",
+                    "params:seed",
+                    settings="params:evaluation",
+                    **{f"figure__{name}": f"figure_{name}" for name in FIGURES},
+                    **BY_METHOD["scores"],
+                ),
+                "report",
+                name="make_report",
+            ),
+        ],
+        tags="report",
+    )

@@ -2,14 +2,17 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from forkpipe.generation.clustering import cluster_strategies
 from forkpipe.generation.collecting import report_generation
+from forkpipe.pipelines.implementations import clusterer_of
+from forkpipe.pipelines.inputs import inputs
 from forkpipe.pipelines.trace_generation.nodes import (
     build_trace_sets,
-    cluster_strategies,
     collect_rejected,
     generate_traces,
     verify_traces,
 )
+from kedro_provenance.recipes import implementations
 
 
 def create_pipeline() -> Pipeline:
@@ -18,32 +21,44 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 generate_traces,
-                ["problems", "trace_store", "params:generation", "params:verification"],
+                inputs("problems", "params:verification", store="trace_store", settings="params:generation"),
                 ["traces", "generation_totals"],
                 name="generate_traces",
             ),
-            Node(verify_traces, ["traces", "problems", "params:verification"], "verdicts", name="verify_traces"),
             Node(
-                cluster_strategies,
-                ["traces", "verdicts", "problems", "params:strategies", "params:generation"],
+                verify_traces,
+                inputs("traces", "problems", settings="params:verification"),
+                "verdicts",
+                name="verify_traces",
+            ),
+            Node(
+                implementations(clusterer_of)(cluster_strategies),
+                inputs("traces", "verdicts", "problems", "params:generation", settings="params:strategies"),
                 ["strategies", "rejected_traces", "strategy_agreement"],
                 name="cluster_strategies",
             ),
             Node(
                 build_trace_sets,
-                ["problems", "traces", "strategies", "params:trace_sets", "params:generation", "params:seed"],
+                inputs(
+                    "problems",
+                    "traces",
+                    "strategies",
+                    "params:generation",
+                    "params:seed",
+                    settings="params:trace_sets",
+                ),
                 ["trace_sets", "rejected_sets"],
                 name="build_trace_sets",
             ),
             Node(
                 collect_rejected,
-                ["rejected_problems", "rejected_overlaps", "rejected_traces", "rejected_sets"],
+                inputs("rejected_problems", "rejected_overlaps", "rejected_traces", "rejected_sets"),
                 "rejected",
                 name="collect_rejected",
             ),
             Node(
                 report_generation,
-                ["generation_totals", "traces", "verdicts", "trace_sets", "params:generation"],
+                inputs("traces", "verdicts", "trace_sets", totals="generation_totals", settings="params:generation"),
                 "generation_report",
                 name="report_generation",
             ),

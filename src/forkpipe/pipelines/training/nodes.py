@@ -9,7 +9,7 @@ from typing import Any
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.ids import content_hash
-from forkpipe.core.records import Problem, TraceSet
+from forkpipe.core.records import Assignment, Problem, TraceSet
 from forkpipe.parameters import (
     ModelSettings,
     RolloutSettings,
@@ -19,7 +19,6 @@ from forkpipe.parameters import (
     VerificationSettings,
     supervised_settings,
 )
-from forkpipe.parameters.methods import SUPERVISED
 from forkpipe.pipelines.implementations import rollouts_made_by
 from forkpipe.stores.completions import CompletionStore
 from kedro_provenance.recipes import implementations
@@ -42,7 +41,7 @@ def make_base_checkpoint(
     return work / STAGING
 
 
-def supervised_node(method: str) -> Callable[..., Any]:
+def supervised_node(method: str, assignment: Assignment) -> Callable[..., Any]:
     """Return the node that trains one supervised method."""
 
     def train(
@@ -63,7 +62,7 @@ def supervised_node(method: str) -> Callable[..., Any]:
             work / "trainer",
             sets_of("train", trace_sets),
             supervised_settings(common, own),
-            SUPERVISED[method],
+            assignment,
             model.prompt,
             seed,
             held_out=sets_of("validation", trace_sets),

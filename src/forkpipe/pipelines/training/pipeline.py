@@ -1,8 +1,9 @@
-"""Wiring of training: two factories make all methods, each in a namespace of its own name."""
+"""Wiring of training: the base model, then a node for each method, in a namespace of the method's name."""
 
 from kedro.pipeline import Node, Pipeline
 
 from forkpipe.parameters.methods import POLICY, SUPERVISED
+from forkpipe.pipelines.inputs import inputs
 from forkpipe.pipelines.training.nodes import make_base_checkpoint, policy_node, supervised_node
 
 
@@ -12,7 +13,7 @@ def create_base_pipeline() -> Pipeline:
         [
             Node(
                 make_base_checkpoint,
-                ["problems", "trace_sets", "base_work", "params:model", "params:tags", "params:seed"],
+                inputs("problems", "trace_sets", "params:model", "params:tags", "params:seed", work="base_work"),
                 "base_model",
                 name="make_base_checkpoint",
             )
@@ -23,46 +24,46 @@ def create_base_pipeline() -> Pipeline:
 def create_supervised_pipeline(method: str) -> Pipeline:
     """Return the training of one supervised method."""
     node = Node(
-        supervised_node(method),
-        ["trace_sets", "base_model", "work", "params:supervised", "params:train", "params:model", "params:seed"],
-        ["checkpoint", "training_log", "matching"],
+        supervised_node(method, SUPERVISED[method]),
+        inputs(
+            "trace_sets",
+            "params:model",
+            "params:seed",
+            base="base_model",
+            work=f"{method}.work",
+            common="params:supervised",
+            own=f"params:{method}.train",
+        ),
+        [f"{method}.checkpoint", f"{method}.training_log", f"{method}.matching"],
         name="train",
+        namespace=method,
         tags=f"train_{method}",
     )
-    return Pipeline(
-        [node],
-        namespace=method,
-        inputs={"trace_sets", "base_model"},
-        parameters={"params:supervised", "params:model", "params:seed"},
-    )
+    return Pipeline([node])
 
 
 def create_policy_pipeline(method: str) -> Pipeline:
     """Return the training of one method of reinforcement learning."""
     node = Node(
         policy_node(method),
-        [
+        inputs(
             "problems",
             "trace_sets",
-            "parent",
-            "work",
-            "rollout_store",
-            "params:train",
             "params:rollouts",
             "params:model",
             "params:verification",
             "params:seed",
-        ],
-        ["checkpoint", "training_log", "rewards"],
+            parent=f"{POLICY[method]}.checkpoint",
+            work=f"{method}.work",
+            store=f"{method}.rollout_store",
+            schedule=f"params:{method}.train",
+        ),
+        [f"{method}.checkpoint", f"{method}.training_log", f"{method}.rewards"],
         name="train",
+        namespace=method,
         tags=f"train_{method}",
     )
-    return Pipeline(
-        [node],
-        namespace=method,
-        inputs={"problems": "problems", "trace_sets": "trace_sets", "parent": f"{POLICY[method]}.checkpoint"},
-        parameters={"params:rollouts", "params:model", "params:verification", "params:seed"},
-    )
+    return Pipeline([node])
 
 
 def create_training_pipelines() -> dict[str, Pipeline]:

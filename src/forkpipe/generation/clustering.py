@@ -1,0 +1,140 @@
+"""Correct traces become strategies, and the strategies are compared with those that teachers are known to use."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from forkpipe.core.progress import Progress, logger
+from forkpipe.core.statistics import clustering_agreement
+from forkpipe.generation.strategy_models import strategy_models
+from forkpipe.parameters import GenerationSettings, StrategySettings
+from forkpipe.strategies.base import Clusters
+from forkpipe.strategies.grouping import cluster_all
+from forkpipe.strategies.linkage import far_apart
+from forkpipe.strategies.registry import create_clusterer
+
+Row = dict[str, Any]
+
+
+def cluster_strategies(
+    traces: Any, verdicts: Any, problems: Any, settings: StrategySettings, generation: GenerationSettings
+) -> tuple[list[Row], list[Row], dict[str, Any]]:
+    """Cluster the correct traces of each problem; of traces equal up to white space the first is kept.
+
+    Args:
+        traces, verdicts, problems: the tables of these names.
+        settings: the clusterer, and the models that it asks.
+        generation: for the strategies that teachers are known to use.
+
+    Returns:
+        Rows of `strategies`, rows of `rejected`, and the agreement with known strategies: problems (how many were
+        compared), v_measure and adjusted_rand.
+    """
+    clusterer = create_clusterer(settings)
+    texts = {row["problem_id"]: row["problem"] for row in problems.to_pylist()}
+    correct, rejected = _distinct_correct(traces, verdicts)
+    rows: list[Row] = []
+    progress = Progress("cluster strategies", len(correct), unit="problems")
+    groups = ((texts[problem_id], [_marked(row) for row in group]) for problem_id, group in correct.items())
+    with strategy_models(settings) as (summaries, judging):
+        clustered = cluster_all(clusterer, groups, summaries, judging)
+        for done, (group, (clusters, distances)) in enumerate(zip(correct.values(), clustered, strict=True), 1):
+            # Clusters may be near one another though each is within the threshold: then one stands for both.
+            apart_enough = (
+                range(len(clusters.representatives))
+                if distances is None
+                else far_apart(distances, clusters.representatives, clusterer.threshold)  # type: ignore[attr-defined]
+            )
+            rows += _strategy_rows(group, clusters, distances, set(apart_enough))
+            progress.update(done)
+    agreement = _agreement(rows, correct, generation)
+    _log_clusters(rows, rejected, agreement)
+    return rows, rejected, agreement
+
+
+def _distinct_correct(traces: Any, verdicts: Any) -> tuple[dict[str, list[Row]], list[Row]]:
+    """Return the distinct correct traces of each problem, and rows of `rejected` for the others."""
+    verdict_of = {row["trace_id"]: row for row in verdicts.to_pylist()}
+    correct: dict[str, list[Row]] = defaultdict(list)
+    rejected: list[Row] = []
+    seen: dict[tuple[str, str], str] = {}
+    for row in traces.to_pylist():
+        verdict = verdict_of[row["trace_id"]]
+        key = (row["problem_id"], " ".join(_marked(row).split()))
+        if verdict["verdict"] != "correct":
+            detail = row["error"] or f"{row['teacher']} gave '{verdict['extracted']}'"
+            rejected.append(_rejected(row, f"verdict {verdict['verdict']}", detail))
+        elif key in seen:
+            rejected.append(_rejected(row, "exact duplicate", f"of trace {seen[key]}"))
+        else:
+            seen[key] = row["trace_id"]
+            correct[row["problem_id"]].append(row)
+    return correct, rejected
+
+
+def _strategy_rows(
+    group: list[Row], clusters: Clusters, distances: np.ndarray | None, apart_enough: set[int]
+) -> list[Row]:
+    """Return the rows of `strategies` for the traces of one problem, whose distances are (traces, traces)."""
+    return [
+        {
+            "trace_id": row["trace_id"],
+            "problem_id": row["problem_id"],
+            "strategy": strategy,
+            "representative": clusters.representatives[strategy] == position and strategy in apart_enough,
+            "distance": clusters.distances[position],
+            "distances": None if distances is None else distances[position, clusters.representatives].tolist(),
+        }
+        for position, (row, strategy) in enumerate(zip(group, clusters.labels, strict=True))
+    ]
+
+
+def _marked(trace: Row) -> str:
+    """Return a trace with its reasoning marked as such, where the engine gave it apart."""
+    return f"<think>{trace['reasoning']}</think>{trace['text']}" if trace["reasoning"] else str(trace["text"])
+
+
+def _rejected(trace: Row, reason: str, detail: str) -> Row:
+    return {"stage": "traces", "id": trace["trace_id"], "reason": reason, "detail": detail}
+
+
+def _agreement(rows: list[Row], correct: Mapping[str, list[Row]], generation: GenerationSettings) -> dict[str, Any]:
+    """Compare clusters with the strategies that teachers are known to use, per problem, averaged over problems."""
+    known = {name: teacher.strategy for name, teacher in generation.asked.items() if teacher.strategy}
+    teacher_of = {row["trace_id"]: row["teacher"] for group in correct.values() for row in group}
+    pairs: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for row in rows:
+        strategy = known.get(teacher_of[row["trace_id"]])
+        if strategy is not None:
+            pairs[row["problem_id"]].append((strategy, row["strategy"]))
+    scores = [
+        clustering_agreement([true for true, _ in group], [label for _, label in group])
+        for group in pairs.values()
+        if len(group) > 1
+    ]
+    if not scores:
+        return {"problems": 0, "v_measure": None, "adjusted_rand": None}
+    return {
+        "problems": len(scores),
+        "v_measure": sum(score[0] for score in scores) / len(scores),
+        "adjusted_rand": sum(score[1] for score in scores) / len(scores),
+    }
+
+
+def _log_clusters(rows: list[Row], rejected: list[Row], agreement: dict[str, Any]) -> None:
+    left_out = Counter(row["reason"] for row in rejected)
+    logger.info(
+        "%d distinct correct traces in %d strategies; left out: %s",
+        len(rows),
+        sum(row["representative"] for row in rows),
+        ", ".join(f"{n} {reason}" for reason, n in left_out.most_common()) or "none",
+    )
+    if agreement["problems"]:
+        logger.info(
+            "clusters against the teachers' known strategies on %d problems: V-measure %.3f, adjusted Rand %.3f",
+            agreement["problems"],
+            agreement["v_measure"],
+            agreement["adjusted_rand"],
+        )

@@ -1,0 +1,79 @@
+"""How the matching of traces and tags settles during training."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from forkpipe.evaluation.samples import method_order
+from forkpipe.evaluation.tag_information import TENTHS
+from forkpipe.report.figures.base import Figure
+from forkpipe.report.style import NEUTRAL, colour_of, finish, nothing, panels
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+
+def draw(tag_information: Mapping[str, Any], matching: Mapping[str, pa.Table]) -> "go.Figure":
+    """Show how matching settles: mutual information of tag and strategy, and the margin, by tenth of training."""
+    if not matching:
+        return nothing("No method was trained with tags.")
+    titles = ["Do tags and strategies go together?", "How clear is the choice of tags?"]
+    figure = panels(1, 2, horizontal_spacing=0.11, subplot_titles=titles)
+    for method in method_order(matching):
+        line = {"color": colour_of(method), "width": 2.5}
+        points = tag_information["matching"][method]["over_training"]
+        done = [point["tenth"] / TENTHS for point in points]
+        shared: dict[str, Any] = {
+            "x": done,
+            "legendgroup": method,
+            "mode": "lines+markers",
+            "line": line,
+            "name": method,
+        }
+        figure.add_scatter(**shared, y=[point["mutual_information_bits"] for point in points], row=1, col=1)
+        figure.add_scatter(
+            x=done,
+            y=[point["chance_bits"] for point in points],
+            mode="lines",
+            line={"color": colour_of(method), "width": 1.5, "dash": "dot"},
+            name=f"{method}, by chance",
+            legendgroup=method,
+            row=1,
+            col=1,
+        )
+        margins = _median_margins(matching[method])
+        shared |= {"x": [tenth / TENTHS for tenth in margins], "showlegend": False}
+        figure.add_scatter(**shared, y=list(margins.values()), row=1, col=2)
+    tags = max(len(found["tags"]) for found in tag_information["matching"].values())
+    most = float(np.log2(max(2, min(tags, len(tag_information["labels"])))))
+    figure.add_hline(
+        y=most, line={"color": NEUTRAL, "width": 1}, annotation_text=f"most that is possible: {most:.2f} bits",
+        annotation_position="bottom left", row=1, col=1,
+    )  # fmt: skip
+    figure.update_xaxes(title_text="share of training done", tickformat=".0%", range=[0, 1.03])
+    figure.update_yaxes(title_text="mutual information (bits)", range=[0, 1.08 * most], row=1, col=1)
+    figure.update_yaxes(title_text="median margin (nats a token)", rangemode="tozero", row=1, col=2)
+    return finish(figure, 400)
+
+
+def _median_margins(matching: pa.Table) -> dict[int, float]:
+    """Return the median margin in nats a token by tenth of training, from 1."""
+    rows = matching.select(["step", "margin"]).to_pylist()
+    steps = 1 + max((row["step"] for row in rows), default=0)
+    margins: dict[int, list[float]] = defaultdict(list)
+    for row in rows:
+        if row["margin"] is not None:
+            margins[1 + row["step"] * TENTHS // steps].append(row["margin"])
+    return {tenth: float(np.median(margins[tenth])) for tenth in sorted(margins)}
+
+
+FIGURE = Figure(
+    "Matching during training",
+    "Left: mutual information of a trace's tag and its strategy in each tenth of training; 0 means that "
+    "the tag says nothing about the strategy, and the dotted line is what independent tags would show by "
+    "chance. Right: by how much the chosen assignment of tags beats the next best; higher is clearer.",
+    draw,
+)

@@ -1,0 +1,61 @@
+"""Accuracy against the number of tries."""
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from forkpipe.evaluation.metrics import Rows, as_rows
+from forkpipe.evaluation.samples import method_order
+from forkpipe.report.figures.base import Figure
+from forkpipe.report.style import blank, colour_of, finish, nothing, translucent
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+
+def draw(metrics: Rows) -> "go.Figure":
+    """Show pass@k on test against k, with bands of the 95 % interval; dashed where the model writes its own tag."""
+    rows = [r for r in as_rows(metrics) if r["split"] == "test" and r["protocol"].startswith("pass@")]
+    curves: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        if row["policy"] in ("mixed", "own"):
+            curves[row["method"], row["policy"]].append(row)
+    if not curves:
+        return nothing("No pass@k was measured on test.")
+    figure = blank()
+    methods = method_order(method for method, _ in curves)
+    for method, policy in sorted(curves, key=lambda key: (methods.index(key[0]), key[1])):
+        curve = sorted(curves[method, policy], key=lambda row: row["k"])
+        ks, colour, name = [row["k"] for row in curve], colour_of(method), f"{method}, {policy}"
+        figure.add_scatter(
+            x=ks + ks[::-1],
+            y=[row["high"] for row in curve] + [row["low"] for row in curve[::-1]],
+            fill="toself",
+            fillcolor=translucent(colour, 0.13),
+            mode="lines",
+            line={"width": 0},
+            hoverinfo="skip",
+            legendgroup=name,
+            showlegend=False,
+        )
+        figure.add_scatter(
+            x=ks,
+            y=[row["value"] for row in curve],
+            mode="lines+markers",
+            line={"color": colour, "width": 2.5, "dash": "dash" if policy == "own" else "solid"},
+            name=name,
+            legendgroup=name,
+        )
+    ticks = sorted({row["k"] for row in rows})
+    figure.update_xaxes(title_text="k, samples a problem (log scale)", type="log", tickvals=ticks, ticktext=ticks)
+    floor = max(0.0, min(row["low"] for row in rows) - 0.05)
+    figure.update_yaxes(title_text="share of test problems solved", tickformat=".0%", range=[floor, 1.02])
+    return finish(figure, 440).update_layout(legend={"y": 1.02})
+
+
+FIGURE = Figure(
+    "Accuracy with k tries",
+    "Share of test problems that at least one of k samples solves (unbiased estimate). A method that "
+    "found more ways to solve problems rises further. Solid lines pool all tags equally; dashed lines let"
+    " the model write its own tag. Bands are 95 % intervals over problems.",
+    draw,
+)

@@ -1,0 +1,40 @@
+"""Every figure by name, in the order in which the report shows them; the catalog calls them `figure_{name}`."""
+
+from typing import TYPE_CHECKING, Any
+
+from forkpipe.report.figures import (
+    comparison,
+    funnel,
+    matching,
+    pass_at_k,
+    rejected,
+    strategies,
+    tags,
+    training,
+)
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+FIGURES = {
+    "comparison": comparison.FIGURE,
+    "pass_at_k": pass_at_k.FIGURE,
+    "tags": tags.FIGURE,
+    "matching": matching.FIGURE,
+    "training": training.FIGURE,
+    "funnel": funnel.FIGURE,
+    "strategies": strategies.FIGURE,
+    "rejected": rejected.FIGURE,
+}
+
+INPUTS = sorted({name for figure in FIGURES.values() for name in figure.inputs})
+"""Datasets that some figure is drawn from."""
+
+
+def make_figures(**tables: Any) -> "dict[str, go.Figure]":
+    """Return every figure by name.
+
+    Args:
+        **tables: those of `INPUTS`, see `base.Figure`.
+    """
+    return {name: figure.draw(**{key: tables[key] for key in figure.inputs}) for name, figure in FIGURES.items()}

@@ -1,0 +1,92 @@
+"""How many strategies were found, and those of one problem."""
+
+import math
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from forkpipe.generation.selection import Row, whole_text
+from forkpipe.report.figures.base import Figure
+from forkpipe.report.style import FAINT, NEUTRAL, finish, nothing, panels
+from forkpipe.strategies.base import Clusters
+from forkpipe.strategies.show import Column, columns_of
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+
+def draw(traces: pa.Table, strategies: pa.Table, trace_sets: pa.Table) -> "go.Figure":
+    """Show how many strategies problems and sets hold, and those of the problem whose set holds most, step by step."""
+    if trace_sets.num_rows == 0:
+        return nothing("No problem has a trace set.")
+    found = defaultdict(set)
+    for problem, strategy in zip(strategies["problem_id"].to_pylist(), strategies["strategy"].to_pylist(), strict=True):
+        found[problem].add(strategy)
+    held = [len({trace["strategy"] for trace in traces}) for traces in trace_sets["traces"].to_pylist()]
+    columns = _example(traces, strategies, trace_sets.slice(held.index(max(held)), 1).to_pylist()[0])
+    titles = ["Strategies a problem", "Example: what each strategy of one problem does that the others do not"]
+    figure = panels(
+        2, 1, row_heights=[0.36, 0.64], vertical_spacing=0.16, subplot_titles=titles,
+        specs=[[{"type": "xy"}], [{"type": "table"}]],
+    )  # fmt: skip
+    for name, counts, colour in (
+        ("among its correct traces", Counter(map(len, found.values())), FAINT),
+        ("in its trace set", Counter(held), NEUTRAL),
+    ):
+        numbers = sorted(counts)
+        figure.add_bar(
+            x=numbers, y=[counts[number] for number in numbers], name=name, marker_color=colour, texttemplate="%{y:,}",
+            textposition="outside", cliponaxis=False, row=1, col=1,
+        )  # fmt: skip
+    figure.update_xaxes(title_text="strategies", dtick=1, showgrid=False, row=1, col=1)
+    figure.update_yaxes(title_text="problems", row=1, col=1)
+    heads = [f"<b>{_plain(column.title)}</b><br>{_plain(', '.join(column.teachers))}" for column in columns]
+    cells = [[_plain(step) for step in column.steps] for column in columns]
+    most = max(map(len, cells))
+    figure.add_table(
+        header={"values": heads, "align": "left", "fill_color": FAINT},
+        cells={
+            "values": [[*cell, *[""] * (most - len(cell))] for cell in cells],
+            "align": "left",
+            "fill_color": "white",
+            "line_color": FAINT,
+        },
+        row=2,
+        col=1,
+    )
+    # A table scrolls where it is too low: room for its lines at seven pixels a character of a column.
+    width = 130 // len(columns)
+    lines = sum(max(math.ceil(len(cell[at]) / width) for cell in cells if at < len(cell)) for at in range(most))
+    return finish(figure, max(560, min(1200, 360 + 22 * (lines + 3)))).update_layout(barmode="group")
+
+
+def _example(traces: pa.Table, strategies: pa.Table, chosen: Row) -> list[Column]:
+    """Return the strategies of the correct traces of a problem, side by side."""
+    rows = strategies.filter(pc.equal(strategies["problem_id"], chosen["problem_id"])).to_pylist()
+    asked = traces.filter(pc.is_in(traces["trace_id"], pa.array([row["trace_id"] for row in rows], pa.string())))
+    by_id = {row["trace_id"]: row for row in asked.to_pylist()}
+    texts = [whole_text(by_id[row["trace_id"]]) for row in rows]
+    labels = [row["strategy"] for row in rows]
+    representatives = [
+        max(range(len(rows)), key=lambda at: (labels[at] == label, rows[at]["representative"]))
+        for label in sorted(set(labels))
+    ]
+    clusters = Clusters(labels, representatives, [row["distance"] for row in rows])
+    return columns_of(chosen["problem"], texts, [by_id[row["trace_id"]]["teacher"] for row in rows], clusters)
+
+
+def _plain(text: str) -> str:
+    """Return a text that plotly shows as it is."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace("$", "&#36;")
+
+
+FIGURE = Figure(
+    "Strategies in the data",
+    "Above: on how many problems that many strategies were found among the correct traces, and on how "
+    "many a set holds that many. Below: the problem whose set holds most of them; each column is a "
+    "cluster, with the steps of its representative that no other one takes and, in brackets, what sets "
+    "them apart.",
+    draw,
+)
