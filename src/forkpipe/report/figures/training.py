@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from forkpipe.evaluation.samples import method_order
 from forkpipe.report.figures.base import Figure
-from forkpipe.report.style import colour_of, finish, nothing, translucent
+from forkpipe.report.style import colour_of, finish, nothing, panels, translucent
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
