@@ -8,19 +8,21 @@ what counts as a change of data.
 
 To use it in a Kedro project, declare whose code counts and run with its runner::
 
-    # my_project/session.py, named as SESSION_CLASS in my_project/settings.py
+    # my_project/session.py; my_project/settings.py sets SESSION_CLASS = ProvenanceSession
+    from pathlib import Path
+    from kedro.framework.session import KedroSession
     from kedro_provenance.recipes import Declared
     from kedro_provenance.runner import ProvenanceRunner
 
     DECLARED = Declared(packages=("my_project",), ignored_parameters=("*.n_workers",))
 
     class ProvenanceSession(KedroSession):
-        def run(self, pipeline_name=None, **kwargs):
-            targets = [pipeline_name] if pipeline_name else None
-            runner = ProvenanceRunner(DECLARED, targets, sliced=False, project=self._project_path)
-            return super().run(pipeline_name=pipeline_name, runner=runner, **kwargs)
+        def run(self, pipeline_names=None, runner=None, **kwargs):
+            sliced = bool(kwargs.get("node_names"))  # and the other options of `kedro run` that choose nodes
+            runner = ProvenanceRunner(DECLARED, pipeline_names or None, sliced=sliced, project=Path.cwd())
+            return super().run(pipeline_names=pipeline_names, runner=runner, **kwargs)
 
-    # my_project/cli.py, whose commands Kedro adds to `kedro`
+    # my_project/cli.py: a click group `cli` with the commands for `kedro`
     from kedro_provenance.commands import accept, plan, run
 
 A registered pipeline may hold everything upstream of it: it then tags its own nodes with its name, and the runner
