@@ -28,7 +28,7 @@ ALLOWED = {
     "generation": ["core", "parameters", "stores", "engines", "strategies", "verification"],
     "training": ["core", "parameters", "stores", "models", "engines", "verification"],
     "evaluation": ["core", "parameters", "stores", "models", "engines"],
-    "report": ["core", "evaluation", "generation", "strategies"],
+    "report": ["core", "parameters", "evaluation", "generation", "strategies"],
     "datasets": ["core", "stores", "models", "problems"],
     "pipelines": [
         *("core", "parameters", "stores", "models", "engines", "strategies", "verification"),
