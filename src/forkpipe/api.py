@@ -12,7 +12,7 @@ from forkpipe.core.plugins import create
 from forkpipe.core.records import Verdict
 from forkpipe.parameters import VerificationSettings
 from forkpipe.verification.base import Verifier
-from forkpipe.verification.dispatch import verify_by_type
+from forkpipe.verification.dispatch import ResponseRow, verify_by_type
 from forkpipe.verification.registry import VERIFIERS
 
 __all__ = ["Verdict", "load_trace_sets", "verify", "verify_batch"]
@@ -90,13 +90,13 @@ def load_trace_sets(path: str | Path, split: str | None = "train") -> Any:
 
 def _row(
     number: int, answer_type: str, gold: str | float, response: str | None, truncated: bool = False
-) -> tuple[str, str, str, str, str]:
+) -> ResponseRow:
     if isinstance(gold, bool) or not isinstance(gold, str | int | float):
         raise InputError(f"pair {number}: the gold answer is {type(gold).__name__}, expected text or a number")
     if not isinstance(response, str | None):
         raise InputError(f"pair {number}: the response is {type(response).__name__}, expected text or None")
     status = "failed" if response is None else "done"
-    return answer_type, str(gold), response or "", status, "length" if truncated else "stop"
+    return ResponseRow(answer_type, str(gold), response or "", status, "length" if truncated else "stop")
 
 
 def verifier_for(answer_type: str, options: dict[str, Any]) -> Verifier:

@@ -4,7 +4,7 @@ from typing import Any
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.plugins import find_class
-from forkpipe.core.records import Split
+from forkpipe.core.rows import Split
 from forkpipe.engines.registry import ENGINES, create_engine, create_engines
 from forkpipe.parameters import Parameters, Schedule
 from forkpipe.parameters.methods import METHODS, POLICY

@@ -4,7 +4,7 @@ import pytest
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.records import Verdict
-from forkpipe.verification.dispatch import verify_by_type
+from forkpipe.verification.dispatch import ResponseRow, verify_by_type
 
 
 class Recording:
@@ -30,11 +30,11 @@ class Recording:
 def test_rows_come_back_in_order_from_the_verifier_of_their_type() -> None:
     integers, words = Recording("integers"), Recording("words")
     rows = [
-        ("integer", "1", "a", "done", "stop"),
-        ("word", "1", "b", "done", "length"),
-        ("integer", "1", "c", "failed", "stop"),
-        ("word", "1", "d", "done", "error"),
-        ("integer", "1", "e", "done", "stop"),
+        ResponseRow("integer", "1", "a", "done", "stop"),
+        ResponseRow("word", "1", "b", "done", "length"),
+        ResponseRow("integer", "1", "c", "failed", "stop"),
+        ResponseRow("word", "1", "d", "done", "error"),
+        ResponseRow("integer", "1", "e", "done", "stop"),
     ]
     found = verify_by_type({"integer": integers, "word": words}, rows)
     assert found == [
@@ -49,7 +49,7 @@ def test_rows_come_back_in_order_from_the_verifier_of_their_type() -> None:
 
 def test_chunks_are_reported() -> None:
     verifier, reports = Recording("integers"), []
-    rows = [("integer", "1", str(i), "done", "stop") for i in range(5)]
+    rows = [ResponseRow("integer", "1", str(i), "done", "stop") for i in range(5)]
     found = verify_by_type(
         {"integer": verifier}, rows, chunk=2, on_progress=lambda done, total: reports.append((done, total))
     )
@@ -60,7 +60,7 @@ def test_chunks_are_reported() -> None:
 
 def test_an_unknown_type_is_named_before_anything_is_spent() -> None:
     verifier = Recording("integers")
-    rows = [("integer", "1", "a", "done", "stop"), ("matrix", "1", "b", "failed", "error")]
+    rows = [ResponseRow("integer", "1", "a", "done", "stop"), ResponseRow("matrix", "1", "b", "failed", "error")]
     with pytest.raises(InputError, match=r"no verifier for answer type 'matrix'; known answer types: integer"):
         verify_by_type({"integer": verifier}, rows)
     assert verifier.calls == []

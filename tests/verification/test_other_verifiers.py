@@ -11,9 +11,10 @@ from forkpipe.core.records import Completion, Request, Verdict
 from forkpipe.parameters import JudgeSettings, VerificationSettings
 from forkpipe.verification.base import Verifier
 from forkpipe.verification.choice import ChoiceVerifier
+from forkpipe.verification.dispatch import ResponseRow
 from forkpipe.verification.limits import check_scored
 from forkpipe.verification.number import NumberVerifier
-from forkpipe.verification.rows import RowVerifier, VerdictRow, gold_of
+from forkpipe.verification.rows import RowVerifier, gold_of
 
 
 @pytest.mark.parametrize(
@@ -118,15 +119,15 @@ class Judge:
         pass
 
 
-def judged(rows: list[VerdictRow], *, reward: bool = False, in_rewards: bool = False) -> list[tuple[str, str]]:
+def judged(rows: list[ResponseRow], *, reward: bool = False, in_rewards: bool = False) -> list[tuple[str, str]]:
     settings = VerificationSettings(judge=JudgeSettings(engine="test_other_verifiers:Judge", in_rewards=in_rewards))
     Judge.prompts.clear()
     with RowVerifier(settings, reward=reward) as verifier:
         return [(row["verdict"], row["rule"]) for row in verifier.verify(rows)]
 
 
-def row(gold: str, boxed: str) -> VerdictRow:
-    return VerdictRow("math", gold, f"\\boxed{{{boxed}}}", "done", "stop")
+def row(gold: str, boxed: str) -> ResponseRow:
+    return ResponseRow("math", gold, f"\\boxed{{{boxed}}}", "done", "stop")
 
 
 def test_a_judge_is_asked_of_what_the_rules_leave_open_in_both_orders() -> None:
@@ -161,7 +162,7 @@ def test_a_run_stops_when_its_verdicts_say_nothing() -> None:
 
 
 def test_rows_stop_the_run_too() -> None:
-    rows = [VerdictRow("text", "A", "I do not know.", "done", "stop")] * 30
+    rows = [ResponseRow("text", "A", "I do not know.", "done", "stop")] * 30
     with RowVerifier(VerificationSettings()) as verifier, pytest.raises(InputError, match="30 of 30 verdicts"):
         verifier.verify(rows)
     with RowVerifier(VerificationSettings(max_unscored=1.0)) as verifier:

@@ -7,17 +7,14 @@ return these records. `json` marks fields that hold JSON text.
 import json
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from forkpipe.core.ids import content_hash, derived_seed
+from forkpipe.core.rows import FinishReason, ProblemRow, Split, TraceSetRow, VerdictName
 
-Split = Literal["train", "rl", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "rl", "validation", "test")
 
-VerdictName = Literal["correct", "wrong", "unparsed", "timeout", "truncated", "failed"]
 VERDICTS: tuple[VerdictName, ...] = ("correct", "wrong", "unparsed", "timeout", "truncated", "failed")
-
-FinishReason = Literal["stop", "length", "error"]
 
 Assignment = Literal["optimal", "random", "fixed", "single"]
 """How traces get their tags: by least cost (SSFT), by a random injection, by a mode known beforehand (mode
@@ -67,9 +64,14 @@ class Problem:
         )
 
     @classmethod
-    def from_row(cls, row: dict[str, Any]) -> "Problem":
+    def from_row(cls, row: ProblemRow) -> "Problem":
         """Make a problem from a row of the `problems` table."""
-        return cls(**{key: value for key, value in row.items() if key != "run_id"})
+        fields: dict[str, Any] = {key: value for key, value in row.items() if key != "run_id"}
+        return cls(**fields)
+
+    def to_row(self) -> ProblemRow:
+        """Return the problem as a row of the `problems` table."""
+        return cast(ProblemRow, asdict(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +217,7 @@ class TraceSet:
     traces: tuple[SetTrace, ...] = field(default=())
 
     @classmethod
-    def from_row(cls, row: dict[str, Any]) -> "TraceSet":
+    def from_row(cls, row: TraceSetRow) -> "TraceSet":
         """Make a trace set from a row of the `trace_sets` table."""
         traces = tuple(SetTrace(**trace) for trace in row["traces"])
         return cls(row["problem_id"], row["problem"], row["answer"], row["source"], row["split"], traces)

@@ -5,7 +5,11 @@ a row that is read it is there. To change a table, change its type here and rais
 hold the column names that users rely on.
 """
 
-from typing import NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
+
+Split = Literal["train", "rl", "validation", "test"]
+VerdictName = Literal["correct", "wrong", "unparsed", "timeout", "truncated", "failed"]
+FinishReason = Literal["stop", "length", "error"]
 
 
 class Row(TypedDict, total=False):
@@ -23,7 +27,7 @@ class ProblemRow(Row):
     answer_type: str
     source: str
     source_id: str
-    split: str
+    split: Split
     metadata: str
 
 
@@ -57,7 +61,7 @@ class TraceRow(Row):
     reasoning: str
     tokens_in: int
     tokens_out: int
-    finish_reason: str
+    finish_reason: FinishReason
     status: str  # done, failed
     error: str
     seconds: float
@@ -89,7 +93,7 @@ class VerdictColumns(TypedDict):
 
     extracted: str
     extracted_from: str  # box, tag, hash, stated, whole, formula; empty where nothing was found
-    verdict: str
+    verdict: VerdictName
     rule: str
     verifier: str
     verifier_version: str
@@ -131,7 +135,7 @@ class TraceSetRow(Row):
     problem: str
     answer: str
     source: str
-    split: str
+    split: Split
     traces: list[TraceInSet]
     strategies: NotRequired[int | None]  # distinct ones among its traces
 
@@ -145,10 +149,13 @@ class RejectedRow(Row):
     detail: str
 
 
-class TrainingLogRow(Row):
-    """An optimiser step."""
-
+class _MethodColumn(Row):
     method: str
+
+
+class StepColumns(TypedDict):
+    """What a trainer logs of an optimiser step."""
+
     step: int
     loss: float
     learning_rate: float
@@ -170,10 +177,13 @@ class TrainingLogRow(Row):
     anchor: NotRequired[float | None]  # nats a token: the term that keeps completions close to the reference
 
 
-class MatchingRow(Row):
+class TrainingLogRow(_MethodColumn, StepColumns):
+    """An optimiser step of a method."""
+
+
+class MatchColumns(TypedDict):
     """A trace and the tag that it was matched to, at a step of training."""
 
-    method: str
     step: int
     visit: int  # how often the problem was seen before
     problem_id: str
@@ -184,16 +194,23 @@ class MatchingRow(Row):
     margin: NotRequired[float | None]  # nats a token, see core.matching.margins; null without another assignment
 
 
-class RewardRow(Row):
+class MatchingRow(_MethodColumn, MatchColumns):
+    """A trace and its tag, at a step of a method's training."""
+
+
+class RewardColumns(TypedDict):
     """A rollout and its reward."""
 
-    method: str
     problem_id: str
     tag: int
     sample: int
-    verdict: str
+    verdict: VerdictName
     tokens: int
     policy_version: int
+
+
+class RewardRow(_MethodColumn, RewardColumns):
+    """A rollout of a method and its reward."""
 
 
 class SampleColumns(Row):
@@ -201,7 +218,7 @@ class SampleColumns(Row):
 
     method: str
     problem_id: str
-    split: str
+    split: Split
     policy: str  # by_tag: every tag forced in turn; own: the model writes its tag
     tag: int  # index from 0; -1 where the method has one plain tag
     tag_source: str  # forced, own
@@ -215,7 +232,7 @@ class GenerationRow(SampleColumns):
     text: str
     token_ids: list[int]
     tokens: int
-    finish_reason: str
+    finish_reason: FinishReason
     checkpoint: str  # digest of the checkpoint's files
 
 
@@ -231,7 +248,7 @@ class MetricRow(Row):
     """A metric of a method on a split."""
 
     method: str
-    split: str
+    split: Split
     protocol: str  # pass@1, cons@6, pass@6, ...
     policy: str  # best_tag, covering_tag, mixed, own, native
     k: int

@@ -5,7 +5,7 @@ columns that may be null, or renames columns (see `RENAMED`).
 """
 
 import types
-from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Any, Literal, get_args, get_origin, get_type_hints, is_typeddict
 
 import pyarrow as pa
 
@@ -25,7 +25,7 @@ def _field(name: str, hint: Any) -> pa.Field:
         (element,) = get_args(hint)
         kind = pa.list_(_TYPES[element] if element in _TYPES else _field("element", element))
     else:
-        kind = _TYPES[hint]
+        kind = pa.string() if get_origin(hint) is Literal else _TYPES[hint]
     return pa.field(name, kind, nullable=False)
 
 

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple, get_args
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.read_rows import check_path, file_digest, read_rows
-from forkpipe.core.records import Completion, FinishReason, Request
+from forkpipe.core.records import Completion, Request
+from forkpipe.core.rows import FinishReason
 
 REQUIRED = ("problem", "text")
 OPTIONAL = ("reasoning", "finish_reason", "tokens")

@@ -17,7 +17,8 @@ from typing import Any
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.progress import logger
-from forkpipe.core.records import Completion, FinishReason, Request
+from forkpipe.core.records import Completion, Request
+from forkpipe.core.rows import FinishReason
 from forkpipe.engines.routed import with_routers_tags
 from forkpipe.engines.vllm_loop import Finished, refusals
 from forkpipe.engines.vllm_model import LoadedModel, load_model

@@ -21,6 +21,7 @@ import pyarrow as pa
 from forkpipe.core.errors import InputError
 from forkpipe.core.ids import derived_seed
 from forkpipe.core.metrics import cons_at_k, native_cons, native_pass, pass_at_k
+from forkpipe.core.rows import ComparisonRow, MetricRow
 from forkpipe.core.statistics import bootstrap_interval
 from forkpipe.evaluation.samples import Pool, best_tags, load_pools, method_order, tag_count
 
@@ -38,7 +39,7 @@ def compute_metrics(
     resamples: int,
     seed: int,
     covering: Mapping[str, int] | None = None,
-) -> list[dict[str, Any]]:
+) -> list[MetricRow]:
     """Return the rows of the `metrics` table, without run_id.
 
     pass@k is given for 1, for every k of `ks` and for N, wherever there are k samples a problem. N is the number of
@@ -60,7 +61,7 @@ def compute_metrics(
     pools = load_pools(scores)
     n = tag_count(pools) or max(ks)
     chosen = {"best_tag": best_tags(pools), "covering_tag": covering or {}}
-    rows = []
+    rows: list[MetricRow] = []
     for pool in pools:
         for protocol, policy, k, values, n_samples in _measures(pool, sorted({1, n, *ks}), n, chosen, seed):
             low, high = bootstrap_interval(values, resamples, seed)
@@ -89,7 +90,7 @@ def as_rows(table: Rows) -> list[dict[str, Any]]:
 
 def compare(
     metrics: Rows, budgets: Mapping[str, Mapping[str, int]], validation_samples: Mapping[str, int]
-) -> list[dict[str, Any]]:
+) -> list[ComparisonRow]:
     """Return the rows of the `comparison` table, without run_id: test, single-shot and with N samples.
 
     Args:
@@ -110,11 +111,21 @@ def compare(
                 raise InputError(f"budget of {method}: {name} is missing")
         if method not in validation_samples and any(r["policy"] == "best_tag" for r in rows if r["method"] == method):
             raise InputError(f"validation samples of {method} are missing, its best tag was chosen with them")
-    copied = ("method", "protocol", "policy", "value", "low", "high", "n_problems", "n_samples", "seed")
     return [
-        {name: row[name] for name in copied}
-        | {name: budgets[row["method"]][name] for name in ("tokens_trained", "rollouts")}
-        | {"validation_rollouts": validation_samples[row["method"]] if row["policy"] == "best_tag" else 0}
+        {
+            "method": row["method"],
+            "protocol": row["protocol"],
+            "policy": row["policy"],
+            "value": row["value"],
+            "low": row["low"],
+            "high": row["high"],
+            "n_problems": row["n_problems"],
+            "n_samples": row["n_samples"],
+            "tokens_trained": budgets[row["method"]]["tokens_trained"],
+            "rollouts": budgets[row["method"]]["rollouts"],
+            "validation_rollouts": validation_samples[row["method"]] if row["policy"] == "best_tag" else 0,
+            "seed": row["seed"],
+        }
         for row in rows
         if row["k"] in ks
     ]

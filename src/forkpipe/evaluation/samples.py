@@ -12,12 +12,15 @@ from typing import Any
 import pyarrow as pa
 
 from forkpipe.core.errors import InputError
+from forkpipe.core.rows import Split
 from forkpipe.parameters.methods import METHODS, lineage
 
 PLAIN_TAG = -1
 CORRECT = "correct"
 _COLUMNS = ("method", "problem_id", "split", "policy", "tag", "sample", "verdict", "extracted")
 
+_Key = tuple[str, Split, str]
+"""Method, split, policy."""
 Sample = tuple[str | None, bool]
 """The vote (None where it abstains) and whether it is correct."""
 
@@ -31,7 +34,7 @@ class Pool:
     """
 
     method: str
-    split: str
+    split: Split
     policy: str
     problems: tuple[str, ...]
     n_tags: int
@@ -64,7 +67,7 @@ def load_pools(scores: Sequence[pa.Table]) -> list[Pool]:
         InputError: there are no rows, a sample is missing or given twice, a method lacks a problem that others have,
             a method mixes a plain tag with numbered ones, or methods have different numbers of tags.
     """
-    found: dict[tuple[str, str, str], dict[str, dict[int, dict[int, Sample]]]] = {}
+    found: dict[_Key, dict[str, dict[int, dict[int, Sample]]]] = {}
     for table in scores:
         columns = table.select(list(_COLUMNS)).to_pydict()
         for method, problem, split, policy, tag, sample, verdict, extracted in zip(
@@ -140,7 +143,7 @@ def _sample(verdict: str, extracted: str) -> Sample:
     return (f"wrong: {extracted}", False) if verdict == "wrong" else (None, False)
 
 
-def _count_tags(found: Mapping[tuple[str, str, str], Mapping[str, Mapping[int, object]]]) -> dict[str, int]:
+def _count_tags(found: Mapping[_Key, Mapping[str, Mapping[int, object]]]) -> dict[str, int]:
     """Return the number of tags of each method, 0 for one plain tag."""
     tags: dict[str, set[int]] = defaultdict(set)
     for (method, _, policy), problems in found.items():
@@ -156,7 +159,7 @@ def _count_tags(found: Mapping[tuple[str, str, str], Mapping[str, Mapping[int, o
     return counts
 
 
-def _check_problems(found: Mapping[tuple[str, str, str], Mapping[str, object]]) -> None:
+def _check_problems(found: Mapping[_Key, Mapping[str, object]]) -> None:
     """Refuse a method that lacks a problem which another one has on the same split."""
     methods = method_order(method for method, _, _ in found)
     for split in sorted({split for _, split, _ in found}):
@@ -172,7 +175,7 @@ def _check_problems(found: Mapping[tuple[str, str, str], Mapping[str, object]]) 
                     )
 
 
-def _pool(key: tuple[str, str, str], problems: Mapping[str, Mapping[int, Mapping[int, Sample]]], n_tags: int) -> Pool:
+def _pool(key: _Key, problems: Mapping[str, Mapping[int, Mapping[int, Sample]]], n_tags: int) -> Pool:
     """Make a pool; n_tags 0 stands for one plain tag, or for the policy "own"."""
     method, split, policy = key
     n_samples = 1 + max(sample for cells in problems.values() for cell in cells.values() for sample in cell)

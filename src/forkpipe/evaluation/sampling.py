@@ -8,11 +8,10 @@ from forkpipe.core.errors import InputError
 from forkpipe.core.progress import Progress, logger
 from forkpipe.core.prompts import render
 from forkpipe.core.records import Completion, Problem, Request
+from forkpipe.core.rows import GenerationRow
 from forkpipe.engines.registry import create_completing
 from forkpipe.parameters import EvaluationSettings
 from forkpipe.stores.completions import CompletionStore
-
-Row = dict[str, Any]
 
 
 def sample_checkpoint(
@@ -26,7 +25,7 @@ def sample_checkpoint(
     seed: int,
     by_tag: bool = True,
     store: CompletionStore | None = None,
-) -> list[Row]:
+) -> list[GenerationRow]:
     """Return rows of `generations`: `total` samples a problem with forced tags, and as many under the model's own tag.
 
     Args:
@@ -48,7 +47,7 @@ def sample_checkpoint(
 
     sampled = Checkpoint(checkpoint)
     tags = sampled.tags
-    asked: dict[str, tuple[Row, Request]] = {}
+    asked: dict[str, tuple[Any, Request]] = {}
     for problem in problems:
         prompt = sampled.prompt(render(template, problem.problem))
         forced = range(tags.n) if by_tag else ()
@@ -96,7 +95,7 @@ def sample_checkpoint(
     return [_row(row, completions[request.request_id]) for row, request in asked.values()]
 
 
-def _row(row: Row, completion: Completion) -> Row:
+def _row(row: Any, completion: Completion) -> GenerationRow:
     own = row["policy"] == "own" and completion.tag is not None
     return {
         **row,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 
@@ -10,7 +10,8 @@ from forkpipe.core.engine import Engine
 from forkpipe.core.errors import InputError
 from forkpipe.core.ids import content_hash
 from forkpipe.core.progress import logger
-from forkpipe.core.records import Completion, FinishReason, Request
+from forkpipe.core.records import Completion, Request
+from forkpipe.core.rows import FinishReason, TraceRow
 from forkpipe.generation.attempts import latest
 from forkpipe.generation.budget import Budget
 from forkpipe.generation.early import EarlyCheck
@@ -18,8 +19,6 @@ from forkpipe.generation.meter import Meter
 from forkpipe.generation.requests import MadeRequests, RequestPlan
 from forkpipe.parameters import LimitSettings, TeacherSettings
 from forkpipe.stores.trace_store import TraceStore
-
-Row = dict[str, Any]
 
 MOST_IN_FLIGHT = 4096
 """When a limit is reached, requests that are under way are waited for, unless an engine has taken more than these."""
@@ -133,7 +132,7 @@ def _ask(
     open_ = np.zeros(len(requests), np.bool_)
     open_[todo] = True
     feed = Feed(requests, todo)
-    first: list[Row] = []
+    first: list[TraceRow] = []
     limit = ""
     completions = engine.generate(feed)
     try:
@@ -184,7 +183,7 @@ def _position(requests: RequestPlan, open_: np.ndarray, completion: Completion, 
 
 def trace_row(
     request: Request, completion: Completion, teacher_name: str, teacher: TeacherSettings, attempt: int, run_id: str
-) -> Row:
+) -> TraceRow:
     """Return a row of the `traces` table."""
     return {
         "request_id": request.request_id,

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.progress import logger
+from forkpipe.core.rows import GenerationReportRow
 from forkpipe.generation.asking import Outcome
 from forkpipe.generation.attempts import is_cut, latest, totals
 from forkpipe.generation.budget import price_of
@@ -19,8 +20,6 @@ from forkpipe.parameters import GenerationSettings, LimitSettings, TeacherSettin
 from forkpipe.stores.tables import Batches
 from forkpipe.stores.trace_store import TraceStore
 from forkpipe.stores.trace_store.index import Index
-
-Row = dict[str, Any]
 
 
 def stop_or_warn(outcomes: Mapping[str, Outcome], limits: LimitSettings) -> None:
@@ -87,32 +86,31 @@ def _truncated(table: pa.Table, cut: np.ndarray) -> pa.Table:
 
 def report_generation(
     totals: Mapping[str, Any], traces: Any, verdicts: Any, trace_sets: Any, settings: GenerationSettings
-) -> list[Row]:
+) -> list[GenerationReportRow]:
     """Return a row a teacher: what was asked of it, what that has cost, what came of it."""
     teacher_of = dict(zip(traces["trace_id"].to_pylist(), traces["teacher"].to_pylist(), strict=True))
     pairs = zip(verdicts["trace_id"].to_pylist(), verdicts["verdict"].to_pylist(), strict=True)
     correct = Counter(teacher_of[trace] for trace, verdict in pairs if verdict == "correct")
     kept = Counter(trace["teacher"] for traces in trace_sets["traces"].to_pylist() for trace in traces)
-    rows = []
+    rows: list[GenerationReportRow] = []
     for name, counted in totals.items():
         price = price_of(settings.teachers[name], counted["tokens_in"], counted["tokens_out"])
-        rows.append(
-            {
-                "teacher": name,
-                **counted,
-                "errors": json.dumps(counted["errors"]),
-                "correct": correct[name],
-                "kept": kept[name],
-                "tokens_per_kept": counted["tokens_out"] / kept[name] if kept[name] else None,
-                "price": price,
-                "price_per_kept": price / kept[name] if kept[name] and price is not None else None,
-            }
-        )
+        row = {
+            "teacher": name,
+            **counted,
+            "errors": json.dumps(counted["errors"]),
+            "correct": correct[name],
+            "kept": kept[name],
+            "tokens_per_kept": counted["tokens_out"] / kept[name] if kept[name] else None,
+            "price": price,
+            "price_per_kept": price / kept[name] if kept[name] and price is not None else None,
+        }
+        rows.append(cast(GenerationReportRow, row))
         logger.info("%s", _summary(rows[-1]))
     return rows
 
 
-def _summary(row: Row) -> str:
+def _summary(row: GenerationReportRow) -> str:
     said = f"teacher {row['teacher']}: {row['requests']} requests, {row['correct']} correct, {row['kept']} kept"
     if row["kept"]:
         said += f", {row['tokens_per_kept']:.0f} tokens a kept trace"

@@ -3,14 +3,13 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.records import Problem
+from forkpipe.core.rows import TraceRow, VerdictColumns
 from forkpipe.parameters import EarlyStopSettings, VerificationSettings
-from forkpipe.verification.rows import RowVerifier, VerdictRow, gold_of
-
-Row = dict[str, Any]
+from forkpipe.verification.dispatch import ResponseRow
+from forkpipe.verification.rows import RowVerifier, gold_of
 
 LEAST_READ = 10
 """Whole answers that it takes to say that a teacher's cannot be read."""
@@ -24,13 +23,15 @@ class EarlyCheck:
         verify: rows of traces -> their verdict columns, in order.
     """
 
-    def __init__(self, settings: EarlyStopSettings, verify: Callable[[Sequence[Row]], Sequence[Row]]) -> None:
+    def __init__(
+        self, settings: EarlyStopSettings, verify: Callable[[Sequence[TraceRow]], Sequence[VerdictColumns]]
+    ) -> None:
         self.first = settings.first
         self._settings = settings
         self._verify = verify
         self._guard = threading.Lock()
 
-    def look(self, teacher: str, rows: Sequence[Row], final_before: int) -> None:
+    def look(self, teacher: str, rows: Sequence[TraceRow], final_before: int) -> None:
         """Look at the first rows of this run.
 
         Args:
@@ -77,12 +78,12 @@ def early_check(
     by_id = {problem.problem_id: problem for problem in problems}
     with RowVerifier(verification.model_copy(update={"judge": None, "max_unscored": 1.0})) as verifier:
 
-        def verify(rows: Sequence[Row]) -> Sequence[Row]:
+        def verify(rows: Sequence[TraceRow]) -> Sequence[VerdictColumns]:
             asked = []
             for row in rows:
                 problem = by_id[row["problem_id"]]
                 gold = gold_of(problem.answer_type, problem.problem, problem.answer, problem.metadata)
-                asked.append(VerdictRow(problem.answer_type, gold, row["text"], row["status"], row["finish_reason"]))
+                asked.append(ResponseRow(problem.answer_type, gold, row["text"], row["status"], row["finish_reason"]))
             return verifier.verify(asked)
 
         yield EarlyCheck(settings, verify)

@@ -2,18 +2,20 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.ids import content_hash
+from forkpipe.core.rows import ProblemRow, RejectedRow, StrategyRow, TraceRow, TraceSetRow
 from forkpipe.parameters import TraceSetSettings
-
-Row = dict[str, Any]
 
 
 def select_sets(
-    problems: Sequence[Row], traces: Sequence[Row], strategies: Sequence[Row], settings: TraceSetSettings, seed: int
-) -> tuple[list[Row], list[Row]]:
+    problems: Sequence[ProblemRow],
+    traces: Sequence[TraceRow],
+    strategies: Sequence[StrategyRow],
+    settings: TraceSetSettings,
+    seed: int,
+) -> tuple[list[TraceSetRow], list[RejectedRow]]:
     """Return (rows of `trace_sets`, rows of `rejected`).
 
     Args:
@@ -29,11 +31,11 @@ def select_sets(
         InputError: divergent traces are wanted, but the clusterer measured no distances.
     """
     by_id = {row["trace_id"]: row for row in traces}
-    correct: dict[str, list[Row]] = defaultdict(list)
+    correct: dict[str, list[StrategyRow]] = defaultdict(list)
     for row in strategies:
         correct[row["problem_id"]].append(row)
-    sets: list[Row] = []
-    rejected: list[Row] = []
+    sets: list[TraceSetRow] = []
+    rejected: list[RejectedRow] = []
     for problem in problems:
         problem_id = problem["problem_id"]
         found = sorted(correct[problem_id], key=lambda row: content_hash("draw", seed, row["trace_id"]))
@@ -44,10 +46,13 @@ def select_sets(
             continue
         picked = _CHOICES[settings.select](found, by_id, settings.max_traces)
         chosen = sorted(picked, key=lambda row: (row["strategy"], row["trace_id"]))
-        columns = ("problem_id", "problem", "answer", "source", "split")
         sets.append(
             {
-                **{column: problem[column] for column in columns},
+                "problem_id": problem_id,
+                "problem": problem["problem"],
+                "answer": problem["answer"],
+                "source": problem["source"],
+                "split": problem["split"],
                 "strategies": len({row["strategy"] for row in chosen}),
                 "traces": [
                     {
@@ -64,11 +69,11 @@ def select_sets(
     return sets, rejected
 
 
-def _representatives(drawn: Sequence[Row]) -> list[Row]:
+def _representatives(drawn: Sequence[StrategyRow]) -> list[StrategyRow]:
     return [row for row in drawn if row["representative"]]
 
 
-def _divergent(drawn: Sequence[Row], by_id: dict[str, Row], most: int) -> list[Row]:
+def _divergent(drawn: Sequence[StrategyRow], by_id: dict[str, TraceRow], most: int) -> list[StrategyRow]:
     """Begin with the two furthest apart, then add the one whose nearest neighbour in the set is furthest.
 
     Among equals the one whose teacher has fewer traces in the set comes first, then the first drawn.
@@ -83,12 +88,11 @@ def _divergent(drawn: Sequence[Row], by_id: dict[str, Row], most: int) -> list[R
                 "clusterer that measures them, or another selection"
             )
 
-    def apart(a: Row, b: Row) -> float:
-        distance: float = a["distances"][b["strategy"]]
-        return distance
+    def apart(a: StrategyRow, b: StrategyRow) -> float:
+        return (a["distances"] or [])[b["strategy"]]
 
-    def teacher(row: Row) -> str:
-        return str(by_id[row["trace_id"]]["teacher"])
+    def teacher(row: StrategyRow) -> str:
+        return by_id[row["trace_id"]]["teacher"]
 
     pairs = [(a, b) for i, a in enumerate(left) for b in left[:i]]
     # `max` keeps the first of equals.
@@ -101,11 +105,11 @@ def _divergent(drawn: Sequence[Row], by_id: dict[str, Row], most: int) -> list[R
     return chosen
 
 
-def _longest(drawn: Sequence[Row], by_id: dict[str, Row], most: int) -> list[Row]:
+def _longest(drawn: Sequence[StrategyRow], by_id: dict[str, TraceRow], most: int) -> list[StrategyRow]:
     return sorted(drawn, key=lambda row: -len(whole_text(by_id[row["trace_id"]])))[:most]
 
 
-_CHOICES: dict[str, Callable[[Sequence[Row], dict[str, Row], int], list[Row]]] = {
+_CHOICES: dict[str, Callable[[Sequence[StrategyRow], dict[str, TraceRow], int], list[StrategyRow]]] = {
     "divergent": _divergent,
     "drawn": lambda drawn, _, most: _representatives(drawn)[:most],
     "random": lambda drawn, _, most: list(drawn[:most]),
@@ -113,9 +117,9 @@ _CHOICES: dict[str, Callable[[Sequence[Row], dict[str, Row], int], list[Row]]] =
 }
 
 
-def whole_text(trace: Row) -> str:
+def whole_text(trace: TraceRow) -> str:
     """Return what a student learns to write behind its tag: reasoning, where an engine gave it apart, and answer.
 
     The forking tag stands for the opening of the thinking, so only its end is marked.
     """
-    return f"{trace['reasoning']}\n</think>\n{trace['text']}" if trace["reasoning"] else str(trace["text"])
+    return f"{trace['reasoning']}\n</think>\n{trace['text']}" if trace["reasoning"] else trace["text"]

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from forkpipe.core.records import Split
+from forkpipe.core.rows import Split
 from forkpipe.parameters.base import Count, Settings, Share
 
 

@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from forkpipe.core.prompts import PLACEHOLDER
-from forkpipe.core.records import Sampling, Split
+from forkpipe.core.records import Sampling
+from forkpipe.core.rows import Split
 from forkpipe.parameters.base import Count, Settings, Share, Template
 
 

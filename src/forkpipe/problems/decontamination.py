@@ -5,14 +5,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from forkpipe.core.progress import Progress, logger
+from forkpipe.core.rows import OverlapRow, ProblemRow, RejectedRow
 from forkpipe.parameters import DecontaminationSettings
 from forkpipe.problems.evaluation_sets import WITHIN, EvaluationProblem
 from forkpipe.problems.near_duplicates import NearIndex
 from forkpipe.problems.ngrams import NgramIndex
 from forkpipe.problems.normalisation import normalise
 from forkpipe.problems.overlap import Comparable, Match, OverlapIndex
-
-Row = dict[str, Any]
 
 KEPT_FIRST = ("test", "validation", "rl", "train")
 """Of two problems that are the same, the one in the earlier of these splits is kept, then that of the lesser id."""
@@ -25,7 +24,7 @@ QUOTED = 200
 
 def remove_overlaps(
     problems: Any, evaluation: list[EvaluationProblem], settings: DecontaminationSettings
-) -> tuple[list[Row], list[Row], list[Row], dict[str, Any]]:
+) -> tuple[list[ProblemRow], list[OverlapRow], list[RejectedRow], dict[str, Any]]:
     """Return (rows of `problems`, rows of `overlaps`, rows of `rejected`, the summary).
 
     A problem that overlaps an evaluation set is rejected, whatever its split. What is left is held against itself:
@@ -38,7 +37,7 @@ def remove_overlaps(
         evaluation: problems of the evaluation sets, possibly none.
         settings: see `parameters.DecontaminationSettings`.
     """
-    rows = problems.to_pylist() if hasattr(problems, "to_pylist") else list(problems)
+    rows: list[ProblemRow] = problems.to_pylist() if hasattr(problems, "to_pylist") else list(problems)
     texts = {row["problem_id"]: Comparable.of(row["problem"]) for row in rows}
     found = _Overlaps(settings)
     too_short = _against(rows, texts, evaluation, found)
@@ -63,8 +62,8 @@ class _Overlaps:
 
     def __init__(self, settings: DecontaminationSettings) -> None:
         self.settings = settings
-        self.rows: list[Row] = []
-        self.rejected: dict[str, Row] = {}
+        self.rows: list[OverlapRow] = []
+        self.rejected: dict[str, RejectedRow] = {}
 
     def index(self, *, within: bool) -> OverlapIndex:
         """Return an empty index of the kinds that are looked for."""
@@ -84,7 +83,15 @@ class _Overlaps:
         return match.kind != "renumbered" or self.settings.renumbered == "reject"
 
     def add(
-        self, row: Row, match: Match, name: str, other_id: str, other_problem: str, *, rejects: bool, why: str = ""
+        self,
+        row: ProblemRow,
+        match: Match,
+        name: str,
+        other_id: str,
+        other_problem: str,
+        *,
+        rejects: bool,
+        why: str = "",
     ) -> None:
         self.rows.append(
             {
@@ -106,7 +113,7 @@ class _Overlaps:
                 "detail": f"source id {row['source_id']}: score {match.score:.2f} with {name} {other_id}: {quoted}",
             }
 
-    def counts(self) -> list[Row]:
+    def counts(self) -> list[dict[str, Any]]:
         """Return how many problems overlap, by set, kind and action."""
         counted = Counter((row["set"], row["kind"], row["action"]) for row in self.rows)
         return [
@@ -116,7 +123,7 @@ class _Overlaps:
 
 
 def _against(
-    rows: list[Row], texts: dict[str, Comparable], evaluation: list[EvaluationProblem], found: _Overlaps
+    rows: list[ProblemRow], texts: dict[str, Comparable], evaluation: list[EvaluationProblem], found: _Overlaps
 ) -> dict[str, int]:
     """Hold problems against evaluation sets; returns by set how many of its problems are too short for n-grams."""
     if not evaluation:
@@ -136,13 +143,13 @@ def _against(
     return dict(Counter(evaluation[number].set for number in index.too_short))
 
 
-def _within(rows: list[Row], texts: dict[str, Comparable], found: _Overlaps) -> int:
+def _within(rows: list[ProblemRow], texts: dict[str, Comparable], found: _Overlaps) -> int:
     """Hold problems against one another; returns how many were over the limit of their template."""
     answers = {row["problem_id"]: normalise(row["answer"]) or row["answer"] for row in rows}
     ranked = sorted(rows, key=lambda row: (KEPT_FIRST.index(row["split"]), row["problem_id"]))
     conflicting = _conflicting(ranked, texts, answers, found)
     index = found.index(within=True)
-    kept: list[Row] = []  # what the index holds
+    kept: list[ProblemRow] = []  # what the index holds
     progress = Progress("duplicates among the problems", len(ranked), unit="problems")
     for done, row in enumerate(ranked, start=1):
         if row["problem_id"] not in conflicting:
@@ -160,16 +167,16 @@ def _within(rows: list[Row], texts: dict[str, Comparable], found: _Overlaps) -> 
     return index.over_limit
 
 
-def _same(row: Row, other: Row, match: Match, answers: dict[str, str]) -> bool:
+def _same(row: ProblemRow, other: ProblemRow, match: Match, answers: dict[str, str]) -> bool:
     across = (row["split"] in HELD_OUT) != (other["split"] in HELD_OUT)
     return across or match.kind == "renumbered" or answers[row["problem_id"]] == answers[other["problem_id"]]
 
 
 def _conflicting(
-    ranked: list[Row], texts: dict[str, Comparable], answers: dict[str, str], found: _Overlaps
+    ranked: list[ProblemRow], texts: dict[str, Comparable], answers: dict[str, str], found: _Overlaps
 ) -> set[str]:
     """Reject equal texts with different answers, each with another of them; returns their ids."""
-    groups: dict[str, list[Row]] = {}
+    groups: dict[str, list[ProblemRow]] = {}
     for row in ranked:
         groups.setdefault(texts[row["problem_id"]].whole, []).append(row)
     rejected = set()

@@ -9,16 +9,15 @@ from typing import Any
 from forkpipe.core.errors import InputError
 from forkpipe.core.ids import unit_interval
 from forkpipe.core.progress import logger
-from forkpipe.core.records import SPLITS, Problem, Split
+from forkpipe.core.records import SPLITS, Problem
+from forkpipe.core.rows import ProblemRow, RejectedRow, Split
 from forkpipe.parameters import ProblemSettings, VerificationSettings
 from forkpipe.verification.rows import RowVerifier, gold_of
-
-Row = dict[str, Any]
 
 
 def normalise_problems(
     raw: Any, settings: ProblemSettings, verification: VerificationSettings
-) -> tuple[list[Row], list[Row]]:
+) -> tuple[list[ProblemRow], list[RejectedRow]]:
     """Return (rows of `problems`, rows of `rejected`).
 
     Identical problem and answer twice: the first is kept. The same problem with different answers: all are rejected,
@@ -121,12 +120,12 @@ def _check_source_ids(problems: list[Problem], source: str) -> None:
         first[problem.source_id] = number
 
 
-def _without_duplicates(problems: list[Problem]) -> tuple[list[Row], list[Row]]:
+def _without_duplicates(problems: list[Problem]) -> tuple[list[ProblemRow], list[RejectedRow]]:
     by_text: dict[str, list[Problem]] = defaultdict(list)
     for problem in problems:
         by_text[problem.problem].append(problem)
-    kept: list[Row] = []
-    rejected: list[Row] = []
+    kept: list[ProblemRow] = []
+    rejected: list[RejectedRow] = []
     for problem in problems:
         group = by_text[problem.problem]
         answers = sorted({other.answer for other in group})
@@ -135,11 +134,13 @@ def _without_duplicates(problems: list[Problem]) -> tuple[list[Row], list[Row]]:
         elif problem is not group[0]:
             rejected.append(_rejected(problem, "duplicate", f"same as source id {group[0].source_id}"))
         else:
-            kept.append(asdict(problem))
+            kept.append(problem.to_row())
     return kept, rejected
 
 
-def _with_readable_answers(problems: list[Row], settings: VerificationSettings) -> tuple[list[Row], list[Row]]:
+def _with_readable_answers(
+    problems: list[ProblemRow], settings: VerificationSettings
+) -> tuple[list[ProblemRow], list[RejectedRow]]:
     """Return (problems whose answer the verifier reads, rows of `rejected` for the others)."""
     golds = [
         (row["answer_type"], gold_of(row["answer_type"], row["problem"], row["answer"], row["metadata"]))
@@ -155,7 +156,7 @@ def _with_readable_answers(problems: list[Row], settings: VerificationSettings) 
     ]
 
 
-def _rejected(problem: Problem, reason: str, detail: str) -> Row:
+def _rejected(problem: Problem, reason: str, detail: str) -> RejectedRow:
     return {
         "stage": "problems",
         "id": problem.problem_id,

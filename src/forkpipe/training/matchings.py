@@ -8,7 +8,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from forkpipe.core.matching import (
 )
 from forkpipe.core.progress import logger
 from forkpipe.core.records import Assignment
+from forkpipe.core.rows import MatchColumns
 
 MATCHINGS_FILE = "matchings.json"
 """Within a checkpoint of the trainer."""
@@ -76,7 +76,7 @@ class Matchings:
         self.n_tags = n_tags
         self.rematch_every = rematch_every
         self.seed = seed
-        self.log: list[dict[str, Any]] = []
+        self.log: list[MatchColumns] = []
         self._visits: dict[int, int] = {}
         self._kept: dict[int, list[int]] = {}
         self.tag_of: Mapping[str, int] = tag_of or {}

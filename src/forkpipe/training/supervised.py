@@ -12,6 +12,7 @@ from forkpipe.core.errors import InputError
 from forkpipe.core.ids import content_hash
 from forkpipe.core.progress import Progress
 from forkpipe.core.records import Assignment, TraceSet
+from forkpipe.core.rows import MatchColumns, StepColumns
 from forkpipe.models.adapters import lora_config, merged
 from forkpipe.models.checkpoint import Checkpoint, check_positions
 from forkpipe.models.tagging import plain_tag
@@ -26,8 +27,8 @@ from forkpipe.training.ssft import SSFTTrainer
 class TrainingResult:
     """Rows of the tables `training_log` and `matching`, without method and run_id."""
 
-    training_log: list[dict[str, Any]] = field(default_factory=list)
-    matching: list[dict[str, Any]] = field(default_factory=list)
+    training_log: list[StepColumns] = field(default_factory=list)
+    matching: list[MatchColumns] = field(default_factory=list)
 
 
 def train_supervised(
@@ -139,9 +140,9 @@ SHARED = (
 """What `SupervisedSettings` and SSFTConfig call by one name."""
 
 
-def _log_rows(history: Sequence[dict[str, Any]], n_tags: int) -> list[dict[str, Any]]:
+def _log_rows(history: Sequence[dict[str, Any]], n_tags: int) -> list[StepColumns]:
     """Return a row a step of the table `training_log` from what the trainer has logged."""
-    rows: dict[int, dict[str, Any]] = {}
+    rows: dict[int, Any] = {}  # an evaluation adds columns to the row of its step
     for logs in history:
         row = rows.setdefault(logs["step"], {"step": logs["step"], "rollouts": 0})
         if "loss" in logs:

@@ -1,6 +1,7 @@
 """From rows of several answer types to verdicts: each row to the verifier of its type."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.records import Verdict
@@ -11,8 +12,17 @@ CHUNK = 512
 """Rows between two reports of progress: enough to keep all workers busy, few enough to report every few seconds."""
 
 
-ResponseRow = tuple[str, str, str, str, str]
-"""answer_type, gold, response, status (done, failed), finish_reason (stop, length, error); named tuples will do."""
+class ResponseRow(NamedTuple):
+    """What a verdict depends on."""
+
+    answer_type: str
+    gold: str
+    response: str
+    status: str
+    """done, failed."""
+    finish_reason: str
+    """stop, length, error."""
+
 
 VerifiedRow = tuple[Verdict, str, str]
 """A verdict with the name and version of the verifier of the row's answer type."""
@@ -51,7 +61,9 @@ def verify_by_type(
     verified: list[VerifiedRow] = []
     for start in range(0, len(rows), chunk):
         verified += _verify_chunk(verifiers, rows[start : start + chunk])
-        check_scored([verdict for verdict, _, _ in verified], [row[2] for row in rows], max_unscored, total=len(rows))
+        check_scored(
+            [verdict for verdict, _, _ in verified], [row.response for row in rows], max_unscored, total=len(rows)
+        )
         if on_progress is not None:
             on_progress(len(verified), len(rows))
     return verified

@@ -12,7 +12,7 @@ from forkpipe.core.errors import InputError
 from forkpipe.core.read_rows import read_rows
 from forkpipe.core.records import VERDICTS, Verdict
 from forkpipe.verification.base import Verifier
-from forkpipe.verification.dispatch import verify_by_type
+from forkpipe.verification.dispatch import ResponseRow, verify_by_type
 from forkpipe.verification.limits import check_scored
 
 CHUNK = 2048
@@ -88,7 +88,7 @@ def verify_file(
                 if verdict.rule == "gold-unparsed":
                     unreadable.append(number)
                 said[0].append(Verdict(verdict.verdict, rule=verdict.rule))
-                said[1].append(answered[2][-60:])
+                said[1].append(answered.response[-60:])
                 values = (verdict.verdict, verdict.extracted, verdict.extracted_from, verdict.rule, version)
                 yield {**row, **dict(zip(COLUMNS, values, strict=True))}
             if on_progress is not None:
@@ -110,7 +110,7 @@ def verify_file(
 
 def _asked(
     path: str, number: int, row: Mapping[str, Any], gold: str, response: str, finish_reason: str | None
-) -> tuple[str, str, str, str, str]:
+) -> ResponseRow:
     where = f"{path} row {number}"
     for column in (gold, response, *([finish_reason] if finish_reason else [])):
         if column not in row:
@@ -123,7 +123,8 @@ def _asked(
     if not isinstance(said, str | None):
         raise InputError(f"{where}: column '{response}' is {type(said).__name__}, expected text")
     cut = finish_reason is not None and row[finish_reason] == "length"
-    return "", str(expected), said or "", "failed" if said is None else "done", "length" if cut else "stop"
+    status, finish = "failed" if said is None else "done", "length" if cut else "stop"
+    return ResponseRow("", str(expected), said or "", status, finish)
 
 
 def _write_jsonl(path: str, rows: Iterator[dict[str, Any]]) -> None:

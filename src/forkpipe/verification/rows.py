@@ -4,32 +4,23 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
 from forkpipe.core.engine import Engine
 from forkpipe.core.progress import Progress
+from forkpipe.core.rows import ProblemRow, VerdictColumns
 from forkpipe.engines.registry import create_engine
 from forkpipe.parameters import VerificationSettings
-from forkpipe.verification.dispatch import VerifiedRow, verify_by_type
+from forkpipe.verification.dispatch import ResponseRow, VerifiedRow, verify_by_type
 from forkpipe.verification.judge import OpenVerdict, is_open, judge
 from forkpipe.verification.registry import create_verifiers
-
-
-class VerdictRow(NamedTuple):
-    """What a verdict depends on."""
-
-    answer_type: str
-    gold: str
-    response: str
-    status: str
-    finish_reason: str
 
 
 class RowVerifier:
     """The configured verifiers, started when needed and ended with the `with` block.
 
     >>> with RowVerifier(VerificationSettings()) as verifier:
-    ...     verifier.verify([VerdictRow("integer", "5", "so \\\\boxed{5}", "done", "stop")])[0]["verdict"]
+    ...     verifier.verify([ResponseRow("integer", "5", "so \\\\boxed{5}", "done", "stop")])[0]["verdict"]
     'correct'
     """
 
@@ -71,7 +62,7 @@ class RowVerifier:
                 readable[index] = known
         return readable
 
-    def verify(self, rows: Sequence[VerdictRow], progress: Progress | None = None) -> list[dict[str, Any]]:
+    def verify(self, rows: Sequence[ResponseRow], progress: Progress | None = None) -> list[VerdictColumns]:
         """Return the verdict columns of each row, in order."""
         report = (lambda done, total: progress.update(done)) if progress else None
         verdicts = self._judged(
@@ -89,7 +80,7 @@ class RowVerifier:
             for verdict, name, version in verdicts
         ]
 
-    def _judged(self, rows: Sequence[VerdictRow], verdicts: list[VerifiedRow]) -> list[VerifiedRow]:
+    def _judged(self, rows: Sequence[ResponseRow], verdicts: list[VerifiedRow]) -> list[VerifiedRow]:
         """Ask the judge, if there is one, about what the rules leave open."""
         if self._judge is None:
             return verdicts
@@ -121,10 +112,10 @@ def gold_of(answer_type: str, problem: str, answer: str, metadata: str) -> str:
 
 def verify_responses(
     rows: Sequence[Mapping[str, Any]],
-    problems: Sequence[Mapping[str, Any]],
+    problems: Sequence[ProblemRow],
     settings: VerificationSettings,
     progress: Progress,
-) -> list[dict[str, Any]]:
+) -> list[VerdictColumns]:
     """Return the verdict columns of each row of a table of responses, in order.
 
     Args:
@@ -138,7 +129,7 @@ def verify_responses(
         key: gold_of(row["answer_type"], row["problem"], row["answer"], row["metadata"]) for key, row in by_id.items()
     }
     asked = [
-        VerdictRow(
+        ResponseRow(
             by_id[row["problem_id"]]["answer_type"],
             golds[row["problem_id"]],
             row["text"],

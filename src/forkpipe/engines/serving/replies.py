@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-from forkpipe.core.records import FinishReason
+from forkpipe.core.rows import FinishReason
 from forkpipe.engines.serving.failures import RequestError
 
 FINISHED: dict[str, FinishReason] = {

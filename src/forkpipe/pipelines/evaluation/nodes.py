@@ -6,6 +6,7 @@ from typing import Any
 
 from forkpipe.core.progress import Progress
 from forkpipe.core.records import Problem
+from forkpipe.core.rows import ComparisonRow, GenerationRow, MetricRow, ScoreRow
 from forkpipe.evaluation.sampling import sample_checkpoint
 from forkpipe.parameters import EvaluationSettings, GenerationSettings, ModelSettings, TagSettings, VerificationSettings
 from forkpipe.pipelines.implementations import checkpoints_sampled_by, verifiers_of
@@ -14,10 +15,8 @@ from forkpipe.stores.completions import CompletionStore
 from forkpipe.verification.rows import verify_responses
 from kedro_provenance.recipes import implementations
 
-Row = dict[str, Any]
 
-
-def generate_node(method: str, own: bool) -> Callable[..., list[Row]]:
+def generate_node(method: str, own: bool) -> Callable[..., list[GenerationRow]]:
     """Return the node that samples the checkpoint of one method, also under its own tag if `own` is set."""
 
     @implementations(checkpoints_sampled_by)
@@ -29,7 +28,7 @@ def generate_node(method: str, own: bool) -> Callable[..., list[Row]]:
         tags: TagSettings,
         model: ModelSettings,
         seed: int,
-    ) -> list[Row]:
+    ) -> list[GenerationRow]:
         chosen = [Problem.from_row(row) for row in problems.to_pylist() if row["split"] in ("validation", "test")]
         total = settings.samples_per_tag * tags.n
         return sample_checkpoint(
@@ -42,18 +41,28 @@ def generate_node(method: str, own: bool) -> Callable[..., list[Row]]:
 
 
 @implementations(verifiers_of)
-def score_generations(generations: Any, problems: Any, settings: VerificationSettings) -> list[Row]:
+def score_generations(generations: Any, problems: Any, settings: VerificationSettings) -> list[ScoreRow]:
     """Return a verdict for every sample."""
     rows = generations.to_pylist()
     progress = Progress("score samples", len(rows), unit="samples")
     verdicts = verify_responses(rows, problems.to_pylist(), settings, progress)
-    columns = ("method", "problem_id", "split", "policy", "tag", "tag_source", "sample", "tokens")
     return [
-        {**{column: row[column] for column in columns}, **verdict} for row, verdict in zip(rows, verdicts, strict=True)
+        {
+            "method": row["method"],
+            "problem_id": row["problem_id"],
+            "split": row["split"],
+            "policy": row["policy"],
+            "tag": row["tag"],
+            "tag_source": row["tag_source"],
+            "sample": row["sample"],
+            "tokens": row["tokens"],
+            **verdict,
+        }
+        for row, verdict in zip(rows, verdicts, strict=True)
     ]
 
 
-def compute_metrics_node(settings: EvaluationSettings, seed: int, **tables: Any) -> list[Row]:
+def compute_metrics_node(settings: EvaluationSettings, seed: int, **tables: Any) -> list[MetricRow]:
     """Return rows of `metrics` for all methods, from their `scores` and their `matching`."""
     from forkpipe.evaluation.metrics import compute_metrics
     from forkpipe.evaluation.samples import covering_tags
@@ -63,7 +72,7 @@ def compute_metrics_node(settings: EvaluationSettings, seed: int, **tables: Any)
     return compute_metrics(scores, ks=settings.pass_at, resamples=settings.bootstrap, seed=seed, covering=covering)
 
 
-def compare_node(metrics: Any, **tables: Any) -> list[Row]:
+def compare_node(metrics: Any, **tables: Any) -> list[ComparisonRow]:
     """Return rows of `comparison`, from the metrics and from the `scores` and `training_log` of all methods."""
     from forkpipe.evaluation.budgets import training_budgets, validation_samples
     from forkpipe.evaluation.metrics import compare

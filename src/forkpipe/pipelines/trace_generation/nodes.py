@@ -7,6 +7,7 @@ from typing import Any
 from forkpipe.core.errors import InputError
 from forkpipe.core.progress import Progress, logger
 from forkpipe.core.records import Problem
+from forkpipe.core.rows import RejectedRow, TraceSetRow, VerdictRow
 from forkpipe.engines.registry import create_engines
 from forkpipe.generation.budget import Budget
 from forkpipe.generation.collecting import collect, stop_or_warn
@@ -19,8 +20,6 @@ from forkpipe.stores.tables import Batches
 from forkpipe.stores.trace_store import TraceStore
 from forkpipe.verification.rows import verify_responses
 from kedro_provenance.recipes import implementations
-
-Row = dict[str, Any]
 
 
 @implementations(engines_of)
@@ -45,7 +44,7 @@ def generate_traces(
 
 
 @implementations(verifiers_of)
-def verify_traces(traces: Any, problems: Any, settings: VerificationSettings) -> list[Row]:
+def verify_traces(traces: Any, problems: Any, settings: VerificationSettings) -> list[VerdictRow]:
     """Return a verdict for every trace."""
     rows = traces.select(["trace_id", "problem_id", "text", "status", "finish_reason"]).to_pylist()
     progress = Progress("verify traces", len(rows), unit="traces")
@@ -57,7 +56,7 @@ def verify_traces(traces: Any, problems: Any, settings: VerificationSettings) ->
 
 def build_trace_sets(
     problems: Any, traces: Any, strategies: Any, settings: TraceSetSettings, generation: GenerationSettings, seed: int
-) -> tuple[list[Row], list[Row]]:
+) -> tuple[list[TraceSetRow], list[RejectedRow]]:
     """Return (rows of `trace_sets`, rows of `rejected`)."""
     asked = [row for row in problems.to_pylist() if row["split"] in generation.splits]
     sets, rejected = select_sets(asked, traces.to_pylist(), strategies.to_pylist(), settings, seed)
@@ -70,6 +69,6 @@ def build_trace_sets(
     return sets, rejected
 
 
-def collect_rejected(**parts: Any) -> list[Row]:
+def collect_rejected(**parts: Any) -> list[RejectedRow]:
     """Return what all stages rejected, in one table."""
     return [row for part in parts.values() for row in part.to_pylist()]

@@ -3,7 +3,7 @@
 torch is imported inside the nodes: listing pipelines must not load it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -127,5 +127,5 @@ def rl_problems(problems: Any) -> list[Problem]:
     return chosen
 
 
-def _named(rows: list[Row], method: str) -> list[Row]:
+def _named(rows: Sequence[Mapping[str, Any]], method: str) -> list[Row]:
     return [{"method": method, **row} for row in rows]

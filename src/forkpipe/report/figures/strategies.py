@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from forkpipe.generation.selection import Row, whole_text
+from forkpipe.core.rows import ProblemRow
+from forkpipe.generation.selection import whole_text
 from forkpipe.report.figures.base import Figure
 from forkpipe.report.style import FAINT, NEUTRAL, finish, nothing, panels
 from forkpipe.strategies.base import Clusters
@@ -62,7 +63,7 @@ def draw(traces: pa.Table, strategies: pa.Table, trace_sets: pa.Table) -> "go.Fi
     return finish(figure, max(560, min(1200, 360 + 22 * (lines + 3)))).update_layout(barmode="group")
 
 
-def _example(traces: pa.Table, strategies: pa.Table, chosen: Row) -> list[Column]:
+def _example(traces: pa.Table, strategies: pa.Table, chosen: ProblemRow) -> list[Column]:
     """Return the strategies of the correct traces of a problem, side by side."""
     rows = strategies.filter(pc.equal(strategies["problem_id"], chosen["problem_id"])).to_pylist()
     asked = traces.filter(pc.is_in(traces["trace_id"], pa.array([row["trace_id"] for row in rows], pa.string())))

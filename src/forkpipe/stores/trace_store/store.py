@@ -3,17 +3,17 @@
 import os
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.progress import logger
+from forkpipe.core.rows import TraceRow
 from forkpipe.stores.trace_store import shards
 from forkpipe.stores.trace_store.index import Index, scan_shard
 from forkpipe.stores.trace_store.journal import Journal, sync_folder
@@ -85,7 +85,7 @@ class TraceStore:
                 if self._depth == 0:
                     self._lock.release()
 
-    def append(self, row: Mapping[str, Any]) -> None:
+    def append(self, row: TraceRow) -> None:
         """Write a row to the journal; a killed process does not lose it any more."""
         with self._guard:
             self._check_open()
@@ -136,7 +136,7 @@ class TraceStore:
         for start in range(0, len(entries), step):
             yield self._read(entries.take(slice(start, start + step)), columns)
 
-    def rows(self) -> Iterator[dict[str, Any]]:
+    def rows(self) -> Iterator[TraceRow]:
         """Yield every row, one for each (request_id, attempt), in no particular order."""
         index = self.index()
         pairs = np.stack([index.key, index.attempt.astype(np.uint64)], axis=1)

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from forkpipe.core.records import Completion, Problem, TraceSet, Verdict
+from forkpipe.core.rows import RewardColumns, StepColumns
 from forkpipe.parameters import RolloutSettings
 from forkpipe.stores.completions import CompletionStore
 
@@ -43,5 +43,5 @@ class Context:
 class PhaseResult:
     """Rows of the tables `training_log` and `rewards`, without method and run_id."""
 
-    log: list[dict[str, Any]] = field(default_factory=list)
-    rewards: list[dict[str, Any]] = field(default_factory=list)
+    log: list[StepColumns] = field(default_factory=list)
+    rewards: list[RewardColumns] = field(default_factory=list)

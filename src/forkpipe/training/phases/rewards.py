@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,12 +12,14 @@ from forkpipe.core.ids import derived_seed
 from forkpipe.core.progress import Progress, logger
 from forkpipe.core.prompts import render
 from forkpipe.core.records import Completion, Problem, Request, Verdict
+from forkpipe.core.rows import RewardColumns
 from forkpipe.engines.registry import create_completing
 from forkpipe.models.checkpoint import Checkpoint
 from forkpipe.parameters import VerificationSettings
 from forkpipe.stores.completions import Completions
 from forkpipe.training.phases.base import Context, Verify
-from forkpipe.verification.rows import RowVerifier, VerdictRow, gold_of
+from forkpipe.verification.dispatch import ResponseRow
+from forkpipe.verification.rows import RowVerifier, gold_of
 
 
 def samples_per_problem(n_problems: int, rollouts: int, group: int) -> list[int]:
@@ -33,7 +34,7 @@ def samples_per_problem(n_problems: int, rollouts: int, group: int) -> list[int]
 
 def reward_table(
     checkpoint: Path, context: Context, *, tags_of: Checkpoint, rollouts: int, asked_of: str, version: int
-) -> tuple[list[dict[str, Any]], list[tuple[Request, Completion]]]:
+) -> tuple[list[RewardColumns], list[tuple[Request, Completion]]]:
     """Sample completions under every tag, and verify them; what the rollout store holds is not sampled again.
 
     Every problem gets the same number of samples under each tag (a stratified group).
@@ -56,7 +57,7 @@ def reward_table(
     by_id = _sampled(checkpoint, context, [request for request, _, _ in requests])
     completions = [by_id[request.request_id] for request, _, _ in requests]
     verdicts = context.verify([problem for _, problem, _ in requests], completions)
-    rows = [
+    rows: list[RewardColumns] = [
         {
             "problem_id": request.problem_id,
             "tag": tag,
@@ -125,7 +126,7 @@ def _sampled(checkpoint: Path, context: Context, requests: Sequence[Request]) ->
     return completions
 
 
-def rewards_by_tag(rows: Sequence[dict[str, Any]], n_tags: int) -> dict[str, list[list[float]]]:
+def rewards_by_tag(rows: Sequence[RewardColumns], n_tags: int) -> dict[str, list[list[float]]]:
     """Return problem id -> for each tag the rewards of its samples: 1 where correct, else 0.
 
     Raises:
@@ -148,7 +149,7 @@ def verifying(settings: VerificationSettings) -> Iterator[Verify]:
 
         def verify(problems: Sequence[Problem], completions: Sequence[Completion]) -> list[Verdict]:
             rows = [
-                VerdictRow(
+                ResponseRow(
                     problem.answer_type,
                     gold_of(problem.answer_type, problem.problem, problem.answer, problem.metadata),
                     completion.text,

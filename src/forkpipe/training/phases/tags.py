@@ -13,6 +13,7 @@ from forkpipe.core.forking import ForkingTags
 from forkpipe.core.ids import content_hash
 from forkpipe.core.progress import Progress
 from forkpipe.core.records import Completion, Request
+from forkpipe.core.rows import RewardColumns, StepColumns
 from forkpipe.models.adapters import lora_config, merged
 from forkpipe.models.checkpoint import Checkpoint, save_checkpoint
 from forkpipe.models.router import router_adapter, save_router
@@ -105,7 +106,7 @@ class RewardRounds:
     def __init__(
         self, parent: Checkpoint, work: Path, settings: TagsPhase, steps: int, job: str, context: Context
     ) -> None:
-        self.rows: list[dict[str, Any]] = []
+        self.rows: list[RewardColumns] = []
         self.answered: list[tuple[Request, Completion]] = []
         self.drawn_at: dict[int, int] = {}
         self.every = settings.refresh_every or steps
@@ -189,11 +190,17 @@ def _config(work: Path, settings: TagsPhase, steps: int, context: Context) -> GF
     )
 
 
-def log_rows(history: Sequence[dict[str, Any]], n_tags: int, drawn_at: dict[int, int]) -> list[dict[str, Any]]:
+def log_rows(history: Sequence[dict[str, Any]], n_tags: int, drawn_at: dict[int, int]) -> list[StepColumns]:
     """Return a row a step of the table `training_log`; no trace token has a gradient, so none is counted."""
     return [
         {
-            **{name: logs[name] for name in ("step", "loss", "learning_rate", "reward", "entropy", "kl", "seconds")},
+            "step": logs["step"],
+            "loss": logs["loss"],
+            "learning_rate": logs["learning_rate"],
+            "reward": logs["reward"],
+            "entropy": logs["entropy"],
+            "kl": logs["kl"],
+            "seconds": logs["seconds"],
             "anchor": logs.get("anchor"),
             "tokens": 0,
             "rollouts": drawn_at.get(logs["step"], 0),

@@ -21,6 +21,7 @@ from forkpipe.core.ids import derived_seed
 from forkpipe.core.progress import Progress
 from forkpipe.core.prompts import render
 from forkpipe.core.records import Completion, Problem
+from forkpipe.core.rows import RewardColumns, StepColumns
 from forkpipe.models.checkpoint import Checkpoint, check_positions
 from forkpipe.parameters import TracesPhase
 from forkpipe.training.jobs import clear, constant_rate, passes, run, unfinished
@@ -167,7 +168,7 @@ class Rewards:
     def __init__(self, context: Context, ends: frozenset[int]) -> None:
         self.context, self.ends = context, ends
         self.by_id = {problem.problem_id: problem for problem in context.problems}
-        self.rows: list[dict[str, Any]] = []
+        self.rows: list[RewardColumns] = []
         self.drawn: OwnTags | RouterTags | None = None
 
     def verified(
@@ -215,7 +216,7 @@ class _StateCallback(TrainerCallback):
     """Keeps a row a step for the training log, shows progress, and puts the tables into every checkpoint."""
 
     def __init__(self, rewards: Rewards, tags: ForkingTags, progress: Progress) -> None:
-        self.log: list[dict[str, Any]] = []
+        self.log: list[StepColumns] = []
         self.rewards, self.n_tags, self.progress = rewards, tags.n, progress
         self.started, self.counted = time.perf_counter(), 0
 
