@@ -1,7 +1,7 @@
 """Which samples a checkpoint is asked for, and the rows they become."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from forkpipe.core.engine import described
 from forkpipe.core.errors import InputError
@@ -97,7 +97,7 @@ def sample_checkpoint(
 
 def _row(row: Any, completion: Completion) -> GenerationRow:
     own = row["policy"] == "own" and completion.tag is not None
-    return {
+    sampled = {
         **row,
         "tag": completion.tag if own else row["tag"],
         "text": completion.text,
@@ -105,3 +105,4 @@ def _row(row: Any, completion: Completion) -> GenerationRow:
         "tokens": completion.tokens_out,
         "finish_reason": completion.finish_reason,
     }
+    return cast(GenerationRow, sampled)
