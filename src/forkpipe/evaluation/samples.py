@@ -7,12 +7,11 @@ an error that names it.
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 
 from forkpipe.core.errors import InputError
-from forkpipe.core.rows import Split
+from forkpipe.core.rows import MatchingRow, Split
 from forkpipe.parameters.methods import METHODS, lineage
 
 PLAIN_TAG = -1
@@ -116,7 +115,7 @@ def covering_tag(matching: pa.Table) -> int:
 
     Of equals the one with more traces is taken, then the lowest.
     """
-    last: dict[tuple[str, str], dict[str, Any]] = {}
+    last: dict[tuple[str, str], MatchingRow] = {}
     for row in matching.select(["problem_id", "trace_id", "teacher", "tag", "visit"]).to_pylist():
         key = (row["problem_id"], row["trace_id"])
         if key not in last or row["visit"] > last[key]["visit"]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from forkpipe.core.progress import Progress, logger
+from forkpipe.core.rows import RejectedRow, StrategyRow, TraceRow
 from forkpipe.core.statistics import clustering_agreement
 from forkpipe.generation.strategy_models import strategy_models
 from forkpipe.parameters import GenerationSettings, StrategySettings
@@ -15,12 +16,10 @@ from forkpipe.strategies.grouping import cluster_all
 from forkpipe.strategies.linkage import far_apart
 from forkpipe.strategies.registry import create_clusterer
 
-Row = dict[str, Any]
-
 
 def cluster_strategies(
     traces: Any, verdicts: Any, problems: Any, settings: StrategySettings, generation: GenerationSettings
-) -> tuple[list[Row], list[Row], dict[str, Any]]:
+) -> tuple[list[StrategyRow], list[RejectedRow], dict[str, Any]]:
     """Cluster the correct traces of each problem; of traces equal up to white space the first is kept.
 
     Args:
@@ -35,7 +34,7 @@ def cluster_strategies(
     clusterer = create_clusterer(settings)
     texts = {row["problem_id"]: row["problem"] for row in problems.to_pylist()}
     correct, rejected = _distinct_correct(traces, verdicts)
-    rows: list[Row] = []
+    rows: list[StrategyRow] = []
     progress = Progress("cluster strategies", len(correct), unit="problems")
     groups = ((texts[problem_id], [_marked(row) for row in group]) for problem_id, group in correct.items())
     with strategy_models(settings) as (summaries, judging):
@@ -54,11 +53,11 @@ def cluster_strategies(
     return rows, rejected, agreement
 
 
-def _distinct_correct(traces: Any, verdicts: Any) -> tuple[dict[str, list[Row]], list[Row]]:
+def _distinct_correct(traces: Any, verdicts: Any) -> tuple[dict[str, list[TraceRow]], list[RejectedRow]]:
     """Return the distinct correct traces of each problem, and rows of `rejected` for the others."""
     verdict_of = {row["trace_id"]: row for row in verdicts.to_pylist()}
-    correct: dict[str, list[Row]] = defaultdict(list)
-    rejected: list[Row] = []
+    correct: dict[str, list[TraceRow]] = defaultdict(list)
+    rejected: list[RejectedRow] = []
     seen: dict[tuple[str, str], str] = {}
     for row in traces.to_pylist():
         verdict = verdict_of[row["trace_id"]]
@@ -75,8 +74,8 @@ def _distinct_correct(traces: Any, verdicts: Any) -> tuple[dict[str, list[Row]],
 
 
 def _strategy_rows(
-    group: list[Row], clusters: Clusters, distances: np.ndarray | None, apart_enough: set[int]
-) -> list[Row]:
+    group: list[TraceRow], clusters: Clusters, distances: np.ndarray | None, apart_enough: set[int]
+) -> list[StrategyRow]:
     """Return the rows of `strategies` for the traces of one problem, whose distances are (traces, traces)."""
     return [
         {
@@ -91,16 +90,18 @@ def _strategy_rows(
     ]
 
 
-def _marked(trace: Row) -> str:
+def _marked(trace: TraceRow) -> str:
     """Return a trace with its reasoning marked as such, where the engine gave it apart."""
-    return f"<think>{trace['reasoning']}</think>{trace['text']}" if trace["reasoning"] else str(trace["text"])
+    return f"<think>{trace['reasoning']}</think>{trace['text']}" if trace["reasoning"] else trace["text"]
 
 
-def _rejected(trace: Row, reason: str, detail: str) -> Row:
+def _rejected(trace: TraceRow, reason: str, detail: str) -> RejectedRow:
     return {"stage": "traces", "id": trace["trace_id"], "reason": reason, "detail": detail}
 
 
-def _agreement(rows: list[Row], correct: Mapping[str, list[Row]], generation: GenerationSettings) -> dict[str, Any]:
+def _agreement(
+    rows: list[StrategyRow], correct: Mapping[str, list[TraceRow]], generation: GenerationSettings
+) -> dict[str, Any]:
     """Compare clusters with the strategies that teachers are known to use, per problem, averaged over problems."""
     known = {name: teacher.strategy for name, teacher in generation.asked.items() if teacher.strategy}
     teacher_of = {row["trace_id"]: row["teacher"] for group in correct.values() for row in group}
@@ -123,7 +124,7 @@ def _agreement(rows: list[Row], correct: Mapping[str, list[Row]], generation: Ge
     }
 
 
-def _log_clusters(rows: list[Row], rejected: list[Row], agreement: dict[str, Any]) -> None:
+def _log_clusters(rows: list[StrategyRow], rejected: list[RejectedRow], agreement: dict[str, Any]) -> None:
     left_out = Counter(row["reason"] for row in rejected)
     logger.info(
         "%d distinct correct traces in %d strategies; left out: %s",
