@@ -1,4 +1,4 @@
-"""The project's own commands for `kedro`."""
+"""The commands that this project adds to `kedro`."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""The config loader: Kedro's, with the environment's name for paths."""
+"""Kedro's config loader with a resolver for the name of the environment, which paths contain."""
 
 import warnings
 from typing import Any
@@ -6,18 +6,18 @@ from typing import Any
 from kedro.config import OmegaConfigLoader
 from omegaconf import OmegaConf
 
-# Kedro 1.7 calls a function that omegaconf 2.4 renamed, several times a command.
+# Kedro 1.7 calls a function that omegaconf 2.4 renamed, several times in each command.
 warnings.filterwarnings("ignore", message=r"register_new_resolver\(\) is deprecated")
 
 
 class ProjectConfigLoader(OmegaConfigLoader):
     """Adds the resolver `${run:env}`: the name of the environment of the run, "base" where none is given.
 
-    Paths of the catalog hold it, so that a new environment writes to a folder of its own without being told to.
+    Paths of the catalog contain it, so that every environment writes to its own folder.
     """
 
     def __getitem__(self, key: str) -> dict[str, Any]:
-        # Resolvers are global to the process: another loader may have put its own environment in.
+        # Resolvers are global to the process: another loader may have registered its own environment.
         register = getattr(OmegaConf, "register_resolver", OmegaConf.register_new_resolver)
         register("run", self._resolve, replace=True)
         return super().__getitem__(key)

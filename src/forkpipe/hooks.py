@@ -1,4 +1,4 @@
-"""Hooks: check the parameters before work begins, stamp rows with the run, show the result at the end."""
+"""Kedro's hooks: check the parameters before a run, set the run's id, print the headline after it."""
 
 import os
 import sys
@@ -19,13 +19,13 @@ class ProjectHooks:
 
     @hook_impl
     def after_context_created(self, context: Any) -> None:
-        """Check all parameters, those that no node of this run reads too, and say where credentials are."""
+        """Check all parameters, also those that no node of this run reads, and let engines find the credentials."""
         keys.provide(lambda: _credentials(context.config_loader))
         self._parameters = check_parameters(context.config_loader["parameters"])
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Any, catalog: Any) -> None:
-        """Begin a run: its id, and torch's threads."""
+        """Set the run's id and the number of torch's threads."""
         run_id.begin(run_params["run_id"])
         if self._parameters.cpu_threads is not None:
             _limit_threads(self._parameters.cpu_threads)
@@ -34,7 +34,7 @@ class ProjectHooks:
     def after_pipeline_run(
         self, run_params: dict[str, Any], run_result: dict[str, Any], pipeline: Any, catalog: Any
     ) -> None:
-        """Print the comparison where the run was for the report, and where that lies."""
+        """After a run that made the report, print the comparison and the report's path."""
         if "report" not in run_result:
             return
         from forkpipe.evaluation.metrics import budget_warning, format_headline, headline
@@ -55,7 +55,7 @@ def _credentials(loader: Any) -> dict[str, Any]:
 
 
 def _limit_threads(threads: int) -> None:
-    """Set torch's CPU threads: by its environment variable, since torch is loaded only by the nodes that need it."""
+    """Set torch's CPU threads; the environment variable holds for nodes that import torch later."""
     os.environ["OMP_NUM_THREADS"] = str(threads)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)

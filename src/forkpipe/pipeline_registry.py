@@ -1,7 +1,7 @@
-"""The registered pipelines, written out: every name works with `kedro run --pipeline=NAME` as typed.
+"""The registered pipelines; each name works with `kedro run --pipelines=NAME`.
 
-A registered pipeline is its own nodes and everything they need, down to the raw problems. Its own nodes carry its name
-as a tag; `session.UpstreamRunner` leaves out of the rest what is made already.
+A registered pipeline holds its own nodes and everything upstream of them, down to the raw problems. Its own nodes have
+its name as a tag; `kedro_provenance.runner.ProvenanceRunner` leaves out of the rest what is fresh.
 """
 
 import warnings
@@ -17,7 +17,7 @@ from forkpipe.pipelines.training.pipeline import create_base_pipeline, create_tr
 
 def register_pipelines() -> dict[str, Pipeline]:
     """Return all pipelines by name."""
-    # Kedro warns of every dotted name that a node reads from another namespace, where the dots are its own.
+    # Kedro warns about every dotted name that a node reads from another namespace, though it made the dots itself.
     warnings.filterwarnings("ignore", message="One or more dataset names contain '.' characters")
     training = create_training_pipelines()
     own = {

@@ -1,4 +1,4 @@
-"""Checks that need more than the parameters alone, made when it is known what will run and before the first of it."""
+"""Checks of what the planned nodes need, made before the first of them runs: packages, options, keys, splits."""
 
 from typing import Any
 
@@ -16,20 +16,20 @@ SPLITS_NEEDED: dict[str, tuple[Split, ...]] = {
     **{f"{method}.train": ("rl",) for method in POLICY},
     **{f"{method}.generate": ("validation", "test") for method in METHODS},
 }
-"""Splits that a node cannot do without."""
+"""Node -> the splits of problems without which it cannot run."""
 
 
 def check_run(catalog: Any, nodes: set[str]) -> None:
-    """Raise InputError for what would stop a node: a package, an option, settings that do not go together.
+    """Raise InputError for what would stop a node: a missing package, a wrong option, settings that exclude each other.
 
     Args:
-        catalog: for the parameters.
-        nodes: names of the nodes that are to run.
+        catalog: the catalog of the run, which holds the parameters.
+        nodes: names of the nodes that may run.
     """
     parameters = Parameters.model_validate(catalog.load("parameters"))
     if "generate_traces" in nodes:
         for engine in create_engines(parameters.generation.asked).values():
-            engine.samples_held("")  # a file of traces is read, and what is wrong with it is said
+            engine.samples_held("")  # reads the file of an engine that imports traces, and raises what is wrong with it
             engine.close()
     if "cluster_strategies" in nodes:
         settings = parameters.strategies

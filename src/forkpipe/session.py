@@ -1,4 +1,4 @@
-"""What `kedro run` does differently here: it runs what is stale, and says in one line what a user can mend."""
+"""The session of `kedro run`: it runs stale nodes only, and reports what a user can fix in one line."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +17,11 @@ from kedro_provenance.recipes import Declared
 from kedro_provenance.runner import ProvenanceRunner
 
 SLICES = ("tags", "node_names", "from_nodes", "to_nodes", "from_inputs", "to_outputs", "namespaces")
-"""Arguments of a run that choose nodes: then these run, as in Kedro."""
+"""Options of `kedro run` that choose nodes: then exactly these run, fresh or not, as in Kedro."""
 
 DECLARED = Declared(
     packages=("forkpipe",),
-    # Names of implementations, progress, types, the run's id, errors, what stops a run: none reaches a result.
+    # Registries of names, progress, row types, the run's id, errors, early stopping: none of it changes a result.
     exempt_modules=(
         "forkpipe.core.plugins",
         "forkpipe.engines.registry",
@@ -33,7 +33,6 @@ DECLARED = Declared(
         "forkpipe.stores.run_id",
         "forkpipe.core.errors",
         "forkpipe.generation.early",
-        "kedro_provenance.recipes",
     ),
     ignored_parameters=(
         "verification.options.*.workers",
@@ -46,13 +45,13 @@ DECLARED = Declared(
         "*.train.*.micro_batch_size",
         "*.train.*.gradient_checkpointing",
         "*.train.*.logit_chunk",
-        # it reads these to stop early; prices are the report's
+        # Asking reads the verifier to stop early; only the report reads prices.
         "generate_traces:verification.*",
         "generate_traces:generation.early_stop",
         "generate_traces:generation.early_stop.*",
         "generate_traces:generation.teachers.*.price",
         "generate_traces:generation.teachers.*.price.*",
-        # Where and how fast a teacher is asked, and by which key.
+        # Where and how fast a teacher is asked, and with which key.
         *(
             f"generation.teachers.*.{name}"
             for name in (
@@ -68,7 +67,7 @@ DECLARED = Declared(
 
 
 class ForkpipeSession(KedroSession):
-    """A Kedro session for this project."""
+    """Kedro's session with the runner of `kedro_provenance`, and errors of users in one line."""
 
     def run(  # type: ignore[override]
         self,
@@ -77,7 +76,7 @@ class ForkpipeSession(KedroSession):
         runner: AbstractRunner | None = None,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """Run as Kedro does, by default with the runner that knows what is stale."""
+        """Run as Kedro does, by default with the runner that leaves out fresh nodes."""
         targets = [pipeline_name] if pipeline_name else list(pipeline_names or [])
         if type(runner) in (SequentialRunner, type(None)) and not getattr(runner, "_is_async", False):
             sliced = any(kwargs.get(name) for name in SLICES) or bool(kwargs.get("only_missing_outputs"))
@@ -86,7 +85,10 @@ class ForkpipeSession(KedroSession):
             declared = replace(DECLARED, packages=(*DECLARED.packages, str(self._package_name)))
             runner = ProvenanceRunner(declared, named, sliced=sliced, project=Path(self._project_path), check=check_run)
         else:
-            logger.warning("%s keeps no records: all nodes run, and what they write is unknown", type(runner).__name__)
+            logger.warning(
+                "%s keeps no records: all nodes run, and later runs do not know how their outputs were made",
+                type(runner).__name__,
+            )
         try:
             return super().run(pipeline_name=pipeline_name, pipeline_names=pipeline_names, runner=runner, **kwargs)
         except Exception as error:
@@ -96,7 +98,7 @@ class ForkpipeSession(KedroSession):
 
 
 def input_error(error: BaseException | None) -> Exception | None:
-    """Return what the user can mend behind an exception: datasets wrap what they raise."""
+    """Return the error that a user can fix among the causes of an exception, or None; datasets wrap their errors."""
     while error is not None:
         if isinstance(error, InputError | OmegaConfBaseException | MissingConfigException):
             return error

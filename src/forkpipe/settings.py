@@ -1,4 +1,4 @@
-"""Project settings of Kedro."""
+"""Settings of Kedro for this project."""
 
 from forkpipe.config import ProjectConfigLoader
 from forkpipe.hooks import ProjectHooks
@@ -10,6 +10,6 @@ CONFIG_LOADER_CLASS = ProjectConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",
-    # An environment changes the parameters it names and no others.
+    # An environment changes the parameters that it names; the others keep their values of conf/base.
     "merge_strategy": {"parameters": "soft"},
 }

@@ -23,9 +23,13 @@ main.add_command(new)
 @click.option("--response", required=True, metavar="COLUMN", help="Column with the responses.")
 @click.option("--output", required=True, metavar="FILE", help="JSONL or Parquet, by its ending.")
 @click.option("--type", "answer_type", default="math", show_default=True, help="math, text, choice, number, ...")
-@click.option("--finish-reason", metavar="COLUMN", help='Column that says "length" where a response was cut.')
-@click.option("--without", multiple=True, metavar="RULE", help="Switch a rewrite rule off, 'all' for all (math).")
-@click.option("--timeout", type=float, metavar="SECONDS", help="For one comparison (math).")
+@click.option(
+    "--finish-reason", metavar="COLUMN", help='Column that is "length" where a response was cut by a token limit.'
+)
+@click.option(
+    "--without", multiple=True, metavar="RULE", help="Switch off a rewrite rule; 'all' switches off all of them (math)."
+)
+@click.option("--timeout", type=float, metavar="SECONDS", help="Longest time for one comparison (math).")
 @click.option("--workers", type=int, metavar="N", help="Worker processes (math).")
 @click.option("--tolerance", type=float, metavar="SHARE", help="Relative tolerance (number).")
 @click.option(
@@ -33,7 +37,7 @@ main.add_command(new)
     type=click.FloatRange(0, 1),
     default=1.0,
     metavar="SHARE",
-    help="Fail when more verdicts than this are unparsed, timeout or failed.",
+    help="Fail if a larger share of verdicts is unparsed, timeout or failed.",
 )
 def verify(
     file: str,
@@ -77,15 +81,19 @@ def verify(
 
 @main.command()
 @click.argument("file")
-@click.option("--pairs", is_flag=True, help="FILE holds pairs: problem, a, b. Writes distance and label a row.")
-@click.option("--output", metavar="FILE", help="JSONL, of --pairs; standard output where it is not given.")
-@click.option("--text", metavar="FIELD", help="Field of the traces; else trace, text, response or solution.")
-@click.option("--threshold", type=float, metavar="DISTANCE", help="Up to which two traces are the same strategy.")
-@click.option("--most", type=click.IntRange(1), default=10, show_default=True, help="Problems shown.")
+@click.option(
+    "--pairs", is_flag=True, help="FILE holds pairs of traces (problem, a, b); write the distance and a label for each."
+)
+@click.option("--output", metavar="FILE", help="JSONL file for the result of --pairs, instead of standard output.")
+@click.option("--text", metavar="FIELD", help="Field with the traces, if it is not trace, text, response or solution.")
+@click.option(
+    "--threshold", type=float, metavar="DISTANCE", help="Largest distance between two traces of the same strategy."
+)
+@click.option("--most", type=click.IntRange(1), default=10, show_default=True, help="Number of problems to show.")
 def strategies(
     file: str, pairs: bool, output: str | None, text: str | None, threshold: float | None, most: int
 ) -> None:
-    """Show how the traces of each problem solve it: clusters side by side, with the steps that set them apart.
+    """Show the different strategies of each problem's traces side by side, with the steps that set them apart.
 
     FILE (JSONL, JSONL.gz, Parquet, CSV) holds rows with problem, the trace and perhaps a teacher. The traces should be
     correct ones.
@@ -106,7 +114,7 @@ def strategies(
                 click.echo(f"{count} pairs written to {output}")
             return
         if output:
-            raise InputError("--output goes with --pairs, clusters are shown")
+            raise InputError("--output goes with --pairs: without it, clusters are printed")
         console = Console()
         for problem, texts, teachers in islice(groups_of(file, text), most):
             console.print(table_of(problem, columns_of(problem, texts, teachers, clusterer.cluster(problem, texts))))

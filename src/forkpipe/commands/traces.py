@@ -1,4 +1,4 @@
-"""`kedro traces`: what can be done with the trace store beside filling it."""
+"""`kedro traces`: commands on the trace store."""
 
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,12 @@ def traces() -> None:
 
 
 @traces.command(name="clean")
-@click.option("--delete", is_flag=True, help="Drop the rows; without it they are counted only.")
+@click.option("--delete", is_flag=True, help="Delete the rows; without this option they are only counted.")
 def clean_traces(env: str | None, params: dict[str, Any], delete: bool) -> None:
-    """Count or drop the rows that today's configuration does not ask for.
+    """Count or delete the rows of the trace store that the current configuration does not ask for.
 
-    Those are answers to requests that no teacher of `generation` would be sent any more: of another prompt,
-    temperature, model or revision, of teachers or problems that are gone, of samples beyond `samples`.
+    They answer requests that would not be sent to any teacher of `generation` any more: requests with another prompt,
+    temperature, model or revision, of removed teachers or problems, or for more samples than `samples`.
     """
     from kedro.framework.session import KedroSession
     from kedro.framework.startup import bootstrap_project
@@ -38,29 +38,31 @@ def clean_traces(env: str | None, params: dict[str, Any], delete: bool) -> None:
             context = session.load_context()
             settings = check_parameters(context.config_loader["parameters"]).generation
             if not context.catalog.exists("problems"):
-                raise InputError("there is no table problems, expected one: kedro run --pipelines=problems makes it")
+                raise InputError(
+                    "the table problems does not exist: expected one, `kedro run --pipelines=problems` makes it"
+                )
             problems = [Problem.from_row(row) for row in context.catalog.load("problems").to_pylist()]
             store = context.catalog.load("trace_store")
-            found = clean(store, asked_keys(problems, settings), delete=delete)
+            dropping = clean(store, asked_keys(problems, settings), delete=delete)
     except Exception as error:
         if (cause := input_error(error)) is not None:
             raise click.ClickException(str(cause)) from error
         raise
-    for teacher, n in sorted(found.rows.items()):
-        click.echo(f"{teacher}: {n} rows, {found.tokens[teacher]} tokens out")
-    dropped = sum(found.rows.values())
-    in_all = dropped + found.rows_kept
-    share = found.bytes_before * dropped / max(in_all, 1)
+    for teacher, n in sorted(dropping.rows.items()):
+        click.echo(f"{teacher}: {n} rows, {dropping.tokens[teacher]} tokens out")
+    dropped = sum(dropping.rows.values())
+    in_all = dropped + dropping.rows_kept
+    share = dropping.bytes_before * dropped / max(in_all, 1)
     if not dropped:
-        click.echo(f"{store.path}: all {found.rows_kept} rows are asked for")
-    elif found.bytes_after is None:
+        click.echo(f"{store.path}: all {dropping.rows_kept} rows are asked for")
+    elif dropping.bytes_after is None:
         click.echo(
             f"{store.path}: {dropped} of {in_all} rows are not asked for, about {_size(share)} of "
-            f"{_size(found.bytes_before)}; nothing was dropped, --delete drops them"
+            f"{_size(dropping.bytes_before)}; nothing was dropped, --delete drops them"
         )
     else:
-        freed = _size(found.bytes_before - found.bytes_after)
-        click.echo(f"{store.path}: dropped {dropped} rows, kept {found.rows_kept}; {freed} are free")
+        freed = _size(dropping.bytes_before - dropping.bytes_after)
+        click.echo(f"{store.path}: dropped {dropped} rows, kept {dropping.rows_kept}; {freed} are free")
 
 
 def _size(n: float) -> str:

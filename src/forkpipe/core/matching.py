@@ -1,4 +1,4 @@
-"""Which trace goes behind which forking tag: the bipartite matching of SSFT (paper, section on SSFT, step 2).
+"""Which trace follows which forking tag: the bipartite matching of SSFT (paper, section on SSFT, step 2).
 
 Costs are plain numpy arrays, so no gradient can pass. A matching is an array of tags, one a trace. All assignments have
 this shape, so that SSFT and its baselines differ here only. Under `optimal` and `random` two traces of a problem never
@@ -29,7 +29,7 @@ def match_optimal(costs: Costs) -> Tags:
     """Return the injection trace -> tag of least total cost.
 
     Args:
-        costs: (N tags, M traces), mean negative log-likelihood of a trace's prefix behind a tag, nats a token; M <= N.
+        costs: (N tags, M traces), mean negative log-likelihood of a trace's prefix after a tag, nats a token; M <= N.
 
     Returns:
         (M,) tag of each trace. Ties fall the same way on every run: scipy's solver is deterministic.

@@ -124,7 +124,7 @@ def native_cons(
     answers = sorted({vote for votes in votes_by_tag for vote in votes if vote is not None})
     if not answers:
         return 0.0
-    # Abstaining gets the column behind the answers; it is dropped before the vote.
+    # Abstaining gets a column after the answers, which is dropped before the vote.
     column: dict[str | None, int] = {answer: index for index, answer in enumerate(answers)} | {None: len(answers)}
     picks, weights = _one_of_each(sorted(sorted(column[vote] for vote in votes) for votes in votes_by_tag), seed)
     counts = np.zeros((picks.shape[1], len(answers) + 1), dtype=np.int64)

@@ -12,12 +12,12 @@ logger = logging.getLogger("forkpipe")
 
 INTERVAL_SECONDS = 5.0
 LIVE_SECONDS = 0.2
-"""How often a line on a terminal is written anew."""
+"""Shortest time between two updates of the line on a terminal."""
 CLEAR = "\r\x1b[2K"
 
 
 class Progress:
-    """Says how far a job is, at most every few seconds, and at its end.
+    """Logs how far a job is: at most every few seconds, and at its end.
 
     Args:
         name: what is being done.
@@ -32,7 +32,7 @@ class Progress:
         self.started = self.last = time.monotonic()
 
     def update(self, done: int, detail: str = "") -> None:
-        """Report `done` units; says nothing if it spoke a moment ago and the job is not at its end."""
+        """Log that `done` units are done, unless the last line is too recent and the job has not ended."""
         now = time.monotonic()
         if done < self.total and now - self.last < INTERVAL_SECONDS:
             return
@@ -44,9 +44,9 @@ class Progress:
 
 
 class StatusLine:
-    """A line that is written anew where it stands on a terminal, and every few seconds as a log line elsewhere.
+    """A line of progress: rewritten in place on a terminal, logged every few seconds elsewhere.
 
-    Jobs that run side by side, each with a line of its own, share the one of the terminal.
+    Jobs that run at the same time have a `StatusLine` each; on a terminal, all of them share one line.
     """
 
     _shown: ClassVar[dict["StatusLine", str]] = {}
@@ -55,10 +55,10 @@ class StatusLine:
     def __init__(self) -> None:
         self._live = sys.stderr.isatty()
         self._last = time.monotonic()
-        self._over: list[logging.Handler] = []
+        self._handlers: list[logging.Handler] = []
 
     def show(self, line: Callable[[], str]) -> None:
-        """Show a line, which is made only if the last one is old enough."""
+        """Show what `line` returns; it is called only if the line shown last is old enough."""
         now = time.monotonic()
         if now - self._last < (LIVE_SECONDS if self._live else INTERVAL_SECONDS):
             return
@@ -67,26 +67,26 @@ class StatusLine:
             logger.info("%s", line())
             return
         with self._guard:
-            if not self._over:
-                self._over = list(logging.getLogger().handlers)
-                for handler in self._over:
+            if not self._handlers:
+                self._handlers = list(logging.getLogger().handlers)
+                for handler in self._handlers:
                     handler.addFilter(self._clear)
             self._shown[self] = line()
             text = " | ".join(self._shown.values())
-            # What wraps could not be taken back.
+            # Cut to the terminal's width: a wrapped line cannot be erased.
             sys.stderr.write(f"{CLEAR}{text[: shutil.get_terminal_size().columns - 1]}")
             sys.stderr.flush()
 
     def close(self, line: str) -> None:
-        """Log the last line."""
+        """Remove the line from the terminal, and log a last one."""
         with self._guard:
             self._shown.pop(self, None)
         logger.info("%s", line)
-        for handler in self._over:
+        for handler in self._handlers:
             handler.removeFilter(self._clear)
-        self._over = []
+        self._handlers = []
 
     def _clear(self, record: logging.LogRecord) -> bool:
-        """Make room for a log line."""
+        """Erase the line before a log handler writes; a filter that lets every record pass."""
         sys.stderr.write(CLEAR)
         return True

@@ -104,7 +104,7 @@ def _as_json(sampling: Sampling) -> str:
 class Request:
     """One sample asked of one engine: the unit of generation, retry and resume.
 
-    `prefix_ids` are token ids put behind the prompt (a forced forking tag); `own_tag` asks for the first new token to
+    `prefix_ids` are token ids appended to the prompt (a forced forking tag); `own_tag` asks for the first new token to
     be one of the checkpoint's forking tags. Engines that cannot do either refuse such requests.
     """
 
@@ -142,7 +142,7 @@ class Request:
             prompt: the rendered prompt.
             sample: index of the sample, from 0.
             sampling: how to draw.
-            prefix_ids: token ids forced behind the prompt.
+            prefix_ids: token ids appended to the prompt.
             own_tag: whether the model writes its own forking tag first.
         """
         request_id = content_hash(

@@ -80,7 +80,7 @@ class RecordsDataset(AbstractDataset[RawRecords, RawRecords]):
 
 
 def origin_hint(path: str, metadata: dict[str, Any] | None) -> str:
-    """Return what a catalog entry says of a missing file, what to fetch, to be put behind a message."""
+    """Return what a catalog entry says about a missing file, such as what to fetch, to be appended to a message."""
     origin = (metadata or {}).get("origin")
     return f"; fetch {origin} and put it there" if origin and not file_exists(path) else ""
 

@@ -17,7 +17,7 @@ class Method:
     caption: str
     """What it does, for readers of the report."""
     colour: str
-    """In every figure, "#rrggbb"."""
+    """Its colour in every figure, as "#rrggbb"."""
     assignment: Assignment | None = None
     """How traces get their tags (`core.matching`)."""
     parent: str | None = None
@@ -30,20 +30,20 @@ class Method:
 _ALL = (
     Method(
         "sft",
-        "supervised fine-tuning on all traces behind one plain tag",
+        "supervised fine-tuning on all traces after one plain tag",
         "#767676",
         assignment="single",
     ),
     Method(
         "ssft_random",
-        "the same traces behind several forking tags, assigned to tags at random in each step",
+        "the same traces after several forking tags, assigned to tags at random in each step",
         "#E69F00",
         assignment="random",
         versus=("sft",),
     ),
     Method(
         "ssft_fixed",
-        "the same, each teacher's traces behind a tag of their own (mode conditioning)",
+        "the same, each teacher's traces after a tag of its own (mode conditioning)",
         "#56B4E9",
         assignment="fixed",
     ),

@@ -44,7 +44,7 @@ class AnchorSettings(Settings):
 
     kind: Literal["kl", "replay"] = "replay"
     """kl: KL to the model before the phase, on completions it wrote under every tag (in a fold, on the trace sets);
-    replay: the loss of SSFT on its trace sets, each trace behind the tag that matching gives it. Replay did better in
+    replay: the loss of SSFT on its trace sets, each trace after the tag that matching gives it. Replay did better in
     scopes lora and full (docs/results/2026-11-22-policies.md)."""
     weight: Positive = 1.0
     """Weight of the anchor's loss, a mean over tokens, nats."""
@@ -110,7 +110,7 @@ class TagsPhase(PassSettings):
         moves = self.scope in ("lora", "full")
         if moves and self.anchor is None:
             raise ValueError(
-                f"scope is '{self.scope}' without an anchor: it changes what is written behind the tags, "
+                f"scope is '{self.scope}' without an anchor: it changes what is written after the tags, "
                 "expected an anchor, or scope 'head' or 'router'"
             )
         if not moves and (self.anchor is not None or self.refresh_every is not None):

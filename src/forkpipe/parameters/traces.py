@@ -42,7 +42,7 @@ class TeacherSettings(Settings):
     options: dict[str, Any] = {}
     """Arguments of the engine's class."""
     revision: str = ""
-    """Version of the model or program behind the engine; part of every request's id."""
+    """Version of the model or program that the engine asks; part of every request's id."""
     prompt: Template = PLACEHOLDER
     samples: Count = 1
     """Samples a problem; an engine that holds fewer gives what it has."""

@@ -1,4 +1,4 @@
-"""What the report says, from tables and figures."""
+"""Collect what the report shows from tables and figures, and render it."""
 
 from collections import Counter
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""How figures look: one template, one colour a method, in every figure the same."""
+"""The look of all figures: one template, and one colour for each method."""
 
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -41,13 +41,7 @@ def template() -> "go.layout.Template":
             "plot_bgcolor": "white",
             "colorway": [*METHOD_COLOURS.values(), *_OTHER_COLOURS],
             "margin": {"l": 70, "r": 24, "t": 64, "b": 56},
-            "xaxis": {
-                "showgrid": True,
-                "gridcolor": "#EEEEEE",
-                "linecolor": FAINT,
-                "ticks": "outside",
-                "zeroline": False,
-            },
+            "xaxis": {**_AXIS, "ticks": "outside"},
             "yaxis": _AXIS,
             "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.12, "yanchor": "bottom"},
             "hoverlabel": {"font": {"family": FONT}},
@@ -71,7 +65,7 @@ def panels(rows: int, columns: int, **options: Any) -> "go.Figure":
 
 
 def colour_of(method: str) -> str:
-    """Return the colour of a method; one that is not known gets a colour by its name, the same in every figure."""
+    """Return the colour of a method; an unknown one gets a colour that depends on its name only."""
     return METHOD_COLOURS.get(method) or _OTHER_COLOURS[sum(method.encode()) % len(_OTHER_COLOURS)]
 
 

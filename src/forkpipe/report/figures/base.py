@@ -1,4 +1,4 @@
-"""What a figure is."""
+"""The type of a figure of the report."""
 
 import inspect
 from collections.abc import Callable
@@ -23,5 +23,5 @@ class Figure:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Names of the datasets it is drawn from: the arguments of `draw`."""
+        """Names of the datasets that the figure shows: the arguments of `draw`."""
         return tuple(inspect.signature(self.draw).parameters)

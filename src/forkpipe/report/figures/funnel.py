@@ -1,4 +1,4 @@
-"""What each stage of the data leaves."""
+"""How much each stage of the data pipeline keeps."""
 
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -30,17 +30,17 @@ def draw(
         "traces in sets": sum(sets),
         "trace sets": len(sets),
     }
-    found = Counter((teacher, verdict_of[trace]) for trace, teacher in teacher_of.items() if trace in verdict_of)
-    teachers = sorted({teacher for teacher, _ in found}, reverse=True)
+    counts_of = Counter((teacher, verdict_of[trace]) for trace, teacher in teacher_of.items() if trace in verdict_of)
+    teachers = sorted({teacher for teacher, _ in counts_of}, reverse=True)
     titles = ["What each stage leaves", "Verdicts on each teacher's traces"]
     figure = panels(1, 2, horizontal_spacing=0.2, subplot_titles=titles)
     figure.add_bar(
         x=list(stages.values()), y=list(stages), orientation="h", marker_color=NEUTRAL, texttemplate="%{x:,}",
         textposition="outside", cliponaxis=False, showlegend=False, row=1, col=1,
     )  # fmt: skip
-    totals = {teacher: sum(found[teacher, verdict] for verdict in VERDICTS) for teacher in teachers}
+    totals = {teacher: sum(counts_of[teacher, verdict] for verdict in VERDICTS) for teacher in teachers}
     for verdict in VERDICTS:
-        counts = [found[teacher, verdict] for teacher in teachers]
+        counts = [counts_of[teacher, verdict] for teacher in teachers]
         if any(counts):
             shares = [count / totals[teacher] for count, teacher in zip(counts, teachers, strict=True)]
             figure.add_bar(
@@ -58,8 +58,8 @@ def draw(
 
 FIGURE = Figure(
     "From problems to trace sets",
-    "Left: what each stage of the data pipeline left. One problem gives several traces; of the correct "
+    "Left: how much each stage of the data pipeline keeps. One problem gives several traces; of the correct "
     "ones, those by distinct strategies are put into the problem's trace set. Right: what the verifier "
-    "said of each teacher.",
+    "said about each teacher.",
     draw,
 )

@@ -1,4 +1,4 @@
-"""How the matching of traces and tags settles during training."""
+"""How the matching of traces to tags develops during training."""
 
 from collections import defaultdict
 from collections.abc import Mapping

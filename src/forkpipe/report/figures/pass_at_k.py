@@ -55,7 +55,7 @@ def draw(metrics: Rows) -> "go.Figure":
 FIGURE = Figure(
     "Accuracy with k tries",
     "Share of test problems that at least one of k samples solves (unbiased estimate). A method that "
-    "found more ways to solve problems rises further. Solid lines pool all tags equally; dashed lines let"
+    "finds more ways to solve problems rises further. Solid lines pool all tags equally; dashed lines let"
     " the model write its own tag. Bands are 95 % intervals over problems.",
     draw,
 )

@@ -1,4 +1,4 @@
-"""How many strategies were found, and those of one problem."""
+"""The number of strategies of each problem, and the strategies of one problem as an example."""
 
 import math
 from collections import Counter, defaultdict
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 
 def draw(traces: pa.Table, strategies: pa.Table, trace_sets: pa.Table) -> "go.Figure":
-    """Show how many strategies problems and sets hold, and those of the problem whose set holds most, step by step."""
+    """Show how many strategies problems and their sets have, and the steps of the problem whose set has most."""
     if trace_sets.num_rows == 0:
         return nothing("No problem has a trace set.")
-    found = defaultdict(set)
+    strategies_of = defaultdict(set)
     for problem, strategy in zip(strategies["problem_id"].to_pylist(), strategies["strategy"].to_pylist(), strict=True):
-        found[problem].add(strategy)
+        strategies_of[problem].add(strategy)
     held = [len({trace["strategy"] for trace in traces}) for traces in trace_sets["traces"].to_pylist()]
     columns = _example(traces, strategies, trace_sets.slice(held.index(max(held)), 1).to_pylist()[0])
     titles = ["Strategies a problem", "Example: what each strategy of one problem does that the others do not"]
     figure = panels(
-        2, 1, row_heights=[0.36, 0.64], vertical_spacing=0.16, subplot_titles=titles,
+        2, 1, row_heights=[0.36, 0.64], vertical_spacing=0.24, subplot_titles=titles,
         specs=[[{"type": "xy"}], [{"type": "table"}]],
     )  # fmt: skip
     for name, counts, colour in (
-        ("among its correct traces", Counter(map(len, found.values())), FAINT),
+        ("among its correct traces", Counter(map(len, strategies_of.values())), FAINT),
         ("in its trace set", Counter(held), NEUTRAL),
     ):
         numbers = sorted(counts)
@@ -85,9 +85,8 @@ def _plain(text: str) -> str:
 
 FIGURE = Figure(
     "Strategies in the data",
-    "Above: on how many problems that many strategies were found among the correct traces, and on how "
-    "many a set holds that many. Below: the problem whose set holds most of them; each column is a "
-    "cluster, with the steps of its representative that no other one takes and, in brackets, what sets "
-    "them apart.",
+    "Above: number of problems by the number of strategies among their correct traces, and in their trace sets. "
+    "Below: the problem whose set has the most strategies; each column is one strategy, with the steps of its "
+    "representative that no other strategy takes and, in brackets, what sets them apart.",
     draw,
 )
