@@ -72,6 +72,9 @@ def test_every_path_and_every_name_exists(page):
     text = re.sub(r"\]\([^)]*\)", "]", page.read_text())  # links have a test of their own
     paths = {path for path in PATH.findall(text) if not path.startswith(USERS)}
     assert [path for path in sorted(paths) if not any((place / path).exists() for place in PLACES)] == []
+    text = (
+        re.sub(r"^\| `.*? \| ", "", text, flags=re.MULTILINE) if page.name == "CHANGELOG.md" else text
+    )  # names before
     assert [name for name in sorted({*NAME.findall(text)} - {*KEYS}) if not exists(name)] == []
 
 
