@@ -7,7 +7,15 @@ from kedro.config import OmegaConfigLoader
 
 from forkpipe.config import ProjectConfigLoader
 from forkpipe.core.errors import InputError
-from forkpipe.parameters import check_parameters, supervised_settings
+from forkpipe.parameters import (
+    EngineSettings,
+    EvaluationSettings,
+    JudgeSettings,
+    RolloutSettings,
+    TeacherSettings,
+    check_parameters,
+    supervised_settings,
+)
 from forkpipe.settings import CONFIG_LOADER_ARGS
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -52,6 +60,11 @@ def test_every_environment_is_valid(env):
             "grpo.train: phase traces has micro_batch_size 7, expected a divisor of 192, the rollouts of a step",
         ),
         ({"evaluation": {"engine": {"nam": "vllm"}}}, "parameter evaluation.engine.nam does not exist"),
+        (
+            {"evaluation": {"engine": {"name": "vllm", "options": {}}, "options": {}}},
+            "options are in engine and beside it",
+        ),
+        ({"generation": {"teachers": {"peasant": {"engine": {"nam": "x"}}}}}, "engine.nam does not exist"),
         ({"evaluation": {"pass_at": []}}, "parameter evaluation.pass_at is []"),
         ({"problems": {"shares": {"train": 0.9}}}, "shares sum to 1.42, expected 1"),
         ({"generation": {"teachers": {"peasant": {"prompt": "Go"}}}}, "expected a text that holds {problem}"),
@@ -62,6 +75,43 @@ def test_wrong_parameters_are_named_in_one_line(runtime, message):
         check_parameters(parameters(**runtime))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+ASK_ENGINES = (EvaluationSettings, RolloutSettings, TeacherSettings, JudgeSettings)
+
+
+@pytest.mark.parametrize("settings", ASK_ENGINES)
+@pytest.mark.parametrize("options", [None, {}, {"gpus": 2, "options": {"engine": "transformers"}}])
+def test_an_engine_can_be_named_in_two_forms(settings, options):
+    given = {} if options is None else {"options": options}
+    beside = settings.model_validate({"engine": "vllm", **given})
+    within = settings.model_validate({"engine": {"name": "vllm", **given}})
+    assert beside == within
+    if settings in (EvaluationSettings, RolloutSettings):
+        assert (beside.engine.name, beside.engine.options) == ("vllm", options or {})
+    else:
+        assert (beside.engine, beside.options) == ("vllm", options or {})
+
+
+def test_recipes_hold_the_fields_that_they_held():
+    """Artifacts that were made before are not made again: their recipes name these fields."""
+    for settings in (EvaluationSettings, RolloutSettings):
+        dumped = settings.model_validate({"engine": "vllm", "options": {"actors": 2}}).model_dump()
+        assert dumped["engine"] == {"name": "vllm", "options": {"actors": 2}}
+        assert "options" not in dumped
+
+
+def test_options_alone_are_those_of_the_default_engine():
+    assert EvaluationSettings.model_validate({"options": {"a": 1}}).engine == EngineSettings(options={"a": 1})
+
+
+def test_an_environment_names_an_engine_in_either_form():
+    for engine in (
+        {"engine": "vllm", "options": {"actors": 2}},
+        {"engine": {"name": "vllm", "options": {"actors": 2}}},
+    ):
+        checked = check_parameters(parameters(evaluation=engine))
+        assert checked.evaluation.engine == EngineSettings(name="vllm", options={"actors": 2})
 
 
 def test_a_methods_own_settings_go_over_the_common_ones():

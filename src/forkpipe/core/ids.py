@@ -1,4 +1,4 @@
-"""Content hashes: the ids of problems, requests and traces, and the seeds derived from them.
+"""Hashes: the ids of problems, requests and traces, the seeds derived from them, and digests of files.
 
 An id is a function of what it names and of nothing else (no clock, no counter, no order), so that a run on
 another machine, or the same run again, gives the same ids and finds the work that is already done.
@@ -6,6 +6,7 @@ another machine, or the same run again, gives the same ids and finds the work th
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any
 
 ID_LENGTH = 16
@@ -22,6 +23,18 @@ def content_hash(*parts: Any) -> str:
     """
     text = json.dumps(parts, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
+
+
+def digest(blocks: Iterable[bytes]) -> str:
+    """Hash bytes that come in blocks, for example those of a file, to 16 hex digits; how they are cut is no matter.
+
+    >>> digest([b"2 +", b" 2"]) == digest([b"2 + 2"])
+    True
+    """
+    total = hashlib.sha256()
+    for block in blocks:
+        total.update(block)
+    return total.hexdigest()[:ID_LENGTH]
 
 
 def derived_seed(*parts: Any) -> int:

@@ -5,7 +5,6 @@ Formats, by the end of the name: `.jsonl`, `.jsonl.gz`, `.parquet`, `.csv`. Path
 """
 
 import csv
-import hashlib
 import json
 import sys
 import zlib
@@ -13,6 +12,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from forkpipe.core.errors import InputError
+from forkpipe.core.ids import digest
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet", ".csv")
 
@@ -60,11 +60,8 @@ def file_digest(path: str) -> str:
     """Return a hash of a file's bytes, 16 hex digits."""
     import fsspec
 
-    total = hashlib.sha256()
     with fsspec.open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            total.update(block)
-    return total.hexdigest()[:16]
+        return digest(iter(lambda: file.read(1 << 20), b""))
 
 
 def _open(path: str) -> Any:

@@ -5,7 +5,6 @@ float) and its previews of list columns break kedro viz. Here a table has the sc
 rows, and a preview reads the first rows only.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator
 from itertools import islice
@@ -16,6 +15,7 @@ import pyarrow as pa
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
+from forkpipe.core.ids import digest
 from forkpipe.core.schemas import SCHEMAS, VOLATILE
 from forkpipe.stores.tables import Rows, as_declared, open_table, read_table, write_table
 
@@ -54,18 +54,15 @@ class TableDataset(AbstractDataset[Rows, pa.Table]):
 
     def content_digest(self) -> str:
         """Return a digest of the rows, however the file is written; columns of times and runs are no content."""
-        total = hashlib.sha256()
-        for batch in self._batches():
-            for row in batch.to_pylist():
-                total.update(json.dumps(row, sort_keys=True, default=str).encode() + b"\n")
-        return total.hexdigest()[:16]
+        rows = (row for batch in self._batches() for row in batch.to_pylist())
+        return digest(json.dumps(row, sort_keys=True, default=str).encode() + b"\n" for row in rows)
 
     def content_keys(self) -> str:
         """Return a digest of the set of requests that a table of traces stands for, nothing for other tables."""
         if "request_id" not in SCHEMAS[self._table].names:
             return ""
         keys = sorted({key for batch in self._batches() for key in batch.column("request_id").to_pylist()})
-        return hashlib.sha256("\n".join(keys).encode()).hexdigest()[:16]
+        return digest(["\n".join(keys).encode()])
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         """Yield the columns that the file has, so that a column added later leaves the digest of its content alone."""

@@ -1,6 +1,5 @@
 """A checkpoint: a Hugging Face model folder with `forking.json` beside the weights."""
 
-import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,6 +8,7 @@ from typing import Any
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
+from forkpipe.core.ids import digest
 from forkpipe.core.records import Completion
 
 FORKING_FILE = "forking.json"
@@ -256,9 +256,5 @@ def render_prompt(tokenizer: Any, content: str, tag: str = "") -> str:
 
 def checkpoint_digest(folder: Path) -> str:
     """Return a hash of the files of a checkpoint, 16 hex digits: names and contents, no times."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            digest.update(str(path.relative_to(folder)).encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return digest(part for path in files for part in (str(path.relative_to(folder)).encode(), path.read_bytes()))

@@ -5,10 +5,10 @@ are refused, also those of `kedro run --params`, and so is what two parameters d
 as type hints, so Kedro hands them checked objects.
 """
 
+from forkpipe.parameters.base import EngineSettings
 from forkpipe.parameters.evaluation import EvaluationSettings
 from forkpipe.parameters.policy import (
     AnchorSettings,
-    EngineSettings,
     FoldPhase,
     PassSettings,
     PolicyMethod,

@@ -1,8 +1,9 @@
 """Types that the groups of parameters are made of."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from forkpipe.core.prompts import PLACEHOLDER
 
@@ -23,3 +24,38 @@ class Settings(BaseModel):
     """A group of parameters: unknown names are refused, values cannot be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EngineSettings(Settings):
+    """An engine that completes what a checkpoint is asked; it is given the checkpoint's folder as `model`."""
+
+    name: str = "transformers"
+    """A registered name, or "package.module:Class"."""
+    options: dict[str, Any] = {}
+    """Further arguments of the engine's class."""
+
+
+class AsksEngine(Settings):
+    """Parameters that name an engine: `engine: NAME` and `options:` beside it.
+
+    `engine: {name: NAME, options: ...}`, the form of earlier versions, is read too. Recipes of artifacts hold the
+    fields of these classes, so each class keeps the fields that it had.
+    """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_both_forms(cls, given: Any) -> Any:
+        engine = given.get("engine") if isinstance(given, Mapping) else None
+        if engine is None and not (isinstance(given, Mapping) and "options" in given):
+            return given
+        parts = dict(engine) if isinstance(engine, Mapping) else {"name": engine} if engine is not None else {}
+        if "options" in given:
+            if "options" in parts:
+                raise ValueError("options are in engine and beside it, expected them beside it alone")
+            parts["options"] = given["options"]
+        rest = {name: value for name, value in given.items() if name not in ("engine", "options")}
+        if cls.model_fields["engine"].annotation is EngineSettings:
+            return {**rest, "engine": parts}
+        if unknown := sorted(parts.keys() - {"name", "options"}):
+            raise ValueError(f"engine.{unknown[0]} does not exist, expected name and options")
+        return {**rest, **({"engine": parts.pop("name")} if "name" in parts else {}), **parts}

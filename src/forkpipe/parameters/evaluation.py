@@ -4,12 +4,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from forkpipe.parameters.base import Count, Settings
-from forkpipe.parameters.policy import EngineSettings
+from forkpipe.parameters.base import AsksEngine, Count, EngineSettings
 from forkpipe.parameters.traces import SamplingSettings
 
 
-class EvaluationSettings(Settings):
+class EvaluationSettings(AsksEngine):
     """How checkpoints are sampled and scored."""
 
     samples_per_tag: Count = 4

@@ -1,10 +1,10 @@
 """Parameters of reinforcement learning: the rollouts that methods have in common, and the phases of each."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, RootModel, model_validator
 
-from forkpipe.parameters.base import Count, Settings
+from forkpipe.parameters.base import AsksEngine, Count, EngineSettings, Settings
 from forkpipe.parameters.traces import SamplingSettings
 from forkpipe.parameters.training import LoraSettings
 
@@ -12,16 +12,7 @@ Positive = Annotated[float, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
 
 
-class EngineSettings(Settings):
-    """An engine that completes what a checkpoint is asked; it is given the checkpoint's folder as `model`."""
-
-    name: str = "transformers"
-    """A registered name, or "package.module:Class"."""
-    options: dict[str, Any] = {}
-    """Further arguments of the engine's class."""
-
-
-class RolloutSettings(Settings):
+class RolloutSettings(AsksEngine):
     """What the methods of reinforcement learning have in common: the budget."""
 
     steps: Count = 60

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from forkpipe.core.prompts import PLACEHOLDER
 from forkpipe.core.records import Sampling
 from forkpipe.core.rows import Split
-from forkpipe.parameters.base import Count, Settings, Share, Template
+from forkpipe.parameters.base import AsksEngine, Count, Settings, Share, Template
 
 
 class SamplingSettings(Settings):
@@ -34,7 +34,7 @@ class PriceSettings(Settings):
     output: Amount
 
 
-class TeacherSettings(Settings):
+class TeacherSettings(AsksEngine):
     """A teacher: an engine with its options, and what is asked of it."""
 
     engine: str
@@ -104,7 +104,7 @@ class GenerationSettings(Settings):
         return {name: self.teachers[name] for name in self.use or self.teachers}
 
 
-class AskedModelSettings(Settings):
+class AskedModelSettings(AsksEngine):
     """A language model that is asked about answers or traces."""
 
     engine: str
