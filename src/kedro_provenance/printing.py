@@ -10,7 +10,7 @@ from kedro_provenance.records import is_about_code
 from kedro_provenance.scheduler import Planned
 
 MANY = 5
-"""Nodes with the same kind of reason that are printed one by one; more are counted."""
+"""Number of nodes, or of reasons, that are printed one by one; more are counted."""
 
 
 def print_plan(plan: Sequence[Planned], running: bool) -> None:
@@ -24,7 +24,7 @@ def print_plan(plan: Sequence[Planned], running: bool) -> None:
     counted = len(updated) > MANY
     for planned in plan:
         if planned.status == "run" and not (counted and planned in updated):
-            click.echo(f"run   {planned.node.name}: {'; '.join(planned.reasons)}")
+            click.echo(f"run   {planned.node.name}: {_listed(planned.reasons)}")
         elif planned.status == "if inputs change" and not counted:
             click.echo(f"maybe {planned.node.name}: {'; '.join(planned.reasons)}")
     if counted:
@@ -59,9 +59,18 @@ def print_accepted(accepted: Sequence[Planned]) -> None:
         click.echo(f"accepted the results of {_nodes(len(accepted))} as they are: {listed}")
     else:
         for planned in accepted:
-            click.echo(f"accepted {planned.node.name} as it is: {'; '.join(planned.reasons)}")
+            click.echo(f"accepted {planned.node.name} as it is: {_listed(planned.reasons)}")
     if not accepted:
         click.echo("nothing to accept: no output that exists is stale")
+
+
+def _listed(reasons: Sequence[str]) -> str:
+    """Join reasons, of many that name code only the first."""
+    code = [reason for reason in reasons if is_about_code(reason)]
+    if len(code) <= MANY:
+        return "; ".join(reasons)
+    others = [reason for reason in reasons if reason not in code]
+    return "; ".join([*others, *code[: MANY - 1], f"{len(code) - MANY + 1} more changes of code"])
 
 
 def _count_groups(nodes: Iterable[Node]) -> Counter[str]:

@@ -43,7 +43,8 @@ class Recipe:
             reasons.append(REORDERED)
         reasons += [f"{CODE_OF}{module} changed" for module in sorted(changed - {"wiring"})]
         for name in sorted({*self.inputs, *new.inputs}):
-            if self.inputs.get(name) != new.inputs.get(name):
+            rewired = REORDERED in reasons and (name in self.inputs) != (name in new.inputs)
+            if self.inputs.get(name) != new.inputs.get(name) and not rewired:
                 reasons.append(f"input {name} changed")
         return reasons
 

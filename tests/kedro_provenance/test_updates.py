@@ -29,6 +29,22 @@ def test_a_module_that_is_only_renamed_is_no_change(new, expected):
     assert (old.digest() == new.digest()) or expected
 
 
+def test_an_input_that_is_read_anew_is_a_change_of_the_wiring():
+    old = Recipe({"wiring": "w"}, {}, {"i": "x", "j": "y"})
+    assert old.differences(Recipe({"wiring": "v"}, {}, {"i": "x", "k": "z"})) == [
+        "its inputs or outputs changed places"
+    ]
+    assert old.differences(Recipe({"wiring": "v"}, {}, {"i": "y", "k": "z"}))[1:] == ["input i changed"]
+    assert old.differences(Recipe({"wiring": "w"}, {}, {"i": "x"})) == ["input j changed"]
+
+
+def test_of_many_changes_of_code_the_first_are_named(capsys):
+    reasons = ["parameter x 1 -> 2", *(f"code of m{i} changed" for i in range(MANY + 3))]
+    print_plan(planned(1, "train", reasons=reasons), running=False)
+    named = "; ".join(reasons[:MANY])
+    assert capsys.readouterr().out == f"run   train.0: {named}; 4 more changes of code\n"
+
+
 def test_the_digest_of_a_recipe_changes_with_code_parameters_and_inputs():
     recipes = [
         Recipe(OLD, {}, {}),
