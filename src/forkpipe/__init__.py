@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 
 _OFFERED = {
     "ForkingTags": "core.forking",
-    "GFPOConfig": "training.gfpo",
+    "GFPOConfig": "training.config",
     "GFPOTrainer": "training.gfpo",
     "SSFTConfig": "training.config",
     "SSFTTrainer": "training.ssft",

@@ -8,6 +8,8 @@ import torch
 from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
 from forkpipe.models.checkpoint import load_checkpoint
+from forkpipe.parameters import SupervisedSettings
+from forkpipe.parameters.trainers import SSFTFields, values_of
 from forkpipe.training.config import SSFTConfig
 from forkpipe.training.sequences import IGNORED, SetCollator, encode_sets, matched_sequences
 
@@ -129,6 +131,8 @@ def test_a_sequence_that_is_too_long_is_named(encode, trace_sets):
         {"mode_field": "author"},
         {"assignment": "optmal"},
         {"tag_weight": -1.0},
+        {"tag_weight": "much"},
+        {"max_length": 0},
         {"prompt": "solve it"},
         {"remove_unused_columns": True},
     ],
@@ -136,6 +140,11 @@ def test_a_sequence_that_is_too_long_is_named(encode, trace_sets):
 def test_settings_that_make_no_sense_are_refused(tmp_path, changes):
     with pytest.raises(InputError, match=next(iter(changes))):
         SSFTConfig(output_dir=str(tmp_path), **changes)
+
+
+def test_library_and_projects_have_the_same_defaults(tmp_path):
+    config = SSFTConfig(output_dir=str(tmp_path))
+    assert values_of(config, SSFTFields) == values_of(SupervisedSettings(), SSFTFields)
 
 
 def test_ids_that_are_zero_are_ids(encode, trace_sets):

@@ -10,13 +10,10 @@ its probability, without the sampling noise. The paper samples its groups; `clip
 GRPO has it. Shapes: B problems, N tags, G draws a problem.
 """
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-Baseline = Literal["mean", "leave_one_out"]
-"""What is taken from a reward: the mean of its group, or the mean of the group's others."""
+from forkpipe.core.records import Baseline
 
 STD_FLOOR = 1e-4
 """Added to a group's standard deviation, as GRPO's implementations do."""

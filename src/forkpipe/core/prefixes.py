@@ -7,10 +7,6 @@ tells nothing; a long one costs time. `divergence_length` finds the shortest L a
 from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Literal
-
-PrefixLength = int | Literal["auto"] | None
-"""L in tokens, "auto" for `divergence_length`, None for whole traces."""
 
 
 def divergence_length(traces: Sequence[Sequence[int]], tokens: int, cap: int) -> int:

@@ -20,6 +20,9 @@ Assignment = Literal["optimal", "random", "fixed", "single"]
 """How traces get their tags: by least cost (SSFT), by a random injection, by a mode known beforehand (mode
 conditioning), or all the one plain tag (SFT-mixed)."""
 
+Baseline = Literal["mean", "leave_one_out"]
+"""What is subtracted from a reward: the mean of its group, or the mean of the others in the group."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from forkpipe.core.prompts import PLACEHOLDER
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+Weight = Annotated[float, Field(ge=0)]
 
 
 def _holds_problem(template: str) -> str:
@@ -59,3 +60,24 @@ class AsksEngine(Settings):
         if unknown := sorted(parts.keys() - {"name", "options"}):
             raise ValueError(f"engine.{unknown[0]} does not exist, expected name and options")
         return {**rest, **({"engine": parts.pop("name")} if "name" in parts else {}), **parts}
+
+
+def problem_of(error: ValidationError, where: str = "", depth: int | None = None) -> str:
+    """Return one line on the first problem that pydantic has found: the name, the value, what is expected.
+
+    Args:
+        error: what pydantic raised.
+        where: name of the group of parameters.
+        depth: how much of the path to the value to name, None for all.
+    """
+    first = error.errors()[0]
+    name = ".".join([where] * bool(where) + [str(part) for part in first["loc"][:depth]])
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 and depth is None else ""
+    if first["type"] == "extra_forbidden":
+        return f"{name} does not exist{more}"
+    if first["type"] == "missing":
+        return f"{name} is missing{more}"
+    message = first["msg"].removeprefix("Value error, ")
+    if not name:
+        return f"{message}{more}"
+    return f"{name} is {first['input']!r}: {message[0].lower() + message[1:]}{more}"

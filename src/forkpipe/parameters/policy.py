@@ -4,12 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, RootModel, model_validator
 
-from forkpipe.parameters.base import AsksEngine, Count, EngineSettings, Settings
+from forkpipe.parameters.base import AsksEngine, Count, EngineSettings, Settings, Weight
 from forkpipe.parameters.traces import SamplingSettings
+from forkpipe.parameters.trainers import GFPOFields
 from forkpipe.parameters.training import LoraSettings
 
 Positive = Annotated[float, Field(gt=0)]
-Weight = Annotated[float, Field(ge=0)]
 
 
 class RolloutSettings(AsksEngine):
@@ -66,7 +66,7 @@ class PassSettings(Settings):
     """Compute activations again in the backward pass: less memory, about a third more time."""
 
 
-class TagsPhase(PassSettings):
+class TagsPhase(PassSettings, GFPOFields):
     """GFPO: the choice of the tag is trained on a table of rewards."""
 
     kind: Literal["tags"]
@@ -82,17 +82,8 @@ class TagsPhase(PassSettings):
     """For lora and full."""
     refresh_every: Count | None = None
     """For lora and full: steps after which rewards are sampled anew, null for never; the budget is split evenly."""
-    objective: Literal["exact", "sampled"] = "exact"
-    """exact: the expectation over all tags; sampled: tags drawn from the policy, as in the paper."""
-    baseline: Literal["mean", "leave_one_out"] = "mean"
-    """For sampled: what a reward is compared with, the mean of its group or of the group's others."""
-    scale_by_std: bool = False
-    """For sampled: divide advantages by the group's standard deviation, as GRPO does."""
     learning_rate: Positive = 1e-2
     max_grad_norm: Positive = 1.0
-    kl_weight: Weight = 0.0
-    """Weight of the KL of the tags to the policy before the phase."""
-    entropy_weight: Weight = 0.0
     save_every: Count = 20
     """Steps between the trainer's own checkpoints, from which a killed training goes on."""
 

@@ -7,7 +7,8 @@ from pydantic import Field, model_validator
 
 from forkpipe.core.forking import STYLES, TagStyle
 from forkpipe.core.prompts import PLACEHOLDER
-from forkpipe.parameters.base import Count, Settings, Share, Template
+from forkpipe.parameters.base import Count, Settings, Share, Template, Weight
+from forkpipe.parameters.trainers import SSFTFields
 
 
 class TagSettings(Settings):
@@ -59,7 +60,7 @@ class LoraSettings(Settings):
     """Names of layers as peft takes them."""
 
 
-class SupervisedSettings(Settings):
+class SupervisedSettings(Settings, SSFTFields):
     """Training of the supervised methods: the same but for how traces get their tags (`methods.SUPERVISED`)."""
 
     problems_per_step: Count = 16
@@ -69,22 +70,8 @@ class SupervisedSettings(Settings):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-5
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     scheduler: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    weight_decay: Weight = 0.0
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
-    tag_weight: Annotated[float, Field(ge=0)] = 0.1
-    """Weight of the loss on the tag itself."""
-    prefix_length: Count | Literal["auto"] | None = "auto"
-    """L, trace tokens in the matching cost; auto: until a problem's traces have diverged; null for the whole trace."""
-    auto_divergence: Count = 8
-    """For auto: the tokens by which every two traces of a problem must differ (`core.prefixes`)."""
-    auto_cap: Count = 1000
-    """For auto: the longest L."""
-    rematch_every: Count = 1
-    """A problem is matched again at every k-th visit; in between its last matching is kept."""
-    matching_tokens: Count = 65536
-    """Tokens a forward pass when costs are computed: bounds memory, changes no result."""
-    logit_chunk: Count = 1024
-    """Positions whose logits exist at once; larger batches are cut (`training.scoring`)."""
     bf16: bool = False
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass: less memory, about a third more time."""
@@ -92,9 +79,6 @@ class SupervisedSettings(Settings):
     """Put problems of like length into a batch: less padding where lengths differ much."""
     lora: LoraSettings | None = None
     """Train low-rank adapters in place of the whole model."""
-    max_length: Count | None = None
-    """Longer sequences are refused before training starts; null for what the model is made for (its
-    max_position_embeddings), which is the most that can be asked."""
     save_every: Count | None = 100
     """Steps between the trainer's own checkpoints, from which a killed training goes on; null for none."""
     evaluate_every: Count | None = None

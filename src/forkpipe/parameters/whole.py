@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, ValidationError, create_model, model_validator
 
 from forkpipe.core.errors import InputError
-from forkpipe.parameters.base import Count, Settings
+from forkpipe.parameters.base import Count, Settings, problem_of
 from forkpipe.parameters.evaluation import EvaluationSettings
 from forkpipe.parameters.methods import METHODS, POLICY, SUPERVISED
 from forkpipe.parameters.policy import PolicyMethod, RolloutSettings
@@ -89,24 +89,15 @@ def check_parameters(raw: Mapping[str, Any]) -> Parameters:
     try:
         parameters = Parameters.model_validate(raw)
     except ValidationError as error:
-        raise InputError(_one_line(error)) from None
+        raise InputError(_message(error)) from None
     for method in SUPERVISED:
         try:
             supervised_settings(parameters.supervised, getattr(parameters, method).train)
         except ValidationError as error:
-            raise InputError(_one_line(error, f"{method}.train")) from None
+            raise InputError(_message(error, f"{method}.train")) from None
     return parameters
 
 
-def _one_line(error: ValidationError, where: str = "") -> str:
-    first = error.errors()[0]
-    name = ".".join([where] * bool(where) + [str(part) for part in first["loc"]])
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    if first["type"] == "extra_forbidden":
-        return f"parameter {name} does not exist{more}"
-    if first["type"] == "missing":
-        return f"parameter {name} is missing{more}"
-    message = first["msg"].removeprefix("Value error, ")
-    if not name:
-        return f"parameters: {message}{more}"
-    return f"parameter {name} is {first['input']!r}: {message[0].lower() + message[1:]}{more}"
+def _message(error: ValidationError, where: str = "") -> str:
+    named = where or error.errors()[0]["loc"]
+    return f"{'parameter ' if named else 'parameters: '}{problem_of(error, where)}"

@@ -5,73 +5,21 @@ tag comes before its deciding position, and nothing of any completion. Which wei
 of the model's, or those of an adapter (`models.scopes`).
 """
 
-import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
-from datasets import Dataset
 from torch import Tensor
-from transformers import TrainingArguments
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.losses import tag_log_probs
-from forkpipe.core.policy import (
-    Baseline,
-    clipped_surrogate,
-    entropy,
-    exact_expectation,
-    group_advantages,
-    kl_to_reference,
-)
-from forkpipe.core.prompts import PLACEHOLDER, render
-from forkpipe.models.checkpoint import encoder, render_prompt
+from forkpipe.core.policy import clipped_surrogate, entropy, exact_expectation, group_advantages, kl_to_reference
+from forkpipe.training.config import GFPOConfig
+from forkpipe.training.prompts import PromptCollator, encode_problems
 from forkpipe.training.trainer import TagTrainer
-
-
-@dataclass
-class GFPOConfig(TrainingArguments):
-    """transformers.TrainingArguments with the fields below; a batch counts problems.
-
-    Attributes:
-        objective: "exact" takes the expectation over all tags from the table; "sampled" draws tags from the policy
-            and for each one of its tabulated rewards, as the paper does.
-        draws: G, for "sampled": tags drawn a problem and step.
-        baseline: for "sampled", see `core.policy.group_advantages`.
-        scale_by_std: for "sampled", likewise.
-        kl_weight: weight of KL(policy || policy before training) over the tags, nats.
-        entropy_weight: weight of the policy's entropy, nats.
-        anchor_weight: weight of the trainer's `anchor`, where it has one.
-        prompt: what the model is asked, before its chat template; holds {problem}.
-    """
-
-    objective: Literal["exact", "sampled"] = "exact"
-    draws: int = 6
-    baseline: Baseline = "mean"
-    scale_by_std: bool = False
-    kl_weight: float = 0.0
-    entropy_weight: float = 0.0
-    anchor_weight: float = 0.0
-    prompt: str = PLACEHOLDER
-    # Batches hold more than the arguments of the model's forward.
-    remove_unused_columns: bool = field(default=False)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name, known in (("objective", ("exact", "sampled")), ("baseline", get_args(Baseline))):
-            if getattr(self, name) not in known:
-                raise InputError(f"{name} is {getattr(self, name)!r}, expected one of: {', '.join(known)}")
-        if self.draws < 2:
-            raise InputError(f"draws is {self.draws}, expected at least 2: a group of one has no advantage")
-        for name in ("kl_weight", "entropy_weight", "anchor_weight"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name} is {getattr(self, name)}, expected at least 0")
-        if PLACEHOLDER not in self.prompt:
-            raise InputError(f"prompt is {self.prompt!r}, expected a text that holds {PLACEHOLDER}")
 
 
 class GFPOTrainer(TagTrainer):
@@ -241,63 +189,3 @@ class GFPOTrainer(TagTrainer):
             now = time.perf_counter()
             logs["seconds"], self._logged_at = now - self._logged_at, now
         super().log(logs, start_time)
-
-
-class PromptCollator:
-    """Pads prompts on the left, so that the deciding position is the last of every row.
-
-    Returns input_ids, attention_mask (B, T); problem_index (B,).
-    """
-
-    def __init__(self, pad_id: int) -> None:
-        self.pad_id = pad_id
-
-    def __call__(self, items: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-        """Collate B rows of `encode_problems`."""
-        width = max(len(item["prompt"]) for item in items)
-        pads = [width - len(item["prompt"]) for item in items]
-        return {
-            "input_ids": torch.tensor(
-                [[self.pad_id] * p + item["prompt"] for p, item in zip(pads, items, strict=True)]
-            ),
-            "attention_mask": torch.tensor([[0] * p + [1] * (width - p) for p in pads]),
-            "problem_index": torch.tensor([item["index"] for item in items]),
-        }
-
-
-def encode_problems(rows: Any, tokenizer: Any, tags: ForkingTags, template: str) -> Dataset:
-    """Return rows with index, prompt (token ids up to the deciding position) and rewards: N lists of S, S by problem.
-
-    Raises:
-        InputError: naming the problem, where its rewards are not N lists of one length.
-    """
-    encode = encoder(tokenizer)
-    encoded = []
-    for index, row in enumerate(rows):
-        if missing := {"problem", "rewards"} - set(row):
-            raise InputError(f"problem {index}: field '{min(missing)}' is missing, expected 'problem' and 'rewards'")
-        rewards = row["rewards"]
-        _check_numbers(index, rewards)
-        counts = {len(one) for one in rewards}
-        if len(rewards) != tags.n or len(counts) != 1 or counts == {0}:
-            raise InputError(
-                f"problem {index}: field 'rewards' holds {[len(one) for one in rewards]} rewards by tag, "
-                f"expected as many, and some, for each of {tags.n} tags"
-            )
-        prompt = encode(render_prompt(tokenizer, render(template, row["problem"])))
-        encoded.append(
-            {"index": index, "prompt": [*prompt, *tags.opening], "rewards": [list(map(float, r)) for r in rewards]}
-        )
-    return Dataset.from_list(encoded)
-
-
-def _check_numbers(index: int, rewards: Any) -> None:
-    """Raise `InputError` unless rewards are lists of finite numbers: one NaN makes NaN of all tags."""
-    if isinstance(rewards, str) or not isinstance(rewards, Iterable):
-        raise InputError(f"problem {index}: field 'rewards' is {rewards!r}, expected a list of numbers by tag")
-    for tag, drawn in enumerate(rewards, 1):
-        if isinstance(drawn, str) or not isinstance(drawn, Iterable):
-            raise InputError(f"problem {index}: rewards of tag {tag} are {drawn!r}, expected a list of numbers")
-        for one in drawn:
-            if isinstance(one, str | None) or not math.isfinite(one):
-                raise InputError(f"problem {index}: a reward of tag {tag} is {one!r}, expected a finite number")

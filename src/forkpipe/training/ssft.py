@@ -227,10 +227,9 @@ class SSFTTrainer(TagTrainer):
         if "loss" in logs:
             sums, self._since_log = self._since_log, {}
             steps = sums.pop("steps", 1.0)
-            for name in ("trace_loss", "tag_loss"):
-                if isinstance(part := sums.pop(name, None), Tensor):
-                    logs[name] = float(self.accelerator.reduce(part, "mean")) / float(steps)
-            logs |= {name: float(value) for name, value in sums.items()}
+            for name, value in sums.items():
+                mean = isinstance(value, Tensor)
+                logs[name] = float(self.accelerator.reduce(value, "mean")) / float(steps) if mean else float(value)
             now = time.perf_counter()
             logs["seconds"], self._logged_at = now - self._logged_at, now
         super().log(logs, start_time)

@@ -17,8 +17,10 @@ from forkpipe.models.adapters import lora_config, merged
 from forkpipe.models.checkpoint import Checkpoint, check_positions
 from forkpipe.models.tagging import plain_tag
 from forkpipe.parameters import SupervisedSettings
+from forkpipe.parameters.trainers import SSFTFields, values_of
 from forkpipe.training.config import SSFTConfig
 from forkpipe.training.jobs import clear, run, unfinished
+from forkpipe.training.logs import logged_columns
 from forkpipe.training.sequences import set_rows
 from forkpipe.training.ssft import SSFTTrainer
 
@@ -93,7 +95,7 @@ def train_supervised(
 
 
 def _config(work: Path, settings: SupervisedSettings, assignment: Assignment, template: str, seed: int) -> SSFTConfig:
-    named: dict[str, Any] = {name: getattr(settings, name) for name in SHARED}
+    named = {**values_of(settings, SSFTFields), **{name: getattr(settings, name) for name in TRANSFORMERS}}
     if settings.gradient_checkpointing:
         # A deprecated name, and the new one is not known to all versions: said only where it is wanted.
         named["gradient_checkpointing"] = True
@@ -121,23 +123,8 @@ def _config(work: Path, settings: SupervisedSettings, assignment: Assignment, te
     )
 
 
-SHARED = (
-    "max_steps",
-    "learning_rate",
-    "warmup_steps",
-    "weight_decay",
-    "max_grad_norm",
-    "bf16",
-    "prefix_length",
-    "auto_divergence",
-    "auto_cap",
-    "rematch_every",
-    "tag_weight",
-    "max_length",
-    "logit_chunk",
-    "matching_tokens",
-)
-"""What `SupervisedSettings` and SSFTConfig call by one name."""
+TRANSFORMERS = ("max_steps", "learning_rate", "warmup_steps", "weight_decay", "max_grad_norm", "bf16")
+"""Fields of transformers.TrainingArguments that have the same name in `SupervisedSettings`."""
 
 
 def _log_rows(history: Sequence[dict[str, Any]], n_tags: int) -> list[StepColumns]:
@@ -146,14 +133,9 @@ def _log_rows(history: Sequence[dict[str, Any]], n_tags: int) -> list[StepColumn
     for logs in history:
         row = rows.setdefault(logs["step"], {"step": logs["step"], "rollouts": 0})
         if "loss" in logs:
-            row |= {name: float(logs[name]) for name in ("loss", "learning_rate", "seconds", "matching_seconds")}
-            row |= {name: float(logs[name]) for name in ("trace_loss", "tag_loss")}
-            row["tokens"] = int(logs["tokens"])
+            row |= {**logged_columns(logs), "tokens": int(logs["tokens"])}
         elif "eval_loss" in logs:
-            row["eval_loss"] = logs["eval_loss"]
-            row["tag_usage"] = [logs[f"eval_usage_{i + 1}"] for i in range(n_tags)]
-            row["tag_purity"] = logs.get("eval_tag_purity")
-            row["tag_information_bits"] = logs.get("eval_tag_information_bits")
+            row |= {**logged_columns(logs), "tag_usage": [logs[f"eval_usage_{i + 1}"] for i in range(n_tags)]}
     return [row for row in rows.values() if "loss" in row]
 
 

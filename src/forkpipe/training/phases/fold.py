@@ -17,7 +17,8 @@ from forkpipe.models.checkpoint import Checkpoint
 from forkpipe.models.router import router_log_probs
 from forkpipe.parameters import FoldPhase
 from forkpipe.training.anchors import make_anchor, matched_traces
-from forkpipe.training.gfpo import GFPOConfig, GFPOTrainer
+from forkpipe.training.config import GFPOConfig
+from forkpipe.training.gfpo import GFPOTrainer
 from forkpipe.training.jobs import clear, constant_rate, passes, run, unfinished
 from forkpipe.training.phases.base import Context, PhaseResult
 from forkpipe.training.phases.tags import ProgressOfTags, log_rows

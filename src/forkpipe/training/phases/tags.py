@@ -19,9 +19,12 @@ from forkpipe.models.checkpoint import Checkpoint, save_checkpoint
 from forkpipe.models.router import router_adapter, save_router
 from forkpipe.models.scopes import check_head_scope, head_rows
 from forkpipe.parameters import TagsPhase
+from forkpipe.parameters.trainers import GFPOFields, values_of
 from forkpipe.training.anchors import make_anchor, matched_traces, written_sequences
-from forkpipe.training.gfpo import GFPOConfig, GFPOTrainer
+from forkpipe.training.config import GFPOConfig
+from forkpipe.training.gfpo import GFPOTrainer
 from forkpipe.training.jobs import clear, constant_rate, passes, run, unfinished
+from forkpipe.training.logs import logged_columns
 from forkpipe.training.phases.base import Context, PhaseResult
 from forkpipe.training.phases.rewards import reward_table, rewards_by_tag
 
@@ -173,18 +176,14 @@ def _adapter(model: Any, tags: ForkingTags, settings: TagsPhase) -> Any:
 def _config(work: Path, settings: TagsPhase, steps: int, context: Context) -> GFPOConfig:
     return GFPOConfig(
         output_dir=str(work),
-        objective=settings.objective,
         draws=context.rollouts.group_size,
-        baseline=settings.baseline,
-        scale_by_std=settings.scale_by_std,
-        kl_weight=settings.kl_weight,
-        entropy_weight=settings.entropy_weight,
         anchor_weight=settings.anchor.weight if settings.anchor else 0.0,
         prompt=context.template,
         max_steps=steps,
         learning_rate=settings.learning_rate,
         max_grad_norm=settings.max_grad_norm,
         save_steps=settings.save_every,
+        **values_of(settings, GFPOFields),
         **passes(settings, context.rollouts.problems_per_step),
         **constant_rate(context.seed),
     )
@@ -194,14 +193,8 @@ def log_rows(history: Sequence[dict[str, Any]], n_tags: int, drawn_at: dict[int,
     """Return a row a step of the table `training_log`; no trace token has a gradient, so none is counted."""
     return [
         {
+            **logged_columns(logs),
             "step": logs["step"],
-            "loss": logs["loss"],
-            "learning_rate": logs["learning_rate"],
-            "reward": logs["reward"],
-            "entropy": logs["entropy"],
-            "kl": logs["kl"],
-            "seconds": logs["seconds"],
-            "anchor": logs.get("anchor"),
             "tokens": 0,
             "rollouts": drawn_at.get(logs["step"], 0),
             "groups_skipped": int(logs["groups_skipped"]),

@@ -25,6 +25,7 @@ from forkpipe.core.rows import RewardColumns, StepColumns
 from forkpipe.models.checkpoint import Checkpoint, check_positions
 from forkpipe.parameters import TracesPhase
 from forkpipe.training.jobs import clear, constant_rate, passes, run, unfinished
+from forkpipe.training.logs import logged_columns
 from forkpipe.training.phases.base import Context, PhaseResult
 from forkpipe.training.phases.drawing import OwnTags, RouterTags
 
@@ -246,14 +247,10 @@ class _StateCallback(TrainerCallback):
         used = [row["tag"] for row in new if row["tag"] >= 0]
         self.log.append(
             {
+                **logged_columns(logs),
                 "step": state.global_step,
-                "loss": float(logs["loss"]),
-                "learning_rate": float(logs["learning_rate"]),
                 "tokens": sum(row["tokens"] for row in new),
                 "seconds": now - self.started,
-                "reward": float(logs["reward"]),
-                "entropy": float(logs["entropy"]) if "entropy" in logs else None,
-                "kl": float(logs["kl"]) if "kl" in logs else None,
                 "groups_skipped": round(float(logs.get("frac_reward_zero_std", 0.0)) * len(new) / args.num_generations),
                 "rollouts": len(new),
                 "tag_usage": [used.count(tag) / len(used) for tag in range(self.n_tags)] if used else None,
