@@ -7,9 +7,9 @@ import pytest
 import torch
 from test_gfpo_trainer import config, rows
 from test_policies import sampled
-from test_text_tags import byte_tokenizer
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
+from byte_tokenizer import byte_tokenizer
 from forkpipe import GFPOTrainer, add_tags, head_rows, load_checkpoint, merged, save_checkpoint
 from forkpipe.core.policy import clipped_surrogate, exact_expectation, group_advantages
 

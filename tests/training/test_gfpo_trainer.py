@@ -157,9 +157,9 @@ def test_the_sampled_objective_has_the_gradient_of_the_exact_one(trainer):
 
 def test_text_tags_are_decided_at_their_digit(trace_sets, tmp_path):
     """A model of Qwen2's kind learns which tag pays, and writes that tag whole."""
-    from test_text_tags import byte_tokenizer
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
+    from byte_tokenizer import byte_tokenizer
     from forkpipe import add_tags
 
     tokenizer = byte_tokenizer([trace.text for one in trace_sets(8) for trace in one.traces])
