@@ -65,7 +65,7 @@ def test_a_request_beyond_what_is_held_is_an_error(write):
     path = write(ROWS)
     (completion,) = ImportEngine(path).generate([_request("3 + 3", 1)])
     assert completion.finish_reason == "error"
-    assert completion.error == f"{path} holds 1 samples of this problem, asked was number 2"
+    assert completion.error == f"{path} holds 1 samples of this problem, sample 2 was requested"
 
 
 def test_fields_are_mapped(write):

@@ -1,4 +1,4 @@
-"""A teacher that is a file: traces that exist already, handed out problem by problem."""
+"""A teacher that reads a file of existing traces and returns them problem by problem."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, get_args
@@ -22,16 +22,16 @@ class _Trace(NamedTuple):
 class ImportEngine:
     """Completes requests from a file of traces (`.jsonl`, `.jsonl.gz`, `.parquet`, `.csv`), in file order.
 
-    Problems match by their text, whatever its white space. Sample n of a problem is its n-th row; the prompt and the
-    sampling settings of a request cannot matter, so a text is never cut at `max_tokens`. The whole file is held in
-    memory from first use on.
+    Problems are matched by their text; differences in white space do not count. Sample n of a problem is its n-th row.
+    The prompt and the sampling settings of a request are ignored, so a text is never cut at `max_tokens`. The whole
+    file is read on first use and kept in memory.
 
     Args:
-        path: the file; anything that fsspec opens.
-        fields: the file's name for each of ours, for those that differ. Ours are problem and text, and, where the file
-            has them, reasoning, finish_reason (stop, length or error; else stop) and tokens (else the words of
-            reasoning and text, split at white space).
-        where: keeps the rows whose columns equal these values; the types must agree (true is not "true").
+        path: the file: a path or URL that fsspec opens.
+        fields: names of the file's columns by field, for those that differ. Fields are problem and text, and the
+            optional reasoning, finish_reason (stop, length or error; default stop) and tokens (default: the number of
+            words in reasoning and text).
+        where: keeps only rows whose columns equal these values; the types must agree (true is not "true").
 
     Example: the traces of one teacher in a file that holds several::
 
@@ -67,24 +67,24 @@ class ImportEngine:
         return self._identity
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        """Yield one completion a request, in order; an error where the file holds fewer samples than asked."""
+        """Yield one completion per request, in order; an error if the file holds fewer samples than requested."""
         for request in requests:
             if request.prefix_ids or request.own_tag:
                 raise InputError("engine 'import' writes no forking tags")
             yield self._complete(request)
 
     def samples_held(self, problem: str) -> int:
-        """Return how many rows the file has of a problem."""
+        """Return how many rows the file has for a problem."""
         return len(self._held().get(_normalised(problem), []))
 
     def close(self) -> None:
-        """Let go of the traces; they are read again when asked for."""
+        """Free the traces; the next request reads the file again."""
         self._traces = None
 
     def _complete(self, request: Request) -> Completion:
         held = self._held().get(_normalised(request.problem), [])
         if request.sample >= len(held):
-            error = f"{self._path} holds {len(held)} samples of this problem, asked was number {request.sample + 1}"
+            error = f"{self._path} holds {len(held)} samples of this problem, sample {request.sample + 1} was requested"
             return Completion(request.request_id, finish_reason="error", error=error)
         trace = held[request.sample]
         return Completion(
@@ -116,7 +116,7 @@ class ImportEngine:
 
 
 class _RowReader:
-    """Reads one row by our names; every complaint names the file, the row and the field."""
+    """Reads the fields of one row; every error names the file, the row and the column."""
 
     def __init__(self, place: str, row: Mapping[str, Any], named: Mapping[str, str]) -> None:
         self._place = place
@@ -142,7 +142,7 @@ class _RowReader:
         return _Trace(text, reasoning, self._finish_reason() if self._gives("finish_reason") else "stop", tokens)
 
     def _gives(self, name: str) -> bool:
-        """Whether the row gives an optional field; a column the user named must be there, though it may be null."""
+        """Whether the row has an optional field; a column that the user named must exist, but may be null."""
         if name in self._named:
             return self.column(self._named[name]) is not None
         return self._row.get(name) is not None
@@ -169,6 +169,6 @@ def _normalised(problem: str) -> str:
     return " ".join(problem.split())
 
 
-def _same(found: Any, wanted: str | int | float | bool) -> bool:
-    """Whether two values are equal and of one type: True is not 1, though 1.0 is."""
-    return isinstance(found, bool) == isinstance(wanted, bool) and bool(found == wanted)
+def _same(value: Any, wanted: str | int | float | bool) -> bool:
+    """Whether two values are equal and of the same type: True is not 1, but 1.0 is."""
+    return isinstance(value, bool) == isinstance(wanted, bool) and bool(value == wanted)

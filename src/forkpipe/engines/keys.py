@@ -1,7 +1,7 @@
-"""Keys of servers: from an environment variable or from Kedro's credentials, and from nowhere else.
+"""API keys: from an environment variable or from Kedro's credentials, and from nowhere else.
 
-They are looked up when a request is to be sent, so that a plan, a report or a training needs none. Nothing here may be
-logged or written.
+A key is looked up when a request is about to be sent, so that a plan, a report or a training needs none. Never log or
+write what this module returns.
 """
 
 import os
@@ -16,25 +16,25 @@ _provided: Callable[[], Credentials] = dict
 
 
 def provide(credentials: Callable[[], Credentials]) -> None:
-    """Set where `credentials` of an engine's options are looked up; the project does so from conf/local."""
+    """Set the function that returns all credentials; the project sets one that reads conf/local."""
     global _provided
     _provided = credentials
 
 
 def provided() -> Credentials:
-    """Return all credentials, to hand to a process that makes engines in turn."""
+    """Return all credentials, to pass them on to a process that creates engines."""
     return _provided()
 
 
 def find_key(api_key_env: str | None, credentials: str | None) -> str | None:
-    """Return a key, None where neither source is named.
+    """Return an API key, None if neither source is named.
 
     Args:
         api_key_env: name of an environment variable.
         credentials: name of an entry of credentials.yml, with a field `api_key`.
 
     Raises:
-        InputError: what is named is not there.
+        InputError: the variable or the entry does not exist.
     """
     if api_key_env is not None:
         key = os.environ.get(api_key_env)

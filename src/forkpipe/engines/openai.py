@@ -1,7 +1,7 @@
 """Any server that speaks the OpenAI protocol: vLLM, SGLang, llama.cpp, hosted APIs; one or many of one model.
 
-Requests go through the openai client, a bounded number at a time, from an event loop in a thread of its own. The
-client's own retries are off: what is tried again, where and when, is decided here.
+An event loop in its own thread sends requests through the openai client, a bounded number at a time. The client's own
+retries are off: this module decides what is tried again, where and when.
 """
 
 import asyncio
@@ -15,49 +15,45 @@ from forkpipe.core.progress import logger
 from forkpipe.core.records import Completion, Request
 from forkpipe.engines.keys import find_key
 from forkpipe.engines.serving.bridge import iterate
+from forkpipe.engines.serving.client import PATHS, Endpoint, open_client, send
 from forkpipe.engines.serving.failures import RequestError, from_client, wait_before
 from forkpipe.engines.serving.options import check_choice, check_count, check_seconds, check_urls
-from forkpipe.engines.serving.replies import Reply, read_reply, read_stream
+from forkpipe.engines.serving.replies import Reply
 from forkpipe.engines.serving.servers import Server, Servers, Turn
 from forkpipe.engines.serving.tagged import TaggedPrompts
 
-Endpoint = Literal["chat", "completions"]
-PATHS: dict[Endpoint, str] = {"chat": "/chat/completions", "completions": "/completions"}
 Put = Callable[[Completion], Awaitable[None]]
 
 OWN_FIELDS = {"model", "messages", "prompt", "n", "stream", "temperature", "top_p", "seed"}
 OWN_FIELDS |= {"max_tokens", "max_completion_tokens"}
 
-KEEP_ALIVE = 4.0
-"""Seconds an idle connection is kept: servers close theirs after 5 s, and a request sent just then is lost."""
-
 
 class OpenAIEngine:
-    """Completes requests by servers of one model.
+    """Completes requests with one model on one or more servers.
 
     Args:
-        model: its name at the servers.
-        base_url: address of the server, up to and with `/v1`; a list of them for several.
+        model: the model's name at the servers.
+        base_url: address of the server, up to and including `/v1`; a list of addresses for several servers.
         endpoint: "chat" sends the prompt as a user message, which the server puts into its chat template; "completions"
-            sends it as it is.
-        system: system message, chat only.
-        concurrency: requests in flight at a time, at all servers together.
-        stream: whether replies come token by token. Costs processor time; for proxies that cut quiet connections.
-        timeout: seconds a reply may take, from sending to its last token.
+            sends the prompt unchanged.
+        system: system message, for endpoint "chat" only.
+        concurrency: requests in flight at a time, over all servers together.
+        stream: whether replies come token by token: for proxies that cut quiet connections. Costs processor time.
+        timeout: seconds a reply may take, from sending the request to its last token.
         connect_timeout: seconds a connection may take.
-        attempts: tries at a request, those that met a rate limit apart.
-        backoff: seconds to wait after a first failure; doubles, with jitter. A server's Retry-After goes before. Probes
-            of a dead server come at such intervals too.
+        attempts: how often a request is tried, not counting tries that met a rate limit.
+        backoff: seconds to wait after a first failure; doubles, with jitter. If the server sends Retry-After, that
+            counts instead. Servers that do not answer are probed at the same intervals.
         longest_backoff: the longest of these waits, in seconds.
-        rate_limit_wait: seconds that a request may wait for rate limits, in all.
+        rate_limit_wait: seconds that a request may wait for rate limits in total.
         patience: seconds without any server that answers, after which the run ends.
         aliases: other names the model may answer under; `*` stands for any characters.
-        max_tokens_field: what the server calls the limit: "max_completion_tokens" at newer hosted models.
+        max_tokens_field: the server's name for the limit: newer hosted models call it "max_completion_tokens".
         omit: fields that are not sent, for servers that refuse them: temperature, top_p, seed.
         extra_body: further fields of every request, such as {top_k: 20}.
-        api_key_env: name of the environment variable that holds the key.
-        credentials: name of the entry of conf/local/credentials.yml that holds it, as `api_key`.
-        checkpoint: folder of a checkpoint of ours that the servers run, for requests with forking tags; needs
+        api_key_env: name of the environment variable that holds the API key.
+        credentials: name of the entry in conf/local/credentials.yml that holds the API key, as `api_key`.
+        checkpoint: folder of the forkpipe checkpoint that the servers run, for requests with forking tags; needs
             endpoint "completions" and vLLM.
     """
 
@@ -91,7 +87,7 @@ class OpenAIEngine:
         self._urls = [base_url] if isinstance(base_url, str) else list(base_url)
         check_urls(self._urls)
         if not isinstance(model, str) or not model:
-            raise InputError(f"model is {model!r}, expected its name at the server")
+            raise InputError(f"model is {model!r}, expected the model's name at the server")
         check_choice("endpoint", endpoint, PATHS)
         check_choice("max_tokens_field", max_tokens_field, ("max_tokens", "max_completion_tokens"))
         for field in omit:
@@ -115,7 +111,7 @@ class OpenAIEngine:
         if checkpoint and endpoint != "completions":
             raise InputError(f"checkpoint is given and endpoint '{endpoint}': tags need endpoint 'completions'")
         for name in sorted(OWN_FIELDS & set(extra_body or {})):
-            raise InputError(f"extra_body has '{name}', which follows from the teacher's other parameters")
+            raise InputError(f"extra_body has '{name}', which other options of the engine set")
         changes_text = [system, extra_body or {}, sorted(set(omit) - {"seed"})]
         self.identity = f"openai {model} {endpoint}"
         if any(changes_text) or checkpoint:
@@ -155,16 +151,19 @@ class OpenAIEngine:
             yield from iterate(complete, room=self._concurrency)
 
     def samples_held(self, problem: str) -> int | None:
-        """Any number of samples; InputError where the key is not there, so that a run says so before it begins."""
+        """Any number of samples; InputError if the API key is missing, so that a run ends before it begins."""
         find_key(*self._key_from)
         return None
 
     def close(self) -> None:
-        """Nothing is held: connections end with `generate`."""
+        """Do nothing: connections are closed when `generate` ends."""
 
     async def _complete(self, requests: Sequence[Request], key: str | None, put: Put) -> None:
         workers = min(self._concurrency, len(requests))
-        servers = [Server(url, self._client(url, key)) for url in self._urls]
+        servers = [
+            Server(url, open_client(url, key, connections=self._concurrency, connect_timeout=self._connect_timeout))
+            for url in self._urls
+        ]
         pool = Servers(
             servers,
             patience=self._patience,
@@ -181,22 +180,6 @@ class OpenAIEngine:
         async with pool, asyncio.TaskGroup() as group:
             for _ in range(workers):
                 group.create_task(work())
-
-    def _client(self, url: str, key: str | None) -> Any:
-        import httpx2
-        from openai import AsyncOpenAI, DefaultAioHttpClient
-
-        # Its default transport takes time in the number of connections for every request; aiohttp's does not.
-        limits = httpx2.Limits(max_connections=self._concurrency + 1, keepalive_expiry=KEEP_ALIVE)
-        patience = httpx2.Timeout(None, connect=self._connect_timeout)
-        # A key is given always: else the client would send that of OPENAI_API_KEY to whatever server is named.
-        return AsyncOpenAI(
-            base_url=url,
-            api_key=key or "none",
-            max_retries=0,
-            timeout=patience,
-            http_client=DefaultAioHttpClient(limits=limits, timeout=patience),
-        )
 
     async def _answer(self, pool: Servers, request: Request, key: str | None) -> Completion:
         started = time.monotonic()
@@ -234,7 +217,8 @@ class OpenAIEngine:
         sent = time.monotonic()
 
         async def ask(fields: dict[str, Any]) -> Reply:
-            return await self._send(turn.server.client, {**self._body(request), **fields})
+            body = {**self._body(request), **fields}
+            return await send(turn.server.client, self._endpoint, body, self._model, self._aliases)
 
         tag = None
         try:
@@ -277,25 +261,12 @@ class OpenAIEngine:
             **self._extra_body,
         }
 
-    async def _send(self, client: Any, body: dict[str, Any]) -> Reply:
-        import httpx2
-        from openai import AsyncStream
-
-        # The client's typed methods spend more time on checking and building objects than all the rest takes.
-        path = PATHS[self._endpoint]
-        if not self._stream:
-            response = await client.post(path, body=body, cast_to=httpx2.Response)
-            return read_reply(response.content, self._model, self._aliases)
-        stream: dict[str, Any] = {"stream": True, "stream_cls": AsyncStream[object]}
-        async with await client.post(path, body=body, cast_to=object, **stream) as events:
-            return await read_stream(aiter(events), self._model, self._aliases)
-
     def _tokens(self, request: Request, reply: Reply) -> tuple[int, int]:
-        """Return tokens in and out; words where the server does not count, but a cut text is as long as its limit."""
+        """Return tokens in and out. If the server does not count them, words are counted; a cut text has the limit."""
         if reply.tokens_in is not None and reply.tokens_out is not None:
             return reply.tokens_in, reply.tokens_out
         if not self._uncounted:
             self._uncounted = True
-            logger.warning("model %s: replies hold no usage, so words are counted for tokens", self._model)
+            logger.warning("model %s: replies have no usage, so words are counted instead of tokens", self._model)
         words = len(reply.text.split()) + len(reply.reasoning.split())
         return len(request.prompt.split()), request.sampling.max_tokens if reply.finish_reason == "length" else words

@@ -1,7 +1,8 @@
-"""Any other engine, on the actors of a Ray cluster or of this machine.
+"""Runs another engine on Ray actors, on a cluster or on this machine.
 
-Each actor holds one engine and is given a batch of requests at a time; completions come back one by one, as they are
-made, to the process that asks, which alone writes them down. What a dead actor had not answered is sent again.
+Each actor holds one engine and works on one batch of requests at a time. Completions are streamed back one by one to
+the process that asks, and only that process writes them to disk. Requests that a dead actor had not answered are sent
+again.
 """
 
 import os
@@ -19,28 +20,28 @@ from forkpipe.engines.registry import create_engine
 from forkpipe.engines.serving.options import check_count, check_seconds
 
 SHRINK = 16
-"""A batch that an actor died of is sent again in parts this many times smaller, so that the request at fault, if one
-is, soon stands alone: at the default sizes, 256, 16, 1."""
+"""After an actor has died, its batch is sent again in parts this many times smaller, so that a request that kills
+actors is soon alone in its batch: at the default sizes, 256, 16, 1."""
 
 DEATHS_AT_START = 3
-"""Actors that die before they are ready, one after the other, after which the run ends."""
+"""The run ends when this many actors in a row have died before they were ready."""
 
 
 class RayEngine:
-    """Completes requests by engines on Ray actors; ids are those of the engine within.
+    """Completes requests with engines on Ray actors; requests have the same ids as with the inner engine.
 
     Args:
         engine: name of the engine that each actor holds.
-        options: its options.
-        actors: how many.
-        address: of the cluster, "auto" for the one this machine belongs to; null uses RAY_ADDRESS, or starts Ray on
-            this machine for as long as the engine lives.
-        cpus: processors an actor takes of its machine.
-        gpus: GPUs an actor takes; parts of one share it.
-        batch_rows: requests given to an actor at a time. An actor that has few left works on few at once, so: several
-            times what its engine works on at once.
-        attempts: actors that a request may be sent to, if those before died.
-        start_timeout: seconds until a first actor must be ready.
+        options: options of that engine.
+        actors: number of actors.
+        address: address of the cluster, "auto" for the one this machine belongs to; null uses RAY_ADDRESS, or starts
+            Ray on this machine and stops it when the engine is closed.
+        cpus: processors reserved per actor.
+        gpus: GPUs reserved per actor; with a fraction, several actors share a GPU.
+        batch_rows: requests per batch. At the end of a batch fewer requests are left than the engine could work on, so
+            this should be several times what it works on at once.
+        attempts: number of actors that may die on a request before it counts as failed.
+        start_timeout: seconds within which a first actor must be ready.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class RayEngine:
         self._started_ray = False
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        """Yield completions as they come from any actor; actors live until `close`."""
+        """Yield completions in the order in which the actors finish them; actors live until `close`."""
         if not requests:
             return
         fresh = iter(requests)
@@ -113,11 +114,11 @@ class RayEngine:
                 self._pool.remove(actor)
 
     def samples_held(self, problem: str) -> int | None:
-        """As many as the engine within."""
+        """Return how many samples the inner engine has for the problem."""
         return self._local.samples_held(problem)
 
     def close(self) -> None:
-        """End the actors, and Ray where it was started here."""
+        """Kill the actors, and stop Ray if this engine started it."""
         for actor in self._pool:
             actor.kill()
         self._pool = []
@@ -144,7 +145,7 @@ class RayEngine:
             self._pool.append(_Actor(*self._made_of, self._resources))
 
     def _batch(self, fresh: Iterator[Request], again: deque[Request], deaths: Mapping[str, int]) -> list[Request]:
-        """Return what an actor is given next: what was sent before goes first, in smaller parts."""
+        """Return the next batch; requests of dead actors come first, in smaller parts."""
         if not again:
             return list(islice(fresh, self._batch_rows))
         died = deaths[again[0].request_id]
@@ -155,7 +156,7 @@ class RayEngine:
         return batch
 
     def _next(self, asked: float) -> "tuple[_Actor, Completion | None, str | None] | None":
-        """Wait for something to happen: (actor, its completion, what it died of), None where nothing needs doing."""
+        """Wait for an event; return (actor, completion, cause of death), or None if nothing happens within a second."""
         import ray
 
         waited_for = {actor.waited_for: actor for actor in self._pool if actor.waited_for is not None}
@@ -187,12 +188,12 @@ class RayEngine:
 
 
 class _Actor:
-    """An actor, seen from where requests are asked. It is starting, idle, or busy with a batch."""
+    """A handle on an actor, which is starting, idle, or busy with a batch."""
 
     def __init__(self, engine: str, options: Mapping[str, Any], resources: Mapping[str, float]) -> None:
         import ray
 
-        # On another machine there is no conf/local. Only what the engine names travels.
+        # Other machines have no conf/local. Only the credentials that the engine names are sent.
         named = options.get("credentials")
         credentials = {named: keys.provided().get(named)} if named else {}
         self.handle: Any = ray.remote(Worker).options(max_restarts=0, **resources).remote()
@@ -211,7 +212,7 @@ class _Actor:
         self.waited_for = self.handle.generate.options(num_returns="streaming").remote(batch)
 
     def take(self) -> Completion | None:
-        """Return a completion of what is waited for, None where it has started or ended its batch; raise its error."""
+        """Return the actor's next completion, or None if it has just become ready or idle; raise its error."""
         import ray
 
         if not self.ready:
@@ -227,7 +228,7 @@ class _Actor:
         return completion
 
     def kill(self) -> None:
-        """End it, whatever it does."""
+        """Kill the actor, whatever it is doing."""
         import ray
 
         if ray.is_initialized():
@@ -235,10 +236,10 @@ class _Actor:
 
 
 class Worker:
-    """What an actor runs."""
+    """The code that an actor runs."""
 
     def start(self, engine: str, options: Mapping[str, Any], credentials: keys.Credentials) -> None:
-        """Make the engine."""
+        """Create the engine."""
         keys.provide(lambda: credentials)
         self._engine = create_engine(engine, options, "options.engine")
 

@@ -1,12 +1,12 @@
-"""A teacher that vLLM runs in this project: one request a sample, each yielded when it has finished.
+"""Runs vLLM in this process: one request per sample, each yielded when it has finished.
 
-Prompts go in as token ids and texts are decoded here, so that a forking tag is what forking.json says and a text is
-what the transformers engine would give for the same ids.
+vLLM takes prompts and returns completions as token ids; this module encodes and decodes. So a forking tag has the ids
+that forking.json lists, and ids become the same text as in the engine `transformers`.
 
-A tag that the model writes itself is a request of one token among the tags, then the completion behind that tag, whose
-prompt vLLM has in its prefix cache. A router (an adapter beside the model) draws its tags before vLLM starts. Behind
-its place a tag is banned by a logit bias of minus infinity: exact, and one addition for a whole batch, which lists of
-bad words are not.
+A tag that the model chooses takes two requests: one draws the deciding token among the tags, the other completes the
+prompt with that tag, which vLLM has in its prefix cache. A router draws its tags before vLLM starts. In the text after
+the tag, tags are banned by a logit bias of minus infinity. That is exact, and a single addition for the whole batch,
+unlike lists of bad words.
 """
 
 import json
@@ -29,30 +29,30 @@ RESERVED = (
     *("enable_prefix_caching", "gpu_memory_utilization", "max_num_seqs", "enforce_eager", "reasoning_parser"),
     *("seed", "trust_remote_code", "generation_config", "override_generation_config", "disable_log_stats"),
 )
-"""Arguments of vLLM's engine that are options here, or have one value for good."""
+"""Arguments of vLLM's engine that are options of VLLMEngine, or that always have the same value."""
 
 
 class VLLMEngine:
     """Completes requests with a causal language model in vLLM.
 
     Args:
-        model: checkpoint folder or hub name; forking tags are known where the folder holds forking.json.
+        model: checkpoint folder or hub name; forking tags need a folder with forking.json.
         revision: revision on the hub.
-        tokenizer: folder or hub name, where it is not that of the model.
-        dtype: of weights and activations: auto (that of the checkpoint), float32, bfloat16, float16.
+        tokenizer: folder or hub name of the tokenizer, if it is not the model's own.
+        dtype: of weights and activations: auto (as in the checkpoint), float32, bfloat16, float16.
         tensor_parallel: GPUs over which the model is split.
         data_parallel: copies of the model, each on `tensor_parallel` GPUs.
         prefix_caching: whether samples of one prompt share its key-value cache.
-        max_model_len: longest sequence, prompt included; the model's own where null. No part of a request's id: a
-            text that it cut stays as it is until the teacher's `revision` changes.
-        gpu_memory_utilization: share of a GPU's memory that vLLM takes; vLLM's default where null.
-        max_num_seqs: most sequences at a time; vLLM's default where null.
-        enforce_eager: no compilation and no CUDA graphs: a faster start and a slower run.
+        max_model_len: longest sequence, prompt included; null takes the model's own limit. Not part of a request's id:
+            a text that was cut at this limit is kept until the teacher's `revision` changes.
+        gpu_memory_utilization: share of a GPU's memory that vLLM takes; null takes vLLM's default.
+        max_num_seqs: sequences at a time; null takes vLLM's default.
+        enforce_eager: run without compilation and CUDA graphs, which starts faster and runs slower.
         chat: whether prompts are user messages for the model's chat template.
         system: with `chat`, the system message.
         template_options: with `chat`, arguments of the template, such as enable_thinking.
-        reasoning_parser: vLLM's name of the parser that keeps reasoning apart from the text, such as deepseek_r1.
-        engine_args: more arguments of vLLM's engine, such as quantization; part of every request's id.
+        reasoning_parser: name of the vLLM parser that separates reasoning from the text, such as deepseek_r1.
+        engine_args: further arguments of vLLM's engine, such as quantization; part of every request's id.
     """
 
     version = "1"
@@ -93,7 +93,7 @@ class VLLMEngine:
         more = dict(engine_args or {})
         for name in more:
             if name in RESERVED:
-                raise InputError(f"engine_args has '{name}', expected arguments that are no option of this engine")
+                raise InputError(f"engine_args has '{name}', expected arguments that are not options of this engine")
         self._data_parallel = data_parallel
         self._chat = chat
         self._system = system
@@ -113,12 +113,12 @@ class VLLMEngine:
 
     @property
     def identity(self) -> str:
-        """The model, how it is loaded, and how prompts and texts are read; no sizes of batches or caches."""
+        """The model, how it is loaded, and how prompts and texts are read, but no batch or cache sizes."""
         read = {"chat": self._chat, "system": self._system, "template": self._template_options, "parser": self._parser}
         return f"vllm {json.dumps({**self._changing, **read}, sort_keys=True, default=str)}"
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        """Yield completions as they finish; requests are handed in, in order, while others run."""
+        """Yield completions as they finish; further requests are added, in order, while others run."""
         if not requests:
             return
         requests = self._routed(requests)
@@ -132,23 +132,23 @@ class VLLMEngine:
         try:
             while True:
                 while len(running) < model.window and (request := next(coming, None)) is not None:
-                    one = self._encoded(model, request)
-                    if error := _hand_in(model, one):
-                        yield _failed(one, error)
+                    encoded = self._encoded(model, request)
+                    if error := _add(model, encoded):
+                        yield _failed(encoded, error)
                     else:
-                        running[request.request_id] = one
+                        running[request.request_id] = encoded
                 if not running:
                     return
                 for finished in model.loop.step():
-                    one = running.pop(finished.key)
-                    if one.request.own_tag and not finished.error:
-                        one = _behind_tag(model, one, finished.token_ids[0])
-                        if error := _hand_in(model, one):
-                            yield _failed(one, error)
+                    ended = running.pop(finished.key)
+                    if ended.request.own_tag and not finished.error:
+                        tagged = _with_tag(model, ended, finished.token_ids[0])
+                        if error := _add(model, tagged):
+                            yield _failed(tagged, error)
                         else:
-                            running[finished.key] = one
+                            running[finished.key] = tagged
                     else:
-                        yield _completion(model, one, finished)
+                        yield _completion(model, ended, finished)
         finally:
             if running:
                 model.loop.abort(list(running))
@@ -158,24 +158,24 @@ class VLLMEngine:
         return None
 
     def close(self) -> None:
-        """End vLLM and free its memory; the next `generate` starts it again."""
+        """Stop vLLM and free its memory; the next `generate` starts it again."""
         if self._model is not None:
             model, self._model = self._model, None
             model.loop.close()
 
     def _routed(self, requests: Sequence[Request]) -> Sequence[Request]:
-        """Have a router draw its tags: before vLLM takes the memory, which is given back where vLLM runs already."""
+        """Let the router draw tags, if there is one; vLLM is stopped first, because both need the GPU's memory."""
         folder = self._arguments["model"]
         if not Checkpoint(folder).has_router or not any(request.own_tag for request in requests):
             return requests
         if self._chat:
-            raise InputError(f"{folder} has a router, which reads prompts as they are: expected chat: false")
+            raise InputError(f"{folder} has a router, which takes prompts without chat template: expected chat: false")
         self.close()
         return with_routers_tags(folder, requests)
 
     def _load(self) -> LoadedModel:
         if self._model is None:
-            logger.info("vLLM starts with %s, which can take minutes", self._arguments["model"])
+            logger.info("starting vLLM with %s, which can take minutes", self._arguments["model"])
             started = time.perf_counter()
             given = {name: value for name, value in self._arguments.items() if value is not None}
             self._model = load_model(given, self._data_parallel, self._parser)
@@ -207,58 +207,59 @@ class _Running:
 
     request: Request
     prompt: list[int]
-    """Token ids, a forced tag included."""
+    """Token ids, including the tag if it is forced or drawn."""
     tag: int | None
     started: float
 
 
-def _hand_in(model: LoadedModel, one: _Running) -> str:
-    """Give vLLM the request, or the question for its tag; returns "" or what is wrong with it."""
-    request = one.request
-    room = model.max_model_len - len(one.prompt) - (model.tags.length if model.tags and request.own_tag else 0)
+def _add(model: LoadedModel, running: _Running) -> str:
+    """Add the request to vLLM's queue, or first the request that draws its tag; return "" or what is wrong with it."""
+    request, prompt = running.request, running.prompt
+    room = model.max_model_len - len(prompt) - (model.tags.length if model.tags and request.own_tag else 0)
     if room < 1:
-        return f"prompt: {len(one.prompt)} tokens leave no room in a context of {model.max_model_len}"
+        return f"prompt: {len(prompt)} tokens leave no room in a context of {model.max_model_len}"
     try:
         params = model.tag_sampling(request) if request.own_tag else model.sampling(request)
     except refusals() as error:
         return f"request: {' '.join(str(error).split())}"
     if model.tags is not None and request.own_tag:
-        model.loop.add(request.request_id, [*one.prompt, *model.tags.opening], params)
+        model.loop.add(request.request_id, [*prompt, *model.tags.opening], params)
     else:
-        model.loop.add(request.request_id, one.prompt, params)
+        model.loop.add(request.request_id, prompt, params)
     return ""
 
 
-def _behind_tag(model: LoadedModel, one: _Running, drawn: int) -> _Running:
-    """Return the request behind the tag of which the deciding token was drawn."""
+def _with_tag(model: LoadedModel, running: _Running, drawn: int) -> _Running:
+    """Return the request with the tag whose deciding token was drawn."""
     assert model.tags is not None
     tag = model.tags.deciding_ids.index(drawn)
-    prompt = [*one.prompt, *model.tags.token_ids[tag]]
-    return replace(one, request=replace(one.request, own_tag=False), prompt=prompt, tag=tag)
+    prompt = [*running.prompt, *model.tags.token_ids[tag]]
+    return replace(running, request=replace(running.request, own_tag=False), prompt=prompt, tag=tag)
 
 
-def _failed(one: _Running, error: str) -> Completion:
-    seconds = time.perf_counter() - one.started
-    return Completion(one.request.request_id, finish_reason="error", error=error, seconds=seconds)
+def _failed(running: _Running, error: str) -> Completion:
+    seconds = time.perf_counter() - running.started
+    return Completion(running.request.request_id, finish_reason="error", error=error, seconds=seconds)
 
 
-def _completion(model: LoadedModel, one: _Running, finished: Finished) -> Completion:
+def _completion(model: LoadedModel, running: _Running, finished: Finished) -> Completion:
     if finished.reason not in ("stop", "length"):
-        said = finished.error and f"request: {finished.error}"
-        return _failed(one, said or f"engine: vLLM ended the request with '{finished.reason}'")
+        if finished.error:
+            return _failed(running, f"request: {finished.error}")
+        return _failed(running, f"engine: vLLM ended the request with '{finished.reason}'")
     ids = finished.token_ids
     end = next((position for position, token in enumerate(ids) if token in model.ends), len(ids))
     reason: FinishReason = "stop" if finished.reason == "stop" else "length"
     reasoning, text = model.reader.read(ids[:end])
     return Completion(
-        one.request.request_id,
+        running.request.request_id,
         text=text,
         reasoning=reasoning,
         token_ids=tuple(ids[:end]),
-        tag=one.tag,
-        tokens_in=len(one.prompt),
+        tag=running.tag,
+        tokens_in=len(running.prompt),
         tokens_out=end,
         finish_reason=reason,
-        seconds=time.perf_counter() - one.started,
+        seconds=time.perf_counter() - running.started,
         end_id=ids[end] if end < len(ids) else None,
     )

@@ -1,7 +1,7 @@
-"""vLLM behind four calls: hand in a request, wait for finished ones, give up, free everything.
+"""The four calls that forkpipe needs of vLLM: add a request, wait for finished ones, abort, close.
 
-One engine is stepped in the caller's thread; replicas (data parallel) are processes behind vLLM's asynchronous client,
-whose event loop has a thread of its own here.
+A single engine is stepped in the caller's thread. Replicas (data parallel) are processes with vLLM's asynchronous
+client, whose event loop runs in its own thread.
 """
 
 import gc
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 
 class Finished(NamedTuple):
-    """What came of one request: token ids, and vLLM's reason for the end; or what was wrong with the request."""
+    """The result of a request: token ids and vLLM's finish reason, or what was wrong with the request."""
 
     key: str
     token_ids: list[int]
@@ -26,19 +26,19 @@ class Loop(Protocol):
     """vLLM's VllmConfig."""
 
     def add(self, key: str, token_ids: Sequence[int], params: Any) -> None:
-        """Hand in a prompt; a request that vLLM refuses comes back from `step` with an error."""
+        """Add a prompt to the queue; if vLLM refuses it, `step` returns it with an error."""
         ...
 
     def step(self) -> list[Finished]:
-        """Return what has finished, after some work or waiting; may be empty."""
+        """Work or wait for a while and return what has finished, which may be nothing."""
         ...
 
     def abort(self, keys: Sequence[str]) -> None:
-        """Give up requests that run."""
+        """Cancel running requests."""
         ...
 
     def close(self) -> None:
-        """End vLLM's processes and free its memory."""
+        """Stop vLLM's processes and free its memory."""
         ...
 
 
@@ -46,8 +46,8 @@ def start_loop(arguments: Mapping[str, Any], data_parallel: int) -> Loop:
     """Start vLLM.
 
     Args:
-        arguments: of vLLM's EngineArgs.
-        data_parallel: replicas of the model.
+        arguments: fields of vLLM's EngineArgs.
+        data_parallel: number of replicas of the model.
     """
     return OneEngine(arguments) if data_parallel == 1 else Replicas(arguments, data_parallel)
 
@@ -86,7 +86,7 @@ class OneEngine:
         from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
 
         engine, self._engine, self.config = self._engine, None, None
-        engine.engine_core.shutdown(timeout=30)  # time to end by themselves, and leave nothing in shared memory
+        engine.engine_core.shutdown(timeout=30)  # enough to exit by itself and leave nothing in shared memory
         engine.renderer.shutdown()
         own_process = not hasattr(engine, "model_executor")
         del engine
@@ -114,7 +114,7 @@ class Replicas:
         self._tasks: dict[str, Any] = {}
 
         async def start() -> Any:
-            # Its output handler belongs to the loop in which it is made.
+            # AsyncLLM's output handler belongs to the event loop in which it is created.
             return AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments, data_parallel_size=data_parallel))
 
         try:
@@ -140,19 +140,19 @@ class Replicas:
         except refusals() as error:
             self._done.put(Finished(key, [], "error", _one_line(error)))
         except Exception as error:
-            self._done.put(error)  # of the engine as a whole: `step` raises it
+            self._done.put(error)  # the engine as a whole has failed: `step` raises it
 
     def step(self) -> list[Finished]:
         """See `Loop`."""
-        found = [self._done.get()]
+        done = [self._done.get()]
         while not self._done.empty():
-            found.append(self._done.get())
+            done.append(self._done.get())
         results = []
-        for one in found:
-            if isinstance(one, BaseException):
-                raise one
-            self._tasks.pop(one.key, None)
-            results.append(one)
+        for result in done:
+            if isinstance(result, BaseException):
+                raise result
+            self._tasks.pop(result.key, None)
+            results.append(result)
         return results
 
     def abort(self, keys: Sequence[str]) -> None:
@@ -177,25 +177,25 @@ class Replicas:
 
 
 def _trim() -> None:
-    """Have the C library give freed memory back to the system: weights on a CPU are pieces that it would keep."""
+    """Return freed memory to the system: the C library would keep the many pieces that weights on a CPU take."""
     import ctypes
 
     try:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
-    except (OSError, AttributeError):  # another C library: it keeps what it likes
+    except (OSError, AttributeError):  # another C library
         return
 
 
 def refusals() -> tuple[type[Exception], ...]:
-    """What vLLM raises at a request it does not take."""
+    """Return the exceptions that vLLM raises when it refuses a request."""
     from vllm.exceptions import VLLMValidationError
 
     return (VLLMValidationError, ValueError)
 
 
 def _finished(output: Any) -> Finished:
-    (one,) = output.outputs
-    return Finished(output.request_id, list(one.token_ids), one.finish_reason or "none")
+    (sample,) = output.outputs
+    return Finished(output.request_id, list(sample.token_ids), sample.finish_reason or "none")
 
 
 def _one_line(error: BaseException) -> str:

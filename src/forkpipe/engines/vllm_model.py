@@ -1,4 +1,4 @@
-"""A model that vLLM has loaded, and what stands around it: tokenizer, tags, parser of reasoning."""
+"""A model that vLLM has loaded, with its tokenizer, tags and reasoning parser."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from forkpipe.engines.vllm_loop import Loop, start_loop
 from forkpipe.models.checkpoint import Checkpoint
 
 MINIMUM = (0, 32)
-"""The oldest vLLM this was run with."""
+"""The oldest version of vLLM that was tested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +20,13 @@ class LoadedModel:
     """A running vLLM with its tokenizer.
 
     Attributes:
-        loop: vLLM.
-        tokenizer: of transformers.
-        tags: where the model is a checkpoint with forking.json.
-        ends: ids that end a text.
-        reader: makes text of ids.
+        loop: the running vLLM.
+        tokenizer: a tokenizer of transformers.
+        tags: the forking tags, None without forking.json.
+        ends: token ids that end a text.
+        reader: decodes token ids.
         max_model_len: longest sequence.
-        window: requests to hand in at a time, so many that vLLM never waits for the next.
+        window: requests to queue at a time, enough that vLLM never waits for the next.
     """
 
     loop: Loop
@@ -38,14 +38,14 @@ class LoadedModel:
     window: int
 
     def sampling(self, request: Request) -> Any:
-        """Return vLLM's sampling parameters of a completion: no tag may come in it."""
+        """Return vLLM's sampling parameters of a completion, in which tags are banned."""
         more: dict[str, Any] = {}
         if self.tags is not None:
             more["logit_bias"] = dict.fromkeys(self.tags.banned_ids, float("-inf"))
         return self._sampling(request, request.seed, request.sampling.max_tokens, **more)
 
     def tag_sampling(self, request: Request) -> Any:
-        """Return those of the one token at which tags differ, drawn with another seed than the text behind it."""
+        """Return the sampling parameters of the tags' deciding token; its seed differs from the seed of the text."""
         assert self.tags is not None
         allowed = list(self.tags.deciding_ids)
         return self._sampling(request, derived_seed("tag", request.seed), 1, allowed_token_ids=allowed)
@@ -70,12 +70,12 @@ def load_model(arguments: Mapping[str, Any], data_parallel: int, parser: str | N
     """Start vLLM.
 
     Args:
-        arguments: of vLLM's EngineArgs: model and revision at least, tokenizer where it is another.
-        data_parallel: copies of the model.
-        parser: vLLM's name of a parser of reasoning.
+        arguments: fields of vLLM's EngineArgs: model and revision, tokenizer if it is not the model's own, and others.
+        data_parallel: number of copies of the model.
+        parser: name of a vLLM reasoning parser.
 
     Raises:
-        InputError: vLLM is missing or too old, or the checkpoint or the parser does not suit.
+        InputError: vLLM is missing or too old, or the checkpoint or the parser does not fit.
     """
     check_vllm()
     checkpoint = Checkpoint(arguments["model"], arguments["revision"], arguments.get("tokenizer"))
@@ -83,7 +83,7 @@ def load_model(arguments: Mapping[str, Any], data_parallel: int, parser: str | N
     reader = Reader(checkpoint.tokenizer, parser)
     if tags is not None:
         _ = tags.deciding_position  # InputError before vLLM starts where tags differ at several tokens
-    # What the model's generation_config.json holds (penalties, a temperature) is no setting of a request.
+    # "vllm": ignore the model's generation_config.json, whose penalties and temperature are not part of requests.
     fixed: dict[str, Any] = {
         "seed": 0,
         "trust_remote_code": False,
@@ -93,7 +93,7 @@ def load_model(arguments: Mapping[str, Any], data_parallel: int, parser: str | N
     from vllm.platforms import current_platform
 
     if current_platform.is_cpu() and "enable_chunked_prefill" not in arguments:
-        # There vLLM 0.32 dies when it splits the prompt of a request that has a seed ("does not use offset").
+        # On CPUs vLLM 0.32 dies when it splits the prompt of a request that has a seed ("does not use offset").
         fixed["enable_chunked_prefill"] = False
     loop = start_loop({**arguments, **fixed}, data_parallel)
     return LoadedModel(
@@ -108,7 +108,7 @@ def load_model(arguments: Mapping[str, Any], data_parallel: int, parser: str | N
 
 
 class Reader:
-    """Makes (reasoning, text) of token ids, by one of vLLM's parsers of reasoning if one is named."""
+    """Decodes token ids to (reasoning, text), with one of vLLM's reasoning parsers if one is named."""
 
     def __init__(self, tokenizer: Any, parser: str | None) -> None:
         self._tokenizer = tokenizer
@@ -124,14 +124,14 @@ class Reader:
             asked = ChatCompletionRequest(model="", messages=[{"role": "user", "content": ""}])
             self._asked = self._parser.adjust_request(asked)
             self._skip_special = self._asked.skip_special_tokens
-            # One that reads token ids on vLLM's server only says so here.
+            # Some parsers work in vLLM's server only; they raise here.
             self._parser.extract_reasoning("", self._asked)
         except (KeyError, RuntimeError, ValueError) as error:
-            said = " ".join(str(error.args[0] if error.args else type(error).__name__).split())
-            raise InputError(f"reasoning_parser '{parser}' does not suit the model: {said}") from None
+            reason = " ".join(str(error.args[0] if error.args else type(error).__name__).split())
+            raise InputError(f"reasoning_parser '{parser}' does not suit the model: {reason}") from None
 
     def read(self, ids: list[int]) -> tuple[str, str]:
-        """Return (reasoning, text); what is cut before the reasoning ends is all reasoning."""
+        """Return (reasoning, text); a completion that is cut within its reasoning has no text."""
         text: str = self._tokenizer.decode(ids, skip_special_tokens=self._skip_special)
         if self._parser is None:
             return "", text
@@ -140,14 +140,14 @@ class Reader:
 
 
 def check_vllm() -> None:
-    """Raise InputError where vLLM is missing or too old."""
+    """Raise InputError if vLLM is missing or too old."""
     try:
         import vllm
     except ImportError as error:
         raise InputError(f"engine 'vllm' needs the package vllm ({error}): pip install 'forkpipe[vllm]'") from None
-    found = str(vllm.__version__)
-    numbers = tuple(int(part) for part in found.split(".")[:2] if part.isdigit())
+    version = str(vllm.__version__)
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
     # A build from a working tree calls itself "dev".
     if numbers and numbers < MINIMUM:
         wanted = ".".join(map(str, MINIMUM))
-        raise InputError(f"engine 'vllm' needs vllm {wanted} or newer, found {found}: pip install 'forkpipe[vllm]'")
+        raise InputError(f"engine 'vllm' needs vllm {wanted} or newer, found {version}: pip install 'forkpipe[vllm]'")
