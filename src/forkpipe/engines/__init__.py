@@ -1,1 +1,1 @@
-"""Engines complete requests: programs, files of existing traces, models in this process, servers, clusters."""
+"""Engines, which complete requests: with programs, files of traces, models in this process, servers or clusters."""

@@ -1,11 +1,11 @@
-"""Batched sampling from a checkpoint in this process: transformers' models and caches, a loop of our own.
+"""Batched sampling from a checkpoint in this process, with transformers' models and caches.
 
-Each request is drawn with its own seed by inverse transform sampling: one uniform number a token, from a generator
-seeded by the request. So a completion depends on its request and the weights, not on what else is in the batch (up
-to rounding, which the padding of a batch can change).
+Each request is sampled with its own seed by inverse transform: one uniform number per token, from a generator seeded
+by the request. So a completion depends on its request and the weights, not on the other requests in the batch (up to
+rounding, which the padding of a batch can change).
 
-The loop is ours because transformers' `generate` computes a batch until its longest text has ended and gives nothing
-before: here a completion is yielded when it has ended, and rows that have ended are taken out of the cache.
+transformers' `generate` computes a batch until its longest text has ended, and returns nothing before. The loop in this
+module yields a completion as soon as it has ended, and removes ended rows from the cache.
 """
 
 import time
@@ -21,17 +21,17 @@ from forkpipe.engines.drawing import Sampler, draw_tags
 from forkpipe.models.checkpoint import Checkpoint
 
 KEEP_SHARE = 0.75
-"""Rows are taken out when at most this share of the batch is still being written: each time copies the cache."""
+"""Ended rows are removed when at most this share of the batch is still running, because removing copies the cache."""
 
 
 class TransformersEngine:
     """Completes requests with a causal language model.
 
     Args:
-        model: checkpoint folder or hub name; forking tags are known where the folder holds forking.json.
+        model: checkpoint folder or hub name; forking tags need a folder with forking.json.
         revision: revision on the hub.
         batch_rows: sequences generated at a time.
-        chat: whether prompts of teachers are user messages for the model's chat template.
+        chat: whether prompts are user messages for the model's chat template.
     """
 
     version = "1"
@@ -48,17 +48,17 @@ class TransformersEngine:
         """Whether `_model` has the router's adapter."""
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        """Yield completions as they end, batch by batch; requests of like length share a batch."""
+        """Yield completions as they end, batch by batch; requests of similar length share a batch."""
         ordered = sorted(requests, key=lambda request: (len(request.prompt), request.request_id))
         for start in range(0, len(ordered), self._batch_rows):
             yield from self._batch(ordered[start : start + self._batch_rows])
 
     def routed(self, requests: Sequence[Request]) -> list[Request]:
-        """Return the requests with the tags that the checkpoint's router draws for those that want one of their own."""
-        drawn: list[Request] = []
+        """Return the requests with `own_tag` replaced by a tag that the router draws, if the checkpoint has one."""
+        with_tags: list[Request] = []
         for start in range(0, len(requests), self._batch_rows):
-            drawn += self._routed(requests[start : start + self._batch_rows])
-        return drawn
+            with_tags += self._routed(requests[start : start + self._batch_rows])
+        return with_tags
 
     def samples_held(self, problem: str) -> int | None:
         """Any number of samples."""
@@ -143,7 +143,7 @@ class TransformersEngine:
             return output.past_key_values, output.logits[:, -1].float()
 
     def _routed(self, requests: Sequence[Request]) -> Sequence[Request]:
-        """Return the requests with `own_tag` replaced by a tag that the router draws, if the checkpoint has one."""
+        """Do the same as `routed`, in one batch."""
         asking = [request for request in requests if request.own_tag]
         model, checkpoint = self._load(), self._checkpoint
         if not self._router or not asking or not checkpoint.has_tags:

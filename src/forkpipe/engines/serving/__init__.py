@@ -1,1 +1,1 @@
-"""Talking to servers: which one is asked, what a failure means, what a reply holds."""
+"""Requests to servers: which server is asked, what a failure means, how replies are read."""

@@ -1,4 +1,4 @@
-"""What went wrong with one try at a request, whether another can help, and how long to wait before it."""
+"""Why one try at a request failed, whether another try can help, and how long to wait before it."""
 
 import json
 import random
@@ -21,27 +21,27 @@ Kind = Literal[
 ]
 
 OF_SERVER: tuple[Kind, ...] = ("timeout", "connection", "cut stream", "server error", "invalid reply", "wrong model")
-"""Kinds that speak against the server; the others are said by one that lives."""
+"""Kinds that count as a failure of the server; with the others the server has answered."""
 
 LONGEST_MESSAGE = 300
-"""Characters of what a server said that are kept."""
+"""Characters of a server's message that are kept."""
 
 
 class RequestError(Exception):
-    """One try at a request that gave no completion; its text is the kind, a colon and what was said, on one line.
+    """A try at a request that gave no completion; its text is the kind, a colon and the message, on one line.
 
     Attributes:
         kind: see `Kind`.
-        said: what the server or the client said.
+        message: the message of the server or the client.
         again: whether another try can help.
-        retry_after: seconds that the server asks to wait, None where it names none.
-        misconfigured: whether every request to this server would fail like this (key, quota, name of the model).
+        retry_after: seconds that the server asks to wait, None if it does not say.
+        misconfigured: whether every request to this server would fail in the same way (key, quota, model name).
     """
 
     def __init__(
         self,
         kind: Kind,
-        said: str,
+        message: str,
         *,
         again: bool = True,
         retry_after: float | None = None,
@@ -49,42 +49,42 @@ class RequestError(Exception):
     ) -> None:
         super().__init__(kind)
         self.kind = kind
-        self.said = said
+        self.message = message
         self.again = again
         self.retry_after = retry_after
         self.misconfigured = misconfigured
 
     def __str__(self) -> str:
-        return f"{self.kind}: {' '.join(self.said.split())[:LONGEST_MESSAGE]}"
+        return f"{self.kind}: {' '.join(self.message.split())[:LONGEST_MESSAGE]}"
 
     def hide(self, secret: str | None) -> "RequestError":
-        """Take a secret out of what was said: servers have been seen to echo the key."""
+        """Remove a secret from the message: some servers repeat the key."""
         if secret:
-            self.said = self.said.replace(secret, "***")
+            self.message = self.message.replace(secret, "***")
         return self
 
 
-def from_status(status: int, headers: Mapping[str, str], body: Any, said: str) -> RequestError:
-    """Return what an HTTP status other than 2xx means.
+def from_status(status: int, headers: Mapping[str, str], body: Any, message: str) -> RequestError:
+    """Return the failure that an HTTP status other than 2xx stands for.
 
     Args:
-        status: the status.
-        headers: of the reply.
-        body: the error object of the reply, as JSON gave it.
-        said: the reply's message.
+        status: the HTTP status.
+        headers: headers of the reply.
+        body: the reply's error object, parsed from JSON.
+        message: the reply's message.
     """
     code = body.get("code") if isinstance(body, Mapping) else None
     if status == 429 and code == "insufficient_quota":
-        return RequestError("rate limit", said, again=False, misconfigured=True)
+        return RequestError("rate limit", message, again=False, misconfigured=True)
     if status == 429:
-        return RequestError("rate limit", said, retry_after=retry_after(headers))
+        return RequestError("rate limit", message, retry_after=retry_after(headers))
     if status in (408, 409, 425) or status >= 500:
-        return RequestError("server error", said, retry_after=retry_after(headers))
-    return RequestError("refused", said, again=False, misconfigured=status in (401, 404))
+        return RequestError("server error", message, retry_after=retry_after(headers))
+    return RequestError("refused", message, again=False, misconfigured=status in (401, 404))
 
 
 def from_client(error: Exception) -> RequestError:
-    """Return what an exception of the openai client, or of the HTTP client below it, means; raise any other."""
+    """Return the failure that an exception of the openai client or its HTTP client stands for; raise any other."""
     import aiohttp
     import httpx2
     import openai
@@ -92,7 +92,7 @@ def from_client(error: Exception) -> RequestError:
     if isinstance(error, openai.APIStatusError):
         return from_status(error.status_code, error.response.headers, error.body, error.message)
     if isinstance(error, UnicodeEncodeError):
-        return RequestError("refused", f"the prompt is no text that can be sent: {error}", again=False)
+        return RequestError("refused", f"the prompt cannot be sent as text: {error}", again=False)
     if isinstance(error, json.JSONDecodeError | UnicodeDecodeError | RecursionError):
         return RequestError("invalid reply", f"not JSON: {error}")
     if not isinstance(error, openai.OpenAIError | httpx2.HTTPError | aiohttp.ClientError | OSError):
@@ -100,19 +100,19 @@ def from_client(error: Exception) -> RequestError:
     causes: list[BaseException] = [error]
     while causes[-1].__cause__ is not None:
         causes.append(causes[-1].__cause__)
-    said = next((str(one) for one in reversed(causes) if str(one)), type(causes[-1]).__name__)
-    if any(isinstance(one, httpx2.ReadError | httpx2.RemoteProtocolError) for one in causes):
-        return RequestError("cut stream", said)
-    # The HTTP client calls a server that hangs up before it answers a time-out too.
-    if any(isinstance(one, TimeoutError) for one in causes):
-        return RequestError("timeout", f"no connection: {said}")
+    message = next((str(cause) for cause in reversed(causes) if str(cause)), type(causes[-1]).__name__)
+    if any(isinstance(cause, httpx2.ReadError | httpx2.RemoteProtocolError) for cause in causes):
+        return RequestError("cut stream", message)
+    # The HTTP client also raises a time-out for a server that hangs up before it answers.
+    if any(isinstance(cause, TimeoutError) for cause in causes):
+        return RequestError("timeout", f"no connection: {message}")
     if isinstance(error, openai.APIConnectionError):
-        return RequestError("connection", said)
-    return RequestError("server error", said)  # said in the midst of a stream
+        return RequestError("connection", message)
+    return RequestError("server error", message)  # sent in the middle of a stream
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that a reply asks to wait: milliseconds, seconds or an HTTP date; None where it asks nothing.
+    """Return the seconds that a reply asks to wait, None if it does not ask. Reads milliseconds, seconds or a date.
 
     >>> retry_after({"retry-after-ms": "1500", "retry-after": "9"}), retry_after({"retry-after": "2.5"})
     (1.5, 2.5)
@@ -133,15 +133,15 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def wait_before(tries: int, asked: float | None, first: float, longest: float) -> float:
-    """Return the seconds to wait after `tries` failed tries: doubling, with jitter, and no less than the server asks.
+    """Return the seconds to wait before the next try. They double, with jitter, and are at least what the server asks.
 
     Args:
         tries: failed tries so far, from 1.
-        asked: seconds the server asked for, None where it did not.
+        asked: seconds that the server asks to wait, None if it does not.
         first: the first wait, before jitter.
-        longest: the longest, before jitter; what a server asks for may be longer.
+        longest: the longest wait, before jitter; the server may ask for longer.
     """
     if asked is not None:
-        # Those that were all told the same time would come back all at once.
+        # Requests that were all told the same time must not come back all at once.
         return asked + random.uniform(0, max(first, asked / 4))
     return float(min(longest, first * 2 ** min(tries - 1, 30)) * random.uniform(0.5, 1))

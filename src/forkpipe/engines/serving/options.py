@@ -1,4 +1,4 @@
-"""Checks of an engine's options; each says in one line what is expected."""
+"""Checks of an engine's options; each raises an InputError that says in one line what is expected."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from forkpipe.core.errors import InputError
 
 
 def check_urls(urls: Sequence[Any]) -> None:
-    """Refuse what is no web address, and addresses that hold a password: parameters are written to records."""
+    """Refuse values that are no web address, and addresses with a password: parameters are written to records."""
     if not urls:
         raise InputError("base_url is an empty list, expected at least one address")
     for url in urls:
@@ -17,24 +17,24 @@ def check_urls(urls: Sequence[Any]) -> None:
             raise InputError(f"base_url is {url!r}, expected an address such as http://localhost:8000/v1")
         if parts.username or parts.password:
             raise InputError(
-                f"base_url of {parts.hostname} holds a name or password, expected api_key_env or credentials"
+                f"base_url of {parts.hostname} holds a name or password, expected api_key_env or credentials instead"
             )
 
 
 def check_choice(name: str, value: Any, known: Collection[str]) -> None:
-    """Refuse a value that is not among those known."""
+    """Refuse a value that is not among the known ones."""
     if value not in known:
         raise InputError(f"{name} is {value!r}, expected one of: {', '.join(known)}")
 
 
 def check_count(name: str, value: Any) -> None:
-    """Refuse what is no whole number from 1."""
+    """Refuse anything but a whole number from 1."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InputError(f"{name} is {value!r}, expected a whole number from 1")
 
 
 def check_seconds(**values: Any) -> None:
-    """Refuse what is no number above 0."""
+    """Refuse anything but numbers above 0."""
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
             raise InputError(f"{name} is {value!r}, expected seconds above 0")

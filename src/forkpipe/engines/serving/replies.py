@@ -1,4 +1,4 @@
-"""What a reply of an OpenAI-compatible server holds: read by hand, since servers differ in what they leave out."""
+"""Reads replies of OpenAI-compatible servers, without a schema: servers differ in what they leave out."""
 
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -19,15 +19,15 @@ FINISHED: dict[str, FinishReason] = {
     "max_tokens": "length",
     "model_length": "length",
 }
-"""What servers call the end of a text. (`content_filter` and `abort` are failures.)"""
+"""Servers' names for the reason why a text ended. (`content_filter` and `abort` are failures.)"""
 
 REASONING = ("reasoning_content", "reasoning")
-"""Where servers put reasoning that they keep apart: DeepSeek, SGLang, older vLLM; newer vLLM, OpenRouter, Groq."""
+"""Fields for reasoning: of DeepSeek, SGLang and older vLLM; of newer vLLM, OpenRouter and Groq."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A good reply; tokens are None where the server does not count them."""
+    """A successful reply; token counts are None if the server does not count."""
 
     text: str
     reasoning: str
@@ -39,7 +39,7 @@ class Reply:
 
 @dataclass(slots=True)
 class _Parts:
-    """A reply as it comes, in one piece or many."""
+    """What has arrived of a reply so far, in one piece or many."""
 
     model: Any = None
     usage: Any = None
@@ -50,15 +50,15 @@ class _Parts:
     token_ids: list[int] | None = None
 
     def add(self, data: Any, message_key: str) -> None:
-        """Take a whole reply (message_key "message") or an event of a stream ("delta")."""
+        """Add a whole reply (message_key "message") or an event of a stream ("delta")."""
         if not isinstance(data, Mapping):
             raise RequestError("invalid reply", f"it is {type(data).__name__}, expected an object")
         if data.get("error"):
-            raise RequestError("server error", _said(data["error"]))
+            raise RequestError("server error", _message(data["error"]))
         self.model = data.get("model") or self.model
         self.usage = data.get("usage") or self.usage
         choices = data.get("choices") or []
-        if not isinstance(choices, Sequence) or not all(isinstance(one, Mapping) for one in choices):
+        if not isinstance(choices, Sequence) or not all(isinstance(choice, Mapping) for choice in choices):
             raise RequestError("invalid reply", "choices is no list of objects")
         for choice in choices[:1]:
             self.choices += 1
@@ -66,14 +66,14 @@ class _Parts:
             message = choice.get(message_key)
             source = message if isinstance(message, Mapping) else choice
             self.text.append(_text(source, "content" if source is message else "text"))
-            # A server may give both names to the same text.
+            # A server may send the same text under both names.
             self.reasoning.append(next(filter(None, (_text(source, name) for name in REASONING)), ""))
             ids = choice.get("token_ids")
-            if isinstance(ids, list) and all(isinstance(one, int) for one in ids):
+            if isinstance(ids, list) and all(isinstance(token, int) for token in ids):
                 self.token_ids = [*(self.token_ids or []), *ids]
 
     def finished(self, model: str, aliases: Sequence[str]) -> Reply:
-        """Return the reply, or raise what is wrong with it."""
+        """Return the reply; RequestError if something is wrong with it."""
         if self.choices == 0:
             raise RequestError("empty reply", "it has no choice")
         if self.model != model and not any(fnmatchcase(str(self.model), alias) for alias in aliases):
@@ -91,7 +91,7 @@ class _Parts:
         usage = self.usage if isinstance(self.usage, Mapping) else {}
         text, reasoning = _whole(self.text), _whole(self.reasoning)
         tokens_out = _count(usage.get("completion_tokens"))
-        # A model may end at once, or think without words: then the server has counted tokens.
+        # A model may end at once, or write no visible text: then the server has counted tokens.
         if not text and not reasoning and not tokens_out:
             raise RequestError("empty reply", "it has no text, and counts no tokens")
         ids = None if self.token_ids is None else tuple(self.token_ids)
@@ -99,12 +99,12 @@ class _Parts:
 
 
 def read_reply(content: bytes, model: str, aliases: Sequence[str]) -> Reply:
-    """Read the body of a reply; RequestError says what is wrong with it.
+    """Read the body of a reply; RequestError if something is wrong with it.
 
     Args:
         content: the body.
         model: the model that should have answered.
-        aliases: patterns of other names it may go by.
+        aliases: patterns of other names it may answer under.
     """
     try:
         data = json.loads(content)
@@ -116,7 +116,7 @@ def read_reply(content: bytes, model: str, aliases: Sequence[str]) -> Reply:
 
 
 async def read_stream(events: AsyncIterator[Any], model: str, aliases: Sequence[str]) -> Reply:
-    """Read the events of a streamed reply, as `read_reply`; a stream without a finish reason was cut."""
+    """Read the events of a streamed reply, see `read_reply`; a stream without a finish reason was cut."""
     parts = _Parts()
     async for event in events:
         parts.add(event, "delta")
@@ -126,7 +126,7 @@ async def read_stream(events: AsyncIterator[Any], model: str, aliases: Sequence[
 
 
 def _whole(parts: list[str]) -> str:
-    """Join what came; halves of characters that lack the other half could not be written down."""
+    """Join the parts; halves of surrogate pairs whose other half is missing are replaced, as no file can hold them."""
     return "".join(parts).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -143,5 +143,5 @@ def _count(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
-def _said(error: Any) -> str:
+def _message(error: Any) -> str:
     return str(error.get("message", error)) if isinstance(error, Mapping) else str(error)

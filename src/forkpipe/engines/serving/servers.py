@@ -1,8 +1,8 @@
-"""Which of several servers is asked: the least loaded of those that answer. A dead one is left out and tried again.
+"""Chooses the server for each request: the least loaded one that answers. Servers that fail are left out for a while.
 
-A server goes out after `FAILURES_OUT` failures in a row. It is then probed (its list of models costs nothing), at
-growing intervals. When it answers it is on trial: one request at a time, until one succeeds; a failure puts it out
-again. So a server that lives but completes nothing takes one request at a time from the others.
+A server is out after `FAILURES_OUT` failures in a row. It is then probed at growing intervals (asking for its list of
+models costs nothing). When it answers, it is on trial: it gets one request at a time until one succeeds, and a failure
+puts it out again. So a server that is up but completes nothing takes only one request at a time from the others.
 """
 
 import asyncio
@@ -16,11 +16,11 @@ from forkpipe.core.progress import logger
 from forkpipe.engines.serving.failures import OF_SERVER, RequestError
 
 FAILURES_OUT = 5
-"""Failures in a row after which a server is out: one request in four hundred meets that by chance where 30 % fail."""
+"""Failures in a row after which a server is out. If 30 % of requests fail, one in four hundred gets there by chance."""
 
 
 class Server:
-    """One server, and how it does. States: in, out (asked nothing), trial (asked one request at a time)."""
+    """One server and its state: in, out (gets no requests) or trial (gets one request at a time)."""
 
     def __init__(self, url: str, client: Any) -> None:
         self.url = url
@@ -32,7 +32,7 @@ class Server:
         """Whether it has ever completed a request."""
         self.trying = False
         self.outs = 0
-        """Times it went out since it last answered."""
+        """How often it went out since it last answered."""
 
 
 class Turn(NamedTuple):
@@ -43,12 +43,12 @@ class Turn(NamedTuple):
 
 
 class Servers:
-    """Servers, by load. To be used as an asynchronous context, which ends its probes.
+    """Hands out turns at the servers, by load. Use it as an asynchronous context, which ends its probes.
 
     Args:
-        servers: all of them; at least one.
-        patience: seconds in which no server is in, after which the run ends.
-        first_wait: seconds before the first probe of a dead server; doubles.
+        servers: all servers, at least one.
+        patience: the run ends when no server has been in for this many seconds.
+        first_wait: seconds before the first probe of a server that is out; doubles.
         longest_wait: the longest of these waits.
         connect_timeout: seconds a probe may take.
     """
@@ -80,11 +80,11 @@ class Servers:
             probe.cancel()
         await asyncio.gather(*self._probes, return_exceptions=True)
         for server in self._servers:
-            with suppress(Exception):  # a connection that is lost already
+            with suppress(Exception):  # the connection is lost already
                 await server.client.close()
 
     async def take(self) -> Turn:
-        """Return a turn at the least loaded server that may be asked, waiting for one; `done` ends it.
+        """Wait until a server may be asked and return a turn at the least loaded one; `done` ends the turn.
 
         Raises:
             InputError: no server has been in for longer than `patience`.
@@ -92,9 +92,13 @@ class Servers:
         while True:
             if self._gone is not None:
                 raise self._gone
-            asked = [one for one in self._servers if one.state == "in" or (one.state == "trial" and not one.trying)]
-            if asked:
-                server = min(asked, key=lambda one: one.in_flight)
+            free = [
+                server
+                for server in self._servers
+                if server.state == "in" or (server.state == "trial" and not server.trying)
+            ]
+            if free:
+                server = min(free, key=lambda server: server.in_flight)
                 server.in_flight += 1
                 server.trying = on_trial = server.state == "trial"
                 return Turn(server, on_trial)
@@ -102,7 +106,7 @@ class Servers:
             await self._changed.wait()
 
     def done(self, turn: Turn, failure: RequestError | None) -> None:
-        """End a turn, with what came of the request: None for a completion."""
+        """End a turn; `failure` is None if the request was completed."""
         server = turn.server
         server.in_flight -= 1
         server.trying = server.trying and not turn.on_trial
@@ -124,14 +128,14 @@ class Servers:
             logger.warning("server %s is left out, to be tried again: %s", server.url, failure)
         server.state = "out"
         server.outs += 1
-        if self._none_in_since is None and all(one.state != "in" for one in self._servers):
+        if self._none_in_since is None and all(server.state != "in" for server in self._servers):
             self._none_in_since = time.monotonic()
         probe = asyncio.create_task(self._probe(server, failure))
         self._probes.add(probe)
         probe.add_done_callback(self._probes.discard)
 
     async def _probe(self, server: Server, failure: RequestError) -> None:
-        # In a row: one that answers probes but completes nothing is asked ever less often.
+        # Counts times out in a row: a server that answers probes but completes nothing is probed ever less often.
         rounds = server.outs - 1
         while server.state == "out":
             self._lose_patience(server, failure)
@@ -144,7 +148,7 @@ class Servers:
     def _lose_patience(self, server: Server, failure: RequestError) -> None:
         silent = 0.0 if self._none_in_since is None else time.monotonic() - self._none_in_since
         if silent > self._patience:
-            urls = ", ".join(one.url for one in self._servers)
+            urls = ", ".join(server.url for server in self._servers)
             self._gone = InputError(
                 f"no server has answered for {silent:.0f} s ({urls}), expected one within options.patience; "
                 f"the last failure, of {server.url}, was: {failure}"
@@ -152,13 +156,13 @@ class Servers:
             self._changed.set()
 
     async def _answers(self, server: Server) -> bool:
-        """Whether a server says anything at all but that it is broken."""
+        """Whether the server sends any reply but a server error."""
         import openai
 
         try:
             await server.client.models.list(timeout=self._connect_timeout)
         except openai.APIStatusError as error:
-            return error.status_code < 500  # not every server lists models
+            return error.status_code < 500  # not every server has a list of models
         except openai.OpenAIError:
             return False
         except ValueError:

@@ -1,6 +1,7 @@
-"""Forking tags through a server: the prompt as token ids with the tag behind it, the tags banned from what follows.
+"""Requests with forking tags to a server: the prompt is sent as token ids with the tag, tags are banned after it.
 
-That takes a server that knows token ids, `logit_bias`, `allowed_token_ids`, `return_token_ids`: vLLM's completions.
+The server must support prompts as token ids, `logit_bias`, `allowed_token_ids` and `return_token_ids`, as vLLM's
+completions endpoint does.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,17 +16,18 @@ from forkpipe.engines.serving.replies import Reply
 from forkpipe.models.checkpoint import Checkpoint
 
 BAN = -100.0
-"""The lowest bias that the protocol knows."""
+"""The lowest bias that the protocol allows."""
 
 Ask = Callable[[dict[str, Any]], Awaitable[Reply]]
-"""Fields of a request's body, over those that every request has -> its reply."""
+"""Sends a request with these fields in addition to those that all requests have, and returns its reply."""
 
 
 class TaggedPrompts:
-    """Puts requests with forking tags to a server that serves a checkpoint of ours.
+    """Sends requests with forking tags to a server that runs a forkpipe checkpoint.
 
     Args:
-        checkpoint: its folder; tokenizer and forking.json are read here, the weights are the server's.
+        checkpoint: folder of the checkpoint; tokenizer, forking.json and router are read from it, the server has the
+            weights.
     """
 
     def __init__(self, checkpoint: str) -> None:
@@ -37,10 +39,10 @@ class TaggedPrompts:
         return with_routers_tags(str(self._checkpoint.name), requests)
 
     async def ask(self, request: Request, ask: Ask) -> tuple[Reply, int | None]:
-        """Return the reply to a request and the index of its tag, None where it has none of the checkpoint's.
+        """Return the reply to a request and the index of its tag, None if it has none of the checkpoint's tags.
 
-        The reply's token ids lack the end token. An own tag is drawn token by token among the tags only, one
-        small request for each token at which they differ, so the policy is normalised over the tags.
+        The reply's token ids do not include the end token. For `own_tag`, the tag is drawn token by token among the
+        tags only, with one small request for each token at which they differ: the policy is normalised over the tags.
         """
         tags, ends = self._checkpoint.tags, sorted(self._checkpoint.stop_ids)
         prompt = [*self._checkpoint.encode(request.prompt), *request.prefix_ids]
@@ -50,7 +52,7 @@ class TaggedPrompts:
             prompt += drawn
             tag = tags.index_of(drawn)
         bias = {str(token): BAN for token in tags.banned_ids}
-        # A server ends a text by the model's end token alone, the other engines by the tokenizer's too.
+        # A server stops at the model's end token only, the other engines also at the tokenizer's.
         reply = await ask({"prompt": prompt, "logit_bias": bias, "stop_token_ids": ends})
         ids = _ids(reply)
         if not set(ids).isdisjoint(tags.banned_ids):
@@ -67,7 +69,7 @@ class TaggedPrompts:
             if len(open_ids) == 1:
                 drawn += open_ids
                 continue
-            # Another seed than the text's: the same number would tie the text to the tag.
+            # Not the seed of the text: the same number would tie the text to the tag.
             seed = derived_seed("tag", request.seed, place)
             body = {"prompt": prompt + drawn, "max_tokens": 1, "seed": seed, "allowed_token_ids": open_ids}
             ids = _ids(await ask(body))
