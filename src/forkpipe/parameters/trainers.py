@@ -55,6 +55,10 @@ class GFPOFields:
     """Weight of the policy's entropy over the tags, nats."""
 
 
+# Built once: transformers' command-line parser changes the types of the dataclasses' fields in place.
+_CHECKS: dict[type, TypeAdapter[Any]] = {declared: TypeAdapter(declared) for declared in (SSFTFields, GFPOFields)}
+
+
 def values_of(settings: Any, declared: type) -> dict[str, Any]:
     """Return the values that `settings` has for the fields that the dataclass `declared` declares."""
     return {field.name: getattr(settings, field.name) for field in fields(declared)}
@@ -63,6 +67,6 @@ def values_of(settings: Any, declared: type) -> dict[str, Any]:
 def check_fields(config: Any, declared: type) -> None:
     """Raise InputError that names the first field of `config` whose value is not as `declared` says."""
     try:
-        TypeAdapter(declared).validate_python(values_of(config, declared))
+        _CHECKS[declared].validate_python(values_of(config, declared))
     except ValidationError as error:
         raise InputError(problem_of(error, depth=1)) from None
