@@ -92,7 +92,7 @@ def from_client(error: Exception) -> RequestError:
     if isinstance(error, openai.APIStatusError):
         return from_status(error.status_code, error.response.headers, error.body, error.message)
     if isinstance(error, UnicodeEncodeError):
-        return RequestError("refused", f"the prompt cannot be sent as text: {error}", again=False)
+        return RequestError("refused", f"the prompt is no text that can be sent: {error}", again=False)
     if isinstance(error, json.JSONDecodeError | UnicodeDecodeError | RecursionError):
         return RequestError("invalid reply", f"not JSON: {error}")
     if not isinstance(error, openai.OpenAIError | httpx2.HTTPError | aiohttp.ClientError | OSError):
