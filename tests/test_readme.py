@@ -1,4 +1,4 @@
-"""The README and docs/: the example runs, on a small model in place of the one it names; what they name exists."""
+"""README, docs/ and conf/: the example runs, on a small model in place of the one it names; what they name exists."""
 
 import importlib
 import re
@@ -14,7 +14,7 @@ from byte_tokenizer import byte_tokenizer
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("conf/**/*.yml")])
 PLACES = (ROOT, ROOT / "src", ROOT / "src" / "forkpipe", ROOT / "src" / "kedro_provenance")
 PATH = re.compile(r"(?<![\w./-])(?:[\w.-]+/)+[\w.-]+\.(?:py|yml|toml|txt|ipynb|md)(?![\w/])")
 NAME = re.compile(r"(?<![\w./-])(?:forkpipe|kedro_provenance)(?:\.\w+)+")
