@@ -12,8 +12,6 @@ from forkpipe.core.records import Verdict
 from forkpipe.verification.answers import find_answer, split_reasoning
 from forkpipe.verification.pool import WorkerPool
 
-PACKAGE = "reasoning_gym"
-
 
 class ReasoningGymVerifier:
     """Scores a response by the scorer of its data set; a score of at least `threshold` is correct.
