@@ -3,9 +3,8 @@
 from typing import Any
 
 from forkpipe.core.errors import InputError
-from forkpipe.core.plugins import find_class
 from forkpipe.core.rows import Split
-from forkpipe.engines.registry import ENGINES, create_engine, create_engines
+from forkpipe.engines.registry import create_completing, create_engine, create_engines
 from forkpipe.parameters import Parameters, Schedule
 from forkpipe.parameters.methods import METHODS, POLICY
 from forkpipe.strategies.grouping import check_measures
@@ -54,9 +53,9 @@ def check_run(catalog: Any, nodes: set[str]) -> None:
                     "trains output rows that ordinary tokens share: expected tags.style 'special', or scope 'router'"
                 )
     if any(f"{method}.train" in nodes for method in POLICY):
-        find_class("engine", ENGINES, parameters.rollouts.engine.name, "rollouts.engine")
+        create_completing(parameters.rollouts.engine, "checkpoint", 1, "rollouts.engine")
     if any(f"{method}.generate" in nodes for method in METHODS):
-        find_class("engine", ENGINES, parameters.evaluation.engine.name, "evaluation.engine")
+        create_completing(parameters.evaluation.engine, "checkpoint", 1, "evaluation.engine")
     for node, splits in SPLITS_NEEDED.items():
         for split in splits:
             if node in nodes and not parameters.problems.shares.get(split):

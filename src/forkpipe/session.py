@@ -51,15 +51,14 @@ DECLARED = Declared(
         "generate_traces:generation.early_stop.*",
         "generate_traces:generation.teachers.*.price",
         "generate_traces:generation.teachers.*.price.*",
-        # Where and how fast a teacher is asked, and with which key.
-        *(
-            f"generation.teachers.*.{name}"
-            for name in (
-                *("base_url", "concurrency", "stream", "timeout", "connect_timeout", "attempts", "aliases"),
-                *("backoff", "longest_backoff", "rate_limit_wait", "patience", "api_key_env", "credentials"),
-                *("actors", "address", "cpus", "gpus", "start_timeout"),
-            )
-        ),
+        # What an engine's options change is in its identity, which the recipe holds.
+        "generation.teachers.*.options.*",
+        "evaluation.engine.options.*",
+        "rollouts.engine.options.*",
+        "verification.judge.options.*",
+        "strategies.summaries.options.*",
+        "strategies.judge.options.*",
+        "verification.judge.cache",
         "strategies.*.cache",
     ),
     versions_of=("forkpipe", "kedro", "torch", "transformers", "trl", "math-verify", "pyarrow", "numpy"),

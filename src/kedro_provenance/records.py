@@ -38,7 +38,16 @@ class Recipe:
             old_value, new_value = (part.parameters.get(name, "none") for part in (self, new))
             if old_value != new_value:
                 reasons.append(f"parameter {name} {_short(old_value)} -> {_short(new_value)}")
-        changed = _changed_modules(_by_module(self.code), _by_module(new.code))
+        picked = _picked(self.code), _picked(new.code)
+        in_one = picked[0].keys() ^ picked[1].keys()
+        reasons += [f"{name} is {'no longer used' if name in picked[0] else 'new'}" for name in sorted(in_one)]
+        left_out = {part[name] for part in picked for name in in_one & part.keys()}
+        changed = _changed_modules(
+            *(
+                _by_module({name: value for name, value in part.code.items() if name not in left_out})
+                for part in (self, new)
+            )
+        )
         if "wiring" in changed:
             reasons.append(REORDERED)
         reasons += [f"{CODE_OF}{module} changed" for module in sorted(changed - {"wiring"})]
@@ -57,6 +66,16 @@ class Recipe:
 def is_about_code(reason: str) -> bool:
     """Whether a reason of `Recipe.differences` names the node's code, rather than what it is given."""
     return reason == REORDERED or reason.startswith(CODE_OF)
+
+
+def _picked(code: dict[str, str]) -> dict[str, str]:
+    """Return "Class 'identity'" -> its name in `code`, for instances that parameters picked."""
+    parts = {name: name.split(":", 2) for name in code}
+    return {
+        f"{part[1]} '{part[2]}'": name
+        for name, part in parts.items()
+        if len(part) == 3 and part[2] not in ("", "captured")
+    }
 
 
 def _by_module(code: dict[str, str]) -> dict[str, dict[str, str]]:

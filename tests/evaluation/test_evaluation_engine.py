@@ -87,7 +87,8 @@ def test_the_recipe_of_sampling_holds_the_engine():
     for name, found in (("transformers", TransformersEngine), ("test_evaluation_engine:Recording", Recording)):
         settings = EvaluationSettings.model_validate({"engine": {"name": name}})
         (engine,) = checkpoints_sampled_by({"params:evaluation": settings})
-        assert (engine.__module__, engine.__qualname__) == (found.__module__, found.__qualname__)
+        assert isinstance(engine, found)
+        assert engine.identity == "transformers checkpoint main chat=False"
 
 
 def test_of_ray_it_is_the_actors_engine_that_gets_the_checkpoint(base):

@@ -67,9 +67,9 @@ class RayEngine:
                 raise InputError(f"{name} is {share!r}, expected a number from 0")
         self._made_of = (engine, dict(options or {}))
         # An unloaded local instance supplies `version` and `identity`; the actors hold the real engines.
-        self._local = create_engine(*self._made_of, "options.engine")
-        self.version = self._local.version
-        self.identity = self._local.identity
+        self.inner = create_engine(*self._made_of, "options.engine")
+        self.version = self.inner.version
+        self.identity = self.inner.identity
         self._actors = actors
         self._address = address
         self._resources = {"num_cpus": cpus, "num_gpus": gpus}
@@ -115,14 +115,14 @@ class RayEngine:
 
     def samples_held(self, problem: str) -> int | None:
         """Return how many samples the inner engine has for the problem."""
-        return self._local.samples_held(problem)
+        return self.inner.samples_held(problem)
 
     def close(self) -> None:
         """Kill the actors, and stop Ray if this engine started it."""
         for actor in self._pool:
             actor.kill()
         self._pool = []
-        self._local.close()
+        self.inner.close()
         if self._started_ray:
             import ray
 

@@ -1,17 +1,27 @@
-"""Which classes the parameters of a node pick, for its recipe (see `kedro_provenance.recipes.implementations`)."""
+"""Which classes the parameters of a node pick, for its recipe (see `kedro_provenance.recipes.implementations`).
 
-from collections.abc import Mapping
+Engines are constructed, since only an instance knows its `identity`. The engines that sample checkpoints get the name
+"checkpoint" for the folder, whose content is an input of the node.
+"""
+
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from forkpipe.core.engine import Engine
 from forkpipe.core.plugins import find_class
-from forkpipe.engines.registry import ENGINES, create_engine, create_engines
+from forkpipe.engines.registry import create_completing, create_engine, create_engines
 from forkpipe.strategies.registry import CLUSTERERS
 from forkpipe.verification.registry import VERIFIERS
 
 
 def engines_of(given: Mapping[str, Any]) -> list[Any]:
     """Return the engines of the teachers."""
-    return list(create_engines(given["params:generation"].asked).values())
+    return _with_inner(create_engines(given["params:generation"].asked).values())
+
+
+def _with_inner(engines: Iterable[Engine]) -> list[Any]:
+    """Return engines, and the engines that they pass requests to: the code of both counts."""
+    return [part for engine in engines for part in (engine, getattr(engine, "inner", None)) if part is not None]
 
 
 def verifiers_of(given: Mapping[str, Any]) -> list[Any]:
@@ -22,18 +32,19 @@ def verifiers_of(given: Mapping[str, Any]) -> list[Any]:
         for name in sorted(set(settings.verifiers.values()))
     ]
     judge = settings.judge
-    return classes + ([create_engine(judge.engine, judge.options, "verification.judge")] if judge else [])
+    engines = [create_engine(judge.engine, judge.options, "verification.judge")] if judge else []
+    return classes + _with_inner(engines)
 
 
 def checkpoints_sampled_by(given: Mapping[str, Any]) -> list[Any]:
     """Return the engine that samples checkpoints for evaluation."""
-    return [find_class("engine", ENGINES, given["params:evaluation"].engine.name, "evaluation.engine")]
+    return _with_inner([create_completing(given["params:evaluation"].engine, "checkpoint", 1, "evaluation.engine")])
 
 
 def rollouts_made_by(given: Mapping[str, Any]) -> list[Any]:
     """Return the engine that draws rollouts, and the verifiers that score them."""
-    name = given["params:rollouts"].engine.name
-    return [find_class("engine", ENGINES, name, "rollouts.engine"), *verifiers_of(given)]
+    engine = create_completing(given["params:rollouts"].engine, "checkpoint", 1, "rollouts.engine")
+    return [*_with_inner([engine]), *verifiers_of(given)]
 
 
 def clusterer_of(given: Mapping[str, Any]) -> list[Any]:
@@ -42,4 +53,4 @@ def clusterer_of(given: Mapping[str, Any]) -> list[Any]:
     clusterer = find_class("clusterer", CLUSTERERS, settings.clusterer, "strategies.clusterer")
     models = {"summaries": settings.summaries, "judge": settings.judge}
     engines = [create_engine(one.engine, one.options, f"strategies.{name}") for name, one in models.items() if one]
-    return [clusterer, *engines]
+    return [clusterer, *_with_inner(engines)]

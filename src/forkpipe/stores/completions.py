@@ -62,7 +62,8 @@ class CompletionStore:
         self._scanned = 0
         if path is not None and path.exists():
             with path.open("rb") as file:
-                if not _BEGINNING.startswith(file.read(len(_BEGINNING))):
+                begins = file.read(len(_BEGINNING)).split(b"\n")[0]  # the first line may be torn
+                if not _BEGINNING.startswith(begins):
                     raise InputError(f"{path}: is no cache of answers and no store of completions, expected JSON lines")
 
     def of(self, requests: Iterable[Request], engine: str = "") -> "Completions":
