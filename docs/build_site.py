@@ -22,6 +22,7 @@ PAGES = ROOT / "build" / "docs"
 CODE = re.compile(r"(^(`{3,}).*?^\2`*$|`[^`\n]*`)", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"(?<=\]\()(?!\w+:)([^)\s#]+)(?=[#)])")
 REFERENCE = re.compile(r"^::: (forkpipe|forkpipe\.strategies)\.(\w+)$", re.MULTILINE)
+ASSETS = (".png", ".css")
 LANGUAGES = {".py": "python", ".yml": "yaml", ".toml": "toml", ".json": "json", ".jsonl": "json", ".ipynb": "json"}
 
 
@@ -44,7 +45,7 @@ def page_of(file: Path) -> Path:
     place = PAGES / file.relative_to(ROOT)
     if file.name == "README.md":
         return place.with_name("index.md")
-    return place if file.suffix in (".md", ".png") else place.with_name(f"{file.name}.page.md")
+    return place if file.suffix in (".md", *ASSETS) else place.with_name(f"{file.name}.page.md")
 
 
 def markdown_of(file: Path, files: set[Path]) -> str:
@@ -86,13 +87,13 @@ def collect() -> list[str]:
     folders = {parent for file in files for parent in file.parents}
     shutil.rmtree(PAGES, ignore_errors=True)
     errors = missing_in_menu(files)
-    pending = [file for file in files if file.suffix in (".md", ".png")]
+    pending = [file for file in files if file.suffix in (".md", *ASSETS)]
     planned = {page_of(file) for file in pending}
     while pending:
         file = pending.pop()
         page = page_of(file)
         page.parent.mkdir(parents=True, exist_ok=True)
-        if file.suffix == ".png":
+        if file.suffix in ASSETS:
             shutil.copy(file, page)
             continue
         folder = file if file.is_dir() else file.parent
