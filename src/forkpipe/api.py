@@ -82,7 +82,7 @@ def load_trace_sets(path: str | Path, split: str | None = "train") -> Any:
     table = read(str(path))
     if split is None or "split" not in table.column_names:
         return table
-    chosen = table.select([i for i, one in enumerate(table["split"]) if one == split])
+    chosen = table.select([i for i, name in enumerate(table["split"]) if name == split])
     if not len(chosen):
         raise InputError(f"{path} holds no set of split {split}, expected at least one")
     return chosen

@@ -11,7 +11,7 @@ from forkpipe.core.errors import InputError
 @click.group(name="forkpipe", context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="forkpipe")
 def main() -> None:
-    """Tools of forkpipe that need no project."""
+    """Commands that work outside of a Kedro project."""
 
 
 main.add_command(new)

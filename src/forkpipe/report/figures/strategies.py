@@ -27,7 +27,7 @@ def draw(traces: pa.Table, strategies: pa.Table, trace_sets: pa.Table) -> "go.Fi
         strategies_of[problem].add(strategy)
     held = [len({trace["strategy"] for trace in traces}) for traces in trace_sets["traces"].to_pylist()]
     columns = _example(traces, strategies, trace_sets.slice(held.index(max(held)), 1).to_pylist()[0])
-    titles = ["Strategies a problem", "Example: what each strategy of one problem does that the others do not"]
+    titles = ["Strategies per problem", "Example: what each strategy of one problem does that the others do not"]
     figure = panels(
         2, 1, row_heights=[0.36, 0.64], vertical_spacing=0.24, subplot_titles=titles,
         specs=[[{"type": "xy"}], [{"type": "table"}]],
