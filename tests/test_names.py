@@ -1,0 +1,67 @@
+"""Names that stand in strings, which no import checks: each is of something that exists."""
+
+import ast
+import importlib
+import inspect
+from fnmatch import fnmatchcase
+from importlib.metadata import version
+from typing import get_args, get_origin
+
+import pytest
+from pydantic import BaseModel
+
+import forkpipe
+import forkpipe.strategies
+from forkpipe import preflight
+from forkpipe.parameters import Parameters
+from forkpipe.pipeline_registry import register_pipelines
+from forkpipe.session import DECLARED
+
+
+def parameter_names(kind, name):
+    """Yield the dotted names that the types of parameters allow, "NAME" for the keys of a dict."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        for field, info in kind.model_fields.items():
+            yield from parameter_names(info.annotation, f"{name}.{field}" if name else field)
+    elif get_origin(kind) is dict:
+        yield from parameter_names(get_args(kind)[1], f"{name}.NAME")
+    else:
+        yield name
+        for part in get_args(kind):
+            yield from parameter_names(part, name)
+
+
+def nodes():
+    return {node.name: node for node in register_pipelines()["__default__"].nodes}
+
+
+def test_declared_modules_and_packages_exist():
+    for module in DECLARED.exempt_modules:
+        importlib.import_module(module)
+    assert all(version(package) for package in DECLARED.versions_of)
+
+
+@pytest.mark.parametrize("pattern", DECLARED.ignored_parameters)
+def test_an_ignored_parameter_exists(pattern):
+    node, _, pattern = pattern.rpartition(":")
+    inputs = nodes()[node].inputs if node else [f"params:{name}" for name in Parameters.model_fields]
+    read = [name.removeprefix("params:") for name in inputs if name.startswith("params:")]
+    known = [name for name in parameter_names(Parameters, "") if any(f"{name}.".startswith(f"{r}.") for r in read)]
+    assert any(fnmatchcase(name, pattern) or fnmatchcase(pattern, name.replace("NAME", "*")) for name in known)
+
+
+def test_the_nodes_that_preflight_checks_exist():
+    tree = ast.parse(inspect.getsource(preflight))
+    compared = [
+        node for node in ast.walk(tree) if isinstance(node, ast.Compare) and ast.unparse(node.comparators[0]) == "nodes"
+    ]
+    named = {node.left.value for node in compared if isinstance(node.left, ast.Constant)}
+    assert named
+    assert named | preflight.SPLITS_NEEDED.keys() <= nodes().keys()
+
+
+@pytest.mark.parametrize("package", [forkpipe, forkpipe.strategies])
+def test_what_a_package_offers_lazily_exists(package):
+    assert package._OFFERED
+    for name in package._OFFERED:
+        assert getattr(package, name).__doc__
