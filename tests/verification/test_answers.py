@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forkpipe.verification.answers import extract_answer, parse_integer, split_reasoning
+from forkpipe.core.responses import split_reasoning
+from forkpipe.verification.answers import extract_answer, parse_integer
 
 
 @pytest.mark.parametrize(

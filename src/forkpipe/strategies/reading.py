@@ -7,49 +7,33 @@ import itertools
 import re
 from collections import Counter
 
+from forkpipe.core.responses import boxes_of, split_reasoning
 from forkpipe.strategies.vocabulary import is_prose
 
 ANY_TAG = re.compile(r"</?\|?[A-Za-z_]{3,40}[0-9]{0,3}\|?>")  # <think>, </think>, <think3>, <|im_end|>
-_END_OF_THINKING = re.compile(r"</think(?:ing)?[0-9]{0,3}>|<\|end_of_thought\|>")
 _SHORTEST_SOLUTION = 10
-_BRACE = re.compile(r"\\boxed\s{0,9}\{|\\[{}]|[{}]")
+_OPENS_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{(?:\s*\})?")
 
 
 def split_thinking(text: str) -> tuple[str, str]:
-    """Return (thinking, solution); the thinking is empty where no solution of a few words follows its end."""
-    end = max((match.end() for match in _END_OF_THINKING.finditer(text)), default=0)
-    is_solution = len(text[end:].split(maxsplit=_SHORTEST_SOLUTION)) >= _SHORTEST_SOLUTION
-    return (text[:end], text[end:]) if is_solution else ("", text)
+    """Return (thinking, solution); a trace with a solution of fewer than ten words is all solution."""
+    thinking, solution = split_reasoning(text)
+    is_solution = len(solution.split(maxsplit=_SHORTEST_SOLUTION)) >= _SHORTEST_SOLUTION
+    return (thinking, solution) if is_solution else ("", text)
 
 
 def split_boxed(text: str) -> tuple[str, list[str]]:
-    r"""Cut the outermost \boxed{...} out of a text; return what is left and what stood in the boxes.
+    r"""Cut the outermost boxes out of a text; return what is left and what they held.
 
     >>> split_boxed(r"so x = 2 \boxed{\frac{1}{2}}.")
     ('so x = 2  .', ['\\frac{1}{2}'])
     """
-    open_braces: list[bool] = []  # whether each opens a box
-    outside: list[str] = []
-    boxes: list[str] = []
-    depth = 0  # open boxes
-    start = end = 0  # of the outermost box
-    for match in _BRACE.finditer(text):
-        brace = match.group()
-        if brace.startswith("\\boxed"):
-            if depth == 0:
-                outside.append(text[end : match.start()])
-                start = match.end()
-            depth += 1
-            open_braces.append(True)
-        elif brace == "{":
-            open_braces.append(False)
-        elif brace == "}" and open_braces and open_braces.pop():
-            depth -= 1
-            if depth == 0:
-                boxes.append(text[start : match.start()])
-                end = match.end()
-    outside.append(text[start if depth else end :])  # a box that never closes is no answer: keep what it holds
-    return " ".join(outside), boxes
+    boxes = boxes_of(text)
+    starts = [0, *(box.end for box in boxes)]
+    ends = [*(box.start for box in boxes), len(text)]
+    outside = " ".join(text[start:end] for start, end in zip(starts, ends, strict=True))
+    # What is left are blank boxes, and boxes that are never closed: their content stays.
+    return _OPENS_BOX.sub("", outside), [box.inside for box in boxes]
 
 
 _NUMBER = re.compile(r"(?<![0-9.])[0-9]{1,3}(?:,[0-9]{3}){1,8}(?![0-9,])|[0-9]+(?:\.[0-9]+)?")

@@ -52,7 +52,8 @@ def given_by(problem: str) -> Given:
 def sentences_of(text: str, given: Given) -> list[Step]:
     """Return every sentence of a trace as a step with all that it holds, at most `MOST_SENTENCES`."""
     held = []
-    for sentence in itertools.islice(sentences(solution_of(text).replace("\\boxed", "")), MOST_SENTENCES):
+    solution = solution_of(text).replace("\\boxed", "").replace("\\fbox", "")
+    for sentence in itertools.islice(sentences(solution), MOST_SENTENCES):
         equations, computations, values, _ = _facts(sentence, given.names)
         held.append(Step(frozenset(techniques(sentence)), equations, computations, values, " ".join(sentence.split())))
     return held

@@ -8,6 +8,8 @@ import re
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
+from forkpipe.core.responses import BOX_OR_BRACE, boxes_of, split_reasoning
+
 FoundIn = Literal["box", "tag", "hash", "stated", "whole", "formula"]
 
 
@@ -19,19 +21,9 @@ class Answer(NamedTuple):
     found_in: FoundIn
 
 
-_OPENING = re.compile(r"<think>|<thinking>|<thought>|<reasoning>|<\|begin_of_thought\|>", re.IGNORECASE)
-# Everything behind the last of these is the final part. s1's format closes its thinking by opening the answer. The
-# forking tags (`<think1>`) are marks without a closing partner, so they are neither opening nor closing here.
-_CLOSING = re.compile(
-    r"</think\d*>|</thinking>|</thought>|</reasoning>|<\|end_of_thought\|>|<\|begin_of_solution\|>|<\|im_start\|>answer\b",
-    re.IGNORECASE,
-)
-_MARKS = re.compile(f"{_OPENING.pattern}|{_CLOSING.pattern}", re.IGNORECASE)
-_END_OF_SOLUTION = "<|end_of_solution|>"
 _CONTROL_TOKEN = re.compile(r"<[|｜][^<>|｜\s]{1,40}[|｜]>|</s>")
 """What stays of a tokenizer's end marks when special tokens are not skipped, e.g. <|im_end|>."""
 
-_BOX_OR_BRACE = re.compile(r"\\(?:boxed|fbox)\s*\{|[{}]")
 _SPACE = r"(?:\s|\$|\\[()\[\],;:! ]|\\q?quad)*"
 _BETWEEN_LISTED = re.compile(
     rf"{_SPACE}(?:(?:,|;|&|and|or|\\text\{{\s*(?:and|or)\s*\}}){_SPACE})+(?:[A-Za-z](?:_\{{?\w\}}?)?\s*={_SPACE})?"
@@ -77,29 +69,6 @@ _INTEGER = re.compile(
     r"(?P<digits>[1-9][0-9]{0,2}(?:(?:,\\!|,|\{,\}|\\,)[0-9]{3})+|[0-9]+)"
     r"(?:\.0*)?"
 )
-
-
-def split_reasoning(text: str) -> tuple[str, str]:
-    """Split a response into its reasoning and its final part, both stripped and without the marks between them.
-
-    The final part stands behind the last mark that closes the thinking: `</think>`, `<|end_of_thought|>`,
-    `<|begin_of_solution|>`, or `<|im_start|>answer` of the s1 format. Thinking that is opened and never closed is
-    reasoning to its end. A response without any mark is all final part. Forking tags (`<think1>`) are no such marks.
-
-    >>> split_reasoning("<think>2 + 2 is 4</think>The answer is 4.")
-    ('2 + 2 is 4', 'The answer is 4.')
-    >>> split_reasoning("<think>2 + 2 is")
-    ('2 + 2 is', '')
-    """
-    start = 0
-    for closing in _CLOSING.finditer(text):
-        start = closing.end()
-    before, final = text[:start], text[start:]
-    never_closed = ""
-    if opening := _OPENING.search(final):
-        final, never_closed = final[: opening.start()], final[opening.end() :]
-    reasoning = _MARKS.sub("", f"{before}\n{never_closed}")
-    return reasoning.strip(), final.partition(_END_OF_SOLUTION)[0].strip()
 
 
 def extract_answer(response: str) -> str | None:
@@ -229,54 +198,20 @@ def _last_box(text: str) -> str | None:
 
     Boxes that are listed are one answer: whoever writes two boxes with "or" between them has not said the second.
     """
-    boxes = _boxes(text)
+    boxes = boxes_of(text)
     if not boxes:
         return None
     start, _, inside = boxes.pop()
     listed = [_unboxed(inside)]
-    while boxes and start - boxes[-1][1] <= _LONGEST_BETWEEN and _BETWEEN_LISTED.fullmatch(text, boxes[-1][1], start):
+    while boxes and start - boxes[-1].end <= _LONGEST_BETWEEN and _BETWEEN_LISTED.fullmatch(text, boxes[-1].end, start):
         start, _, inside = boxes.pop()
         listed.append(_unboxed(inside))
     return ", ".join(dict.fromkeys(reversed(listed)))
 
 
-def _boxes(text: str) -> list[tuple[int, int, str]]:
-    """Return start, end and stripped inside of every outermost box that is not blank, in order.
-
-    One pass with a stack of open braces, so that thousands of unclosed boxes cost no more than as many words.
-    """
-    boxes: list[tuple[int, int, str]] = []
-    first_box = min((at for at in (text.find("\\boxed"), text.find("\\fbox")) if at >= 0), default=len(text))
-    open_braces: list[tuple[int, int] | None] = []  # where a box and its inside start; None for any other brace
-    for match in _BOX_OR_BRACE.finditer(text, first_box):  # braces before the first box cannot matter
-        if len(match[0]) > 1:
-            open_braces.append(match.span())
-            continue
-        if _is_escaped(text, match.start()):
-            continue
-        if match[0] == "{":
-            open_braces.append(None)
-            continue
-        opening = open_braces.pop() if open_braces else None
-        if opening is None or not (inside := text[opening[1] : match.start()].strip()):
-            continue
-        while boxes and boxes[-1][0] > opening[0]:  # those stand within this one
-            boxes.pop()
-        boxes.append((opening[0], match.end(), inside))
-    return boxes
-
-
-def _is_escaped(text: str, index: int) -> bool:
-    """Say whether an odd number of backslashes stands before `index`: `\\{` writes a brace, it opens none."""
-    start = index
-    while start > 0 and text[start - 1] == "\\":
-        start -= 1
-    return (index - start) % 2 == 1
-
-
 def _unboxed(answer: str) -> str:
     r"""Take the answer out of a box that fills it, as in \boxed{\boxed{5}}."""
-    while (box := _BOX_OR_BRACE.match(answer)) and len(box[0]) > 1 and answer.endswith("}"):
+    while (box := BOX_OR_BRACE.match(answer)) and len(box[0]) > 1 and answer.endswith("}"):
         inside = answer[box.end() : -1]
         if "{" in inside or "}" in inside or not inside.strip():
             break  # may be two boxes side by side: leave it as it stands

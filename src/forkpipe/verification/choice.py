@@ -4,7 +4,8 @@ import re
 from collections.abc import Sequence
 
 from forkpipe.core.records import Verdict
-from forkpipe.verification.answers import find_answer, split_reasoning
+from forkpipe.core.responses import split_reasoning
+from forkpipe.verification.answers import find_answer
 
 _LETTER = re.compile(
     r"[\s*_`$(\[{]*(?:\\(?:text|mathrm|textbf|mathbf)\s*\{\s*)?(?:option|choice|answer)?[\s:(]*([A-J])(?:[\s*_`$)\]}.:,;]|$)",

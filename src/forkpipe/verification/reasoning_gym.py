@@ -9,7 +9,8 @@ from typing import Any
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.records import Verdict
-from forkpipe.verification.answers import find_answer, split_reasoning
+from forkpipe.core.responses import split_reasoning
+from forkpipe.verification.answers import find_answer
 from forkpipe.verification.pool import WorkerPool
 
 

@@ -1,0 +1,89 @@
+r"""The parts of a response: its reasoning, its solution, and the boxes that hold answers.
+
+Verification looks for the answer in the solution, clustering compares solutions: both take them from here. All of it is
+pure, deterministic and linear in the length of the response.
+"""
+
+import re
+from typing import NamedTuple
+
+_OPENING = re.compile(r"<think>|<thinking>|<thought>|<reasoning>|<\|begin_of_thought\|>", re.IGNORECASE)
+# The solution starts after the last of these. The format of s1 ends its thinking by opening the answer. A forking tag
+# (`<think1>`) has no partner that closes it, so it counts as neither.
+_CLOSING = re.compile(
+    r"</think\d*>|</thinking>|</thought>|</reasoning>|<\|end_of_thought\|>|<\|begin_of_solution\|>|<\|im_start\|>answer\b",
+    re.IGNORECASE,
+)
+_MARKS = re.compile(f"{_OPENING.pattern}|{_CLOSING.pattern}", re.IGNORECASE)
+_END_OF_SOLUTION = "<|end_of_solution|>"
+
+BOX_OR_BRACE = re.compile(r"\\(?:boxed|fbox)\s*\{|[{}]")
+
+
+class Box(NamedTuple):
+    r"""A `\boxed{...}` or `\fbox{...}`: where it starts and ends, and what it holds, stripped."""
+
+    start: int
+    end: int
+    inside: str
+
+
+def split_reasoning(text: str) -> tuple[str, str]:
+    """Split a response into its reasoning and its solution, both stripped and without the marks around them.
+
+    The solution starts after the last mark that closes the reasoning: `</think>`, `</reasoning>`,
+    `<|end_of_thought|>`, `<|begin_of_solution|>`, or `<|im_start|>answer` of the s1 format. Reasoning that is opened
+    and never closed goes on to the end. A response without marks is all solution. Forking tags (`<think1>`) are not
+    such marks.
+
+    >>> split_reasoning("<think>2 + 2 is 4</think>The answer is 4.")
+    ('2 + 2 is 4', 'The answer is 4.')
+    >>> split_reasoning("<think>2 + 2 is")
+    ('2 + 2 is', '')
+    """
+    start = 0
+    for closing in _CLOSING.finditer(text):
+        start = closing.end()
+    before, solution = text[:start], text[start:]
+    never_closed = ""
+    if opening := _OPENING.search(solution):
+        solution, never_closed = solution[: opening.start()], solution[opening.end() :]
+    reasoning = _MARKS.sub("", f"{before}\n{never_closed}")
+    return reasoning.strip(), solution.partition(_END_OF_SOLUTION)[0].strip()
+
+
+def boxes_of(text: str) -> list[Box]:
+    r"""Return every outermost box that is not blank, in order. A box that is never closed is none.
+
+    >>> boxes_of(r"\boxed{\frac{1}{2}} or \fbox{}")
+    [Box(start=0, end=19, inside='\\frac{1}{2}')]
+
+    One pass with a stack of open braces, so that thousands of unclosed boxes cost no more than as many words.
+    """
+    boxes: list[Box] = []
+    first_box = min((at for at in (text.find("\\boxed"), text.find("\\fbox")) if at >= 0), default=len(text))
+    open_braces: list[tuple[int, int] | None] = []  # where a box and its inside start; None for any other brace
+    for match in BOX_OR_BRACE.finditer(text, first_box):  # braces before the first box cannot matter
+        if len(match[0]) > 1:
+            open_braces.append(match.span())
+            continue
+        if _is_escaped(text, match.start()):
+            continue
+        if match[0] == "{":
+            open_braces.append(None)
+            continue
+        opening = open_braces.pop() if open_braces else None
+        if opening is None or not (inside := text[opening[1] : match.start()].strip()):
+            continue
+        while boxes and boxes[-1].start > opening[0]:  # boxes within this one
+            boxes.pop()
+        boxes.append(Box(opening[0], match.end(), inside))
+    return boxes
+
+
+def _is_escaped(text: str, index: int) -> bool:
+    r"""Whether an odd number of backslashes stands before `index`: `\{` writes a brace and opens none."""
+    start = index
+    while start > 0 and text[start - 1] == "\\":
+        start -= 1
+    return (index - start) % 2 == 1
