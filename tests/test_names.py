@@ -1,8 +1,7 @@
 """Names that stand in strings, which no import checks: each is of something that exists."""
 
-import ast
 import importlib
-import inspect
+import importlib.util
 from fnmatch import fnmatchcase
 from importlib.metadata import version
 from typing import get_args, get_origin
@@ -13,9 +12,13 @@ from pydantic import BaseModel
 import forkpipe
 import forkpipe.strategies
 from forkpipe import preflight
+from forkpipe.core.plugins import find_class
+from forkpipe.engines.registry import ENGINES
 from forkpipe.parameters import Parameters
 from forkpipe.pipeline_registry import register_pipelines
 from forkpipe.session import DECLARED
+from forkpipe.strategies.registry import CLUSTERERS
+from forkpipe.verification.registry import VERIFIERS
 
 
 def parameter_names(kind, name):
@@ -51,17 +54,22 @@ def test_an_ignored_parameter_exists(pattern):
 
 
 def test_the_nodes_that_preflight_checks_exist():
-    tree = ast.parse(inspect.getsource(preflight))
-    compared = [
-        node for node in ast.walk(tree) if isinstance(node, ast.Compare) and ast.unparse(node.comparators[0]) == "nodes"
-    ]
-    named = {node.left.value for node in compared if isinstance(node.left, ast.Constant)}
-    assert named
-    assert named | preflight.SPLITS_NEEDED.keys() <= nodes().keys()
+    assert preflight.CHECKS.keys() | preflight.SPLITS_NEEDED.keys() <= nodes().keys()
 
 
 @pytest.mark.parametrize("package", [forkpipe, forkpipe.strategies])
 def test_what_a_package_offers_lazily_exists(package):
     assert package._OFFERED
-    for name in package._OFFERED:
-        assert getattr(package, name).__doc__
+    for name, module in package._OFFERED.items():
+        # A module of the same name would hide it, once it is imported.
+        assert getattr(package, name) is getattr(importlib.import_module(f"{package.__name__}.{module}"), name)
+
+
+@pytest.mark.parametrize(
+    ("known", "name"), [(known, name) for known in (ENGINES, VERIFIERS, CLUSTERERS) for name in known]
+)
+def test_every_registered_class_exists(known, name, monkeypatch):
+    # The modules load without the packages of their extras, which their classes import when they need them.
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda wanted: find(wanted) or object())
+    assert isinstance(find_class("class", known, name, "here"), type)

@@ -1,5 +1,7 @@
 """Checks of what the planned nodes need, made before the first of them runs: packages, options, keys, splits."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from forkpipe.core.errors import InputError
@@ -26,37 +28,57 @@ def check_run(catalog: Any, nodes: set[str]) -> None:
         nodes: names of the nodes that may run.
     """
     parameters = Parameters.model_validate(catalog.load("parameters"))
-    if "generate_traces" in nodes:
-        for engine in create_engines(parameters.generation.asked).values():
-            engine.samples_held("")  # reads the file of an engine that imports traces, and raises what is wrong with it
-            engine.close()
-    if "cluster_strategies" in nodes:
-        settings = parameters.strategies
-        clusterer = create_clusterer(settings)
-        for model, where in ((settings.summaries, "summaries"), (settings.judge, "judge")):
-            if model is not None:
-                check_measures(clusterer)
-                create_engine(model.engine, model.options, f"strategies.{where}").close()
-    if "verify_traces" in nodes:
-        verification = parameters.verification
-        for verifier in create_verifiers(verification).values():
-            verifier.close()
-        if (judge := verification.judge) is not None:
-            create_engine(judge.engine, judge.options, "verification.judge").close()
-    for method in POLICY:
-        schedule: Schedule = getattr(parameters, method).train
-        for name, phase in schedule.phases().items():
-            head = phase.kind == "tags" and phase.scope == "head"
-            if f"{method}.train" in nodes and head and not parameters.tags.adds_tokens:
-                raise InputError(
-                    f"parameter tags.style is '{parameters.tags.style}' and {method}.train.{name}.scope 'head', which "
-                    "trains output rows that ordinary tokens share: expected tags.style 'special', or scope 'router'"
-                )
-    if any(f"{method}.train" in nodes for method in POLICY):
-        create_completing(parameters.rollouts.engine, "checkpoint", 1, "rollouts.engine")
-    if any(f"{method}.generate" in nodes for method in METHODS):
-        create_completing(parameters.evaluation.engine, "checkpoint", 1, "evaluation.engine")
+    for node, check in CHECKS.items():
+        if node in nodes:
+            check(parameters)
     for node, splits in SPLITS_NEEDED.items():
         for split in splits:
             if node in nodes and not parameters.problems.shares.get(split):
                 raise InputError(f"parameter problems.shares.{split} is 0, expected more: {node} needs problems of it")
+
+
+def _check_teachers(parameters: Parameters) -> None:
+    for engine in create_engines(parameters.generation.asked).values():
+        engine.samples_held("")  # reads the file of an engine that imports traces, and raises what is wrong with it
+        engine.close()
+
+
+def _check_clusterer(parameters: Parameters) -> None:
+    settings = parameters.strategies
+    clusterer = create_clusterer(settings)
+    for model, where in ((settings.summaries, "summaries"), (settings.judge, "judge")):
+        if model is not None:
+            check_measures(clusterer)
+            create_engine(model.engine, model.options, f"strategies.{where}").close()
+
+
+def _check_verifiers(parameters: Parameters) -> None:
+    for verifier in create_verifiers(parameters.verification).values():
+        verifier.close()
+    if (judge := parameters.verification.judge) is not None:
+        create_engine(judge.engine, judge.options, "verification.judge").close()
+
+
+def _check_policy(method: str, parameters: Parameters) -> None:
+    schedule: Schedule = getattr(parameters, method).train
+    for name, phase in schedule.phases().items():
+        if phase.kind == "tags" and phase.scope == "head" and not parameters.tags.adds_tokens:
+            raise InputError(
+                f"parameter tags.style is '{parameters.tags.style}' and {method}.train.{name}.scope 'head', which "
+                "trains output rows that ordinary tokens share: expected tags.style 'special', or scope 'router'"
+            )
+    create_completing(parameters.rollouts.engine, "checkpoint", 1, "rollouts.engine").close()
+
+
+def _check_sampling(parameters: Parameters) -> None:
+    create_completing(parameters.evaluation.engine, "checkpoint", 1, "evaluation.engine").close()
+
+
+CHECKS: dict[str, Callable[[Parameters], None]] = {
+    "generate_traces": _check_teachers,
+    "cluster_strategies": _check_clusterer,
+    "verify_traces": _check_verifiers,
+    **{f"{method}.train": partial(_check_policy, method) for method in POLICY},
+    **{f"{method}.generate": _check_sampling for method in METHODS},
+}
+"""Node -> what is checked before it may run."""
