@@ -21,7 +21,7 @@ from tuning_families import pairs as procedural_pairs
 
 from forkpipe.strategies.clusterer import THRESHOLD
 from forkpipe.strategies.distance import BIAS, WEIGHTS, Components, apartness, components, traits_of
-from forkpipe.strategies.steps import given_by, sentences_of, steps_of
+from forkpipe.strategies.trace_steps import given_by, sentences_of, steps_of
 
 FOLDS, REPEATS = 10, 10
 SHARE = 0.1

@@ -23,7 +23,7 @@ from forkpipe.core.ids import unit_interval
 from forkpipe.core.read_rows import read_rows
 from forkpipe.strategies.clusterer import THRESHOLD, StepClusterer
 from forkpipe.strategies.sentences import sentences, solution_of
-from forkpipe.strategies.steps import MOST_SENTENCES
+from forkpipe.strategies.trace_steps import MOST_SENTENCES
 
 Row = dict[str, Any]
 Floats = NDArray[np.float64]

@@ -24,7 +24,7 @@ from forkpipe.strategies.distance import (
 from forkpipe.strategies.formulas import formulas, parse
 from forkpipe.strategies.objects import RAREST, object_weight, objects
 from forkpipe.strategies.show import columns_of
-from forkpipe.strategies.steps import given_by, sentences_of, steps_of
+from forkpipe.strategies.trace_steps import given_by, sentences_of, steps_of
 
 
 def value(text):

@@ -10,7 +10,7 @@ from forkpipe import strategies
 from forkpipe.strategies.canonical import equation_form, value_of
 from forkpipe.strategies.formulas import UnreadableError, formulas, parse
 from forkpipe.strategies.sentences import sentences, solution_of
-from forkpipe.strategies.steps import steps_of
+from forkpipe.strategies.trace_steps import steps_of
 from forkpipe.strategies.vocabulary import techniques
 
 

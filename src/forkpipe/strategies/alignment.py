@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from forkpipe.strategies.objects import object_weight, stems
 from forkpipe.strategies.reading import count_values
-from forkpipe.strategies.steps import TRIVIAL, Given, Step
+from forkpipe.strategies.trace_steps import TRIVIAL, Given, Step
 from forkpipe.strategies.weights import number_weight, technique_weight, value_weight
 
 GIVEN = 0.1

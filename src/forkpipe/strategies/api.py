@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from forkpipe.strategies.base import Clusters
 from forkpipe.strategies.clusterer import THRESHOLD, StepClusterer
-from forkpipe.strategies.steps import Step, steps_of
+from forkpipe.strategies.trace_steps import Step, steps_of
 
 
 class Pair(NamedTuple):

@@ -19,7 +19,7 @@ from forkpipe.strategies.distance import Traits, distance, traits_of
 from forkpipe.strategies.linkage import link
 from forkpipe.strategies.notation import Profile, profile, profile_distance
 from forkpipe.strategies.sentences import solution_of
-from forkpipe.strategies.steps import Given, given_by, sentences_of, steps_of
+from forkpipe.strategies.trace_steps import Given, given_by, sentences_of, steps_of
 from forkpipe.strategies.vocabulary import is_prose
 
 THRESHOLD = 0.3

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from forkpipe.strategies.alignment import Sentence, described, unaligned
 from forkpipe.strategies.reading import count_values
-from forkpipe.strategies.steps import TRIVIAL, Given, Step
+from forkpipe.strategies.trace_steps import TRIVIAL, Given, Step
 from forkpipe.strategies.weights import number_weight, technique_weight, value_weight
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from forkpipe.strategies.base import Clusters
-from forkpipe.strategies.steps import Step, steps_of
+from forkpipe.strategies.trace_steps import Step, steps_of
 
 STEPS_SHOWN = 6
 LONGEST_STEP = 160
