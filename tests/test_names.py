@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 from fnmatch import fnmatchcase
+from functools import cache
 from importlib.metadata import version
 from typing import get_args, get_origin
 
@@ -34,6 +35,7 @@ def parameter_names(kind, name):
             yield from parameter_names(part, name)
 
 
+@cache
 def nodes():
     return {node.name: node for node in register_pipelines()["__default__"].nodes}
 

@@ -40,10 +40,11 @@ def _print_update(plan: Sequence[Planned], updated: Sequence[Planned], running: 
     """Print the nodes whose code changed as counts, and what a user can do about them."""
     will = _count_groups(planned.node for planned in updated)
     may = _count_groups(planned.node for planned in plan if planned.status == "if inputs change")
-    for group in dict.fromkeys([*will, *may]):
-        parts = [f"{_nodes(will[group])} whose code changed"] if group in will else []
-        parts += [f"{may[group]} more if inputs change"] if group in may else []
-        click.echo(f"run   {group}: {', '.join(parts)}")
+    for group in will:
+        more = f", {may[group]} more if inputs change" if may[group] else ""
+        click.echo(f"run   {group}: {_nodes(will[group])} whose code changed{more}")
+    for group in [group for group in may if group not in will]:
+        click.echo(f"maybe {group}: {_nodes(may[group])} if inputs change")
     click.echo(f"The code of {_nodes(len(updated))} changed after their results were made.")
     if running:
         click.echo("To keep the results as they are, stop this run and use `kedro accept` with the same options.")

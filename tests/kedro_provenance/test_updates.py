@@ -77,18 +77,20 @@ def test_a_small_change_is_told_node_by_node(capsys):
 @pytest.mark.parametrize("running", [False, True])
 def test_an_update_is_told_in_counts_and_once_what_to_do(capsys, running):
     plan = planned(1, "early", reasons=["code of a changed", "parameter x 1 -> 2"])
+    plan += planned(1, "late", "if inputs change", ["if y changes"])
     plan += planned(MANY, "train") + planned(1, "report") + planned(2, "report", "if inputs change", ["if y changes"])
     print_plan(plan, running)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[:4] == [
+    assert lines[:5] == [
         "run   early.0: code of a changed; parameter x 1 -> 2",
         f"run   train: {MANY} nodes whose code changed",
         "run   report: 1 node whose code changed, 2 more if inputs change",
+        "maybe late: 1 node if inputs change",
         f"The code of {MANY + 1} nodes changed after their results were made.",
     ]
-    assert len(lines) == 5
-    assert "`kedro accept`" in lines[4]
-    assert ("stop this run" in lines[4]) == running
+    assert len(lines) == 6
+    assert "`kedro accept`" in lines[5]
+    assert ("stop this run" in lines[5]) == running
 
 
 def test_many_accepted_results_are_counted(capsys):
