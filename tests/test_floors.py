@@ -49,7 +49,6 @@ FRAMEWORKS = {
 """Framework -> the packages that may import it."""
 
 MOST_LINES = 300
-STILL_LONG = {"openai.py", "gfpo.py", "answers.py"}
 MOST_LINES_OF_PIPELINES = 1000
 
 
@@ -150,7 +149,7 @@ def test_a_long_file_says_why_it_is_one_file():
     """A file over 300 lines has the words "one file" in its docstring, with the reason."""
     for path in SRC.rglob("*.py"):
         text = path.read_text()
-        if text.count("\n") > MOST_LINES and path.name not in STILL_LONG:
+        if text.count("\n") > MOST_LINES:
             assert "one file" in (ast.get_docstring(ast.parse(text)) or ""), f"{path.name}: {text.count(chr(10))} lines"
 
 
