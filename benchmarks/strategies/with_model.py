@@ -21,7 +21,7 @@ from forkpipe.generation.strategy_models import strategy_models
 from forkpipe.parameters import StrategySettings
 from forkpipe.strategies.clusterer import StepClusterer
 from forkpipe.strategies.grouping import CHUNK, cluster_all, judged
-from forkpipe.strategies.judge import judge
+from forkpipe.strategies.pair_judge import judge
 
 
 def main() -> None:

@@ -35,7 +35,7 @@ import json, logging, sys, time
 started = time.perf_counter()
 import math_verify
 from forkpipe.verification.answers import find_answer, gold_answer
-from forkpipe.verification.reading import as_latex
+from forkpipe.verification.math_reading import as_latex
 logging.disable(logging.CRITICAL)
 verdicts = []
 for gold, response in json.load(sys.stdin):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from forkpipe.core.errors import InputError
 from forkpipe.core.records import Completion, Request, Sampling
 from forkpipe.stores.completions import CompletionStore
-from forkpipe.strategies.asking import Asker, answer_store
+from forkpipe.strategies.asker import Asker, answer_store
 
 
 def request(name, max_tokens=10):

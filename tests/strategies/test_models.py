@@ -5,11 +5,11 @@ import pytest
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.records import Completion, Sampling
-from forkpipe.strategies.asking import Asker
+from forkpipe.strategies.asker import Asker
 from forkpipe.strategies.base import Clusters
 from forkpipe.strategies.clusterer import StepClusterer
 from forkpipe.strategies.grouping import Judging, cluster_all
-from forkpipe.strategies.judge import judge
+from forkpipe.strategies.pair_judge import judge
 from forkpipe.strategies.summaries import summarise
 
 

@@ -14,7 +14,7 @@ from forkpipe.verification.choice import ChoiceVerifier
 from forkpipe.verification.dispatch import ResponseRow
 from forkpipe.verification.limits import check_scored
 from forkpipe.verification.number import NumberVerifier
-from forkpipe.verification.rows import RowVerifier, gold_of
+from forkpipe.verification.row_verifier import RowVerifier, gold_of
 
 
 @pytest.mark.parametrize(

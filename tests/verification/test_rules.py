@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forkpipe.verification import reading
+from forkpipe.verification import math_reading
 from forkpipe.verification.answers import parse_decimal
 from forkpipe.verification.compare import compare
 from forkpipe.verification.math import MathVerifier
@@ -85,4 +85,4 @@ def test_the_fast_path_never_disagrees_with_math_verify(gold: str, prediction: s
     if expected is None or found is None:
         return
     written = f"{expected:f}" if prediction is None else prediction
-    assert reading.equal(gold, written) == (expected == found)
+    assert math_reading.equal(gold, written) == (expected == found)

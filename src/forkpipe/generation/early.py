@@ -9,7 +9,7 @@ from forkpipe.core.records import Problem
 from forkpipe.core.rows import TraceRow, VerdictColumns
 from forkpipe.parameters import EarlyStopSettings, VerificationSettings
 from forkpipe.verification.dispatch import ResponseRow
-from forkpipe.verification.rows import RowVerifier, gold_of
+from forkpipe.verification.row_verifier import RowVerifier, gold_of
 
 LEAST_READ = 10
 """Whole answers that it takes to say that a teacher's cannot be read."""

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from forkpipe.engines.registry import create_engine
 from forkpipe.parameters import StrategySettings
 from forkpipe.parameters.traces import AskedModelSettings
-from forkpipe.strategies.asking import Asker
+from forkpipe.strategies.asker import Asker
 from forkpipe.strategies.grouping import Judging
 
 

@@ -12,7 +12,7 @@ from forkpipe.core.progress import logger
 from forkpipe.core.records import SPLITS, Problem
 from forkpipe.core.rows import ProblemRow, RejectedRow, Split
 from forkpipe.parameters import ProblemSettings, VerificationSettings
-from forkpipe.verification.rows import RowVerifier, gold_of
+from forkpipe.verification.row_verifier import RowVerifier, gold_of
 
 
 def normalise_problems(

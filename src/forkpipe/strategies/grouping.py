@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forkpipe.core.errors import InputError
-from forkpipe.strategies.asking import Asker
+from forkpipe.strategies.asker import Asker
 from forkpipe.strategies.base import Clusters, StrategyClusterer
-from forkpipe.strategies.judge import judge
 from forkpipe.strategies.linkage import link
+from forkpipe.strategies.pair_judge import judge
 from forkpipe.strategies.summaries import summarise
 
 CHUNK = 256

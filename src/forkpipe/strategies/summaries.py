@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from forkpipe.strategies.asking import Asker
+from forkpipe.strategies.asker import Asker
 from forkpipe.strategies.sentences import solution_of
 
 LONGEST_ASKED = 24_000

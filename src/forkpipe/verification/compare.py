@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection
 from typing import Literal, NamedTuple
 
-from forkpipe.verification import reading
+from forkpipe.verification import math_reading
 from forkpipe.verification.rules import GUARDS, NOTATION, RULES
 from forkpipe.verification.rules.base import Guard, Rule
 from forkpipe.verification.text import clean
@@ -38,7 +38,7 @@ def compare(gold: str, prediction: str | None, without: Collection[str] = ()) ->
     question = _Question(without)
     plain = clean(gold), clean(prediction)
     guard = question.guard(*plain)
-    if guard is None and _holds(reading.equal, gold, prediction):
+    if guard is None and _holds(math_reading.equal, gold, prediction):
         return Finding("equal")
     rewritten = plain[0] == plain[1] or any(map(_is_rewritten, (gold, prediction), plain))
     rewritten = rewritten and NOTATION not in without
@@ -49,7 +49,7 @@ def compare(gold: str, prediction: str | None, without: Collection[str] = ()) ->
         return Finding("different", guard.name)
     if not _readable(gold):
         return Finding("gold-unparsed")
-    if not _readable(prediction, reading.read_prediction):
+    if not _readable(prediction, math_reading.read_prediction):
         return Finding("prediction-unparsed")
     return Finding("different")
 
@@ -62,7 +62,7 @@ def _is_rewritten(answer: str, plain: str) -> bool:
     return _NO_MATTER.sub("", answer) != _NO_MATTER.sub("", plain)
 
 
-def _readable(answer: str, read: object = reading.read_gold) -> bool:
+def _readable(answer: str, read: object = math_reading.read_gold) -> bool:
     """Say whether mathematics is found in an answer, as it stands or as the rules would write it."""
     return any(_holds(lambda one, _: bool(read(one)), side, "") for side in dict.fromkeys((answer, clean(answer))))  # type: ignore[operator]
 
@@ -112,7 +112,7 @@ class _Question:
             return ()
         guard = self.guard(gold, prediction)
         self._asked += 1
-        if guard is None and _holds(reading.equal, gold, prediction):
+        if guard is None and _holds(math_reading.equal, gold, prediction):
             return ()
         return self._by_rules(gold, prediction, depth, guard) if depth else None
 

@@ -12,7 +12,7 @@ from forkpipe.parameters import EvaluationSettings, GenerationSettings, ModelSet
 from forkpipe.pipelines.implementations import checkpoints_sampled_by, verifiers_of
 from forkpipe.pipelines.inputs import grouped
 from forkpipe.stores.completions import CompletionStore
-from forkpipe.verification.rows import verify_responses
+from forkpipe.verification.row_verifier import verify_responses
 from kedro_provenance.recipes import implementations
 
 

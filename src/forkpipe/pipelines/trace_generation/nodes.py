@@ -18,7 +18,7 @@ from forkpipe.parameters import GenerationSettings, TraceSetSettings, Verificati
 from forkpipe.pipelines.implementations import engines_of, verifiers_of
 from forkpipe.stores.tables import Batches
 from forkpipe.stores.trace_store import TraceStore
-from forkpipe.verification.rows import verify_responses
+from forkpipe.verification.row_verifier import verify_responses
 from kedro_provenance.recipes import implementations
 
 

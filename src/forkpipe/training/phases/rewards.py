@@ -19,7 +19,7 @@ from forkpipe.parameters import VerificationSettings
 from forkpipe.stores.completions import Completions
 from forkpipe.training.phases.base import Context, Verify
 from forkpipe.verification.dispatch import ResponseRow
-from forkpipe.verification.rows import RowVerifier, gold_of
+from forkpipe.verification.row_verifier import RowVerifier, gold_of
 
 
 def samples_per_problem(n_problems: int, rollouts: int, group: int) -> list[int]:

@@ -252,7 +252,7 @@ def decimal(gold: str, prediction: str, ask: Ask) -> bool:
 def _rounds_to(exact: str, written: str, places: int) -> bool:
     import sympy
 
-    from forkpipe.verification.reading import read_number
+    from forkpipe.verification.math_reading import read_number
 
     value = read_number(exact)
     if value is None or value.atoms(sympy.Float):

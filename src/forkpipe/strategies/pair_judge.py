@@ -5,7 +5,7 @@ Asked twice, the second time with the solutions exchanged; what it says counts o
 
 from collections.abc import Sequence
 
-from forkpipe.strategies.asking import Asker
+from forkpipe.strategies.asker import Asker
 from forkpipe.strategies.sentences import solution_of
 from forkpipe.strategies.summaries import LONGEST_ASKED, without_marks
 

@@ -11,8 +11,8 @@ from forkpipe.core.progress import Progress
 from forkpipe.core.rows import ProblemRow, VerdictColumns
 from forkpipe.engines.registry import create_engine
 from forkpipe.parameters import VerificationSettings
+from forkpipe.verification.answer_judge import OpenVerdict, is_open, judge
 from forkpipe.verification.dispatch import ResponseRow, VerifiedRow, verify_by_type
-from forkpipe.verification.judge import OpenVerdict, is_open, judge
 from forkpipe.verification.registry import create_verifiers
 
 
