@@ -100,12 +100,4 @@ def flatten(value: Any, name: str) -> Iterator[tuple[str, Any]]:
         for key, inner in value.items():
             yield from flatten(inner, f"{name}.{key}")
     else:
-        yield name, value if isinstance(value, str | int | float | bool | None) else _plain(value)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    return value if isinstance(value, str | int | float | bool | None) else repr(value)
+        yield name, json.loads(json.dumps(value, default=repr))

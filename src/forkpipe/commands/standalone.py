@@ -1,6 +1,7 @@
 """The command `forkpipe`: `forkpipe new`, `forkpipe verify`, `forkpipe strategies`."""
 
 import time
+from typing import Any
 
 import click
 
@@ -29,9 +30,11 @@ main.add_command(new)
 @click.option(
     "--without", multiple=True, metavar="RULE", help="Switch off a rewrite rule; 'all' switches off all of them (math)."
 )
-@click.option("--timeout", type=float, metavar="SECONDS", help="Longest time for one comparison (math).")
+@click.option(
+    "--timeout", "timeout_seconds", type=float, metavar="SECONDS", help="Longest time for one comparison (math)."
+)
 @click.option("--workers", type=int, metavar="N", help="Worker processes (math).")
-@click.option("--tolerance", type=float, metavar="SHARE", help="Relative tolerance (number).")
+@click.option("--tolerance", "relative", type=float, metavar="SHARE", help="Relative tolerance (number).")
 @click.option(
     "--max-unscored",
     type=click.FloatRange(0, 1),
@@ -41,16 +44,13 @@ main.add_command(new)
 )
 def verify(
     file: str,
+    output: str,
     gold: str,
     response: str,
-    output: str,
-    answer_type: str,
     finish_reason: str | None,
-    without: tuple[str, ...],
-    timeout: float | None,
-    workers: int | None,
-    tolerance: float | None,
+    answer_type: str,
     max_unscored: float,
+    **options: Any,
 ) -> None:
     """Compare the answers of responses with gold answers.
 
@@ -60,8 +60,9 @@ def verify(
     from forkpipe.api import verifier_for
     from forkpipe.verification.files import verify_file
 
-    given = {"timeout_seconds": timeout, "workers": workers, "relative": tolerance, "without": list(without) or None}
-    options = {name: value for name, value in given.items() if value is not None}
+    chosen = {
+        name: list(value) if name == "without" else value for name, value in options.items() if value not in (None, ())
+    }
     started = time.monotonic()
     try:
         summary = verify_file(
@@ -69,7 +70,7 @@ def verify(
             output,
             gold=gold,
             response=response,
-            verifier=verifier_for(answer_type, options),
+            verifier=verifier_for(answer_type, chosen),
             finish_reason=finish_reason,
             max_unscored=max_unscored,
             on_progress=lambda done: click.echo(f"{done} rows, {time.monotonic() - started:.0f} s", err=True),
