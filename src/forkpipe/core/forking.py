@@ -1,9 +1,9 @@
 """Forking tags: the N global forking tokens g_1..g_N of the paper, in two styles.
 
-`special` adds one token a tag (`<think1>`). `text` writes the paper's tag with tokens that exist already
-(`<|im_start|><think1>` and a newline: in Qwen2.5's vocabulary five tokens of which only the digit differs), so that no
-embedding is added and any server runs the checkpoint. Which one a checkpoint uses, and the ids its tokenizer gives, is
-written to `forking.json` beside the weights and checked when it is loaded.
+`special` adds one token per tag (`<think1>`). `text` writes the paper's tag with existing tokens
+(`<|im_start|><think1>` and a newline: in Qwen2.5's vocabulary five tokens, of which only the digit differs), so that no
+embedding is added and any server can run the checkpoint. The style and the ids that the tokenizer gives are written to
+`forking.json` beside the weights, and checked when the checkpoint is loaded.
 """
 
 import json
@@ -39,7 +39,7 @@ STYLES: dict[TagStyle, Style] = {
 }
 
 Encode = Callable[[str], list[int]]
-"""Text to token ids, no special tokens added."""
+"""A function from text to token ids that adds no special tokens."""
 
 
 def tag_texts(style: TagStyle, n: int) -> tuple[str, ...]:
@@ -56,12 +56,12 @@ def tag_texts(style: TagStyle, n: int) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class ForkingTags:
-    """N tags with the ids one tokenizer gives them.
+    """N tags and the ids that a tokenizer gives them.
 
     Attributes:
         style: see the module.
         tags: N texts.
-        token_ids: N tuples of ids, all of one length.
+        token_ids: N tuples of ids, all of the same length.
         deciding_positions: offsets, within a tag, at which the tags differ; empty for a single tag.
     """
 
@@ -72,7 +72,7 @@ class ForkingTags:
 
     @classmethod
     def encoded(cls, style: TagStyle, n: int, encode: Encode) -> "ForkingTags":
-        """Encode n tags; InputError if their ids are not distinct or not of one length."""
+        """Encode n tags; InputError if their ids are not distinct or differ in length."""
         tags = tag_texts(style, n)
         token_ids = tuple(tuple(encode(tag)) for tag in tags)
         if len(set(map(len, token_ids))) != 1 or len(set(token_ids)) != n:
@@ -128,7 +128,7 @@ class ForkingTags:
         return sorted({token for ids in self.token_ids for token in ids}) if STYLES[self.style].adds_tokens else []
 
     def check(self, encode: Encode, where: str) -> None:
-        """Raise InputError where a tokenizer encodes a tag differently from what is recorded."""
+        """Raise InputError if a tokenizer encodes a tag differently from what is recorded."""
         for tag, ids in zip(self.tags, self.token_ids, strict=True):
             encoded = tuple(encode(tag))
             if encoded != ids:
@@ -159,7 +159,7 @@ class ForkingTags:
 
     @classmethod
     def from_json(cls, text: str, where: str) -> "ForkingTags":
-        """Read forking.json; InputError naming `where` if it is of another version or incomplete."""
+        """Read forking.json; InputError that names `where` if it has another version."""
         data: dict[str, Any] = json.loads(text)
         if data.get("version") != FORMAT_VERSION:
             raise InputError(f"{where}: forking.json has version {data.get('version')}, expected {FORMAT_VERSION}")

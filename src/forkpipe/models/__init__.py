@@ -1,1 +1,1 @@
-"""Models: what a checkpoint is on disk, its tags, adapters and router."""
+"""Models: checkpoints on disk, their forking tags, adapters and routers."""

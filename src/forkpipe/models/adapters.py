@@ -20,9 +20,10 @@ def lora_config(settings: LoraSettings) -> Any:
 
 
 def with_rows_of_tags(config: Any, model: Any, tags: ForkingTags) -> None:
-    """Let an adapter train the rows of tokens that were added for the tags, in place, unless it says what it trains.
+    """Change a peft configuration in place so that the adapter also trains the rows of the tokens added for the tags.
 
-    Without this an adapter would leave those rows as they were drawn: nothing would be learned about the tags.
+    Otherwise those rows would keep their random initial values and nothing would be learned about the tags. A
+    configuration that names the rows or modules to train is left as it is.
     """
     chosen = getattr(config, "trainable_token_indices", False)
     if tags.added_ids and chosen is None and not config.modules_to_save:
@@ -30,7 +31,7 @@ def with_rows_of_tags(config: Any, model: Any, tags: ForkingTags) -> None:
 
 
 def merged(model: Any) -> Any:
-    """Return the model itself with its adapter merged in, ready to be saved and used without peft."""
+    """Return the model with its adapter merged into its weights, to be saved and used without peft."""
     return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
 
 

@@ -1,4 +1,4 @@
-"""The model every method starts from: a small Llama from scratch, or a pretrained one, with the forking tags added."""
+"""The model that all methods start from: a small Llama from scratch or a pretrained model, with forking tags."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,11 +23,11 @@ def make_base_model(folder: Path, settings: ModelSettings, tags: TagSettings, te
     """Write the base checkpoint to `folder`.
 
     Args:
-        folder: where to write; its forking.json lists all N tags.
-        settings: scratch architecture, or the model to start from.
+        folder: where to write.
+        settings: the architecture of a model from scratch, or the pretrained model.
         tags: style and number of the tags.
-        texts: what the model will read and write; their words are the vocabulary of a model from scratch.
-        seed: of the initial weights.
+        texts: what the model will read and write; the vocabulary of a model from scratch is the words in them.
+        seed: seed of the initial weights.
     """
     import torch
     from transformers import set_seed
@@ -59,9 +59,10 @@ def make_base_model(folder: Path, settings: ModelSettings, tags: TagSettings, te
 
 
 def _word_tokenizer(texts: Iterable[str], tags: TagSettings) -> Any:
-    """Return a tokenizer whose tokens are words between spaces, so that every number is one token.
+    """Return a tokenizer that splits at spaces, so that every number is one token.
 
-    It knows the tags from the start: a matrix that is made with their rows needs no resizing, which draws new weights.
+    The tags are added here, before the model is created: its embeddings then have rows for them, and need no resizing,
+    which would draw new weights.
     """
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast

@@ -1,9 +1,9 @@
-"""A router: a low-rank adapter of the SSFT model that picks the tag, while the model itself completes.
+"""A router: a low-rank adapter of the SSFT model that chooses the tag; the model without it writes the text.
 
-Why this form: the choice may use all layers, so it can differ from problem to problem where the output rows alone
-cannot; the completions are those of the SSFT model to the bit, so rewards that were tabulated once stay valid; and it
-is one folder, the model with `router/` in it, that peft reads, and any server that takes adapters by request. It suits
-text tags and tied embeddings too.
+The choice uses all layers, so it can depend on the problem in ways that output rows alone cannot express. The text is
+bit for bit that of the SSFT model, so rewards that were tabulated once stay valid. The model and its router are one
+folder, which peft reads, and so does any server that takes an adapter per request. Routers work with text tags and tied
+embeddings too.
 """
 
 import json
@@ -23,9 +23,9 @@ from forkpipe.parameters import LoraSettings
 def router_adapter(model: Any, tags: ForkingTags, settings: LoraSettings) -> Any:
     """Return the peft configuration of a router: low-rank layers, and the output rows of the tags' deciding tokens.
 
-    Without the rows the choice stays blunt: the norm before the output matrix fixes the length of the last state, and
-    so how far apart the tags' logits can be. Where embeddings are tied the rows stay as they are: they would be
-    those of the prompt too.
+    Without the rows the policy cannot become sharp: the norm before the output matrix fixes the length of the last
+    state, and thereby how far apart the tags' logits can be. With tied embeddings the rows are not trained, as they
+    also embed the prompt's tokens.
     """
     config = lora_config(settings)
     tied = model.config.tie_word_embeddings
@@ -36,23 +36,23 @@ def router_adapter(model: Any, tags: ForkingTags, settings: LoraSettings) -> Any
 def save_router(model: Any, folder: Path) -> None:
     """Write the router of a model into the checkpoint `folder`.
 
-    Without the path at which the model was when it was trained: later seeds follow from the hash of these files, and
-    would differ from folder to folder.
+    The path of the trained model is removed from the files: later seeds follow from their hash and must not depend on
+    the folder.
     """
     for config in model.peft_config.values():
-        config.base_model_name_or_path = None  # peft takes the model's own, and looks there
+        config.base_model_name_or_path = None  # peft would look at this path while it saves
     model.save_pretrained(folder / ROUTER_FOLDER)
     path = folder / ROUTER_FOLDER / "adapter_config.json"
-    held = json.loads(path.read_text())
-    held["base_model_name_or_path"] = ".."
-    if isinstance(held["target_modules"], list):
-        held["target_modules"].sort()
-    path.write_text(json.dumps(held, indent=2, sort_keys=True))
+    config = json.loads(path.read_text())
+    config["base_model_name_or_path"] = ".."
+    if isinstance(config["target_modules"], list):
+        config["target_modules"].sort()
+    path.write_text(json.dumps(config, indent=2, sort_keys=True))
     (folder / ROUTER_FOLDER / "README.md").unlink(missing_ok=True)
 
 
 def router_log_probs(model: Any, prompts: Sequence[Sequence[int]], tags: ForkingTags, pad_id: int) -> Any:
-    """Return log p(g_i | x) by the router, (B, N), for prompts as token ids."""
+    """Return the router's log p(g_i | x), (B, N), for prompts given as token ids."""
     import torch
 
     ids, mask, positions = left_padded([[*prompt, *tags.opening] for prompt in prompts], pad_id, model.device)

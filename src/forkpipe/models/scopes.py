@@ -1,4 +1,4 @@
-"""Which weights the policy over tags may change."""
+"""Which weights training the policy over tags may change."""
 
 from typing import Any
 
@@ -9,12 +9,13 @@ from forkpipe.core.forking import ForkingTags
 def head_rows(model: Any, tags: ForkingTags) -> Any:
     """Return the peft configuration that trains the tags' rows of the output matrix and nothing else.
 
-    The optimizer then holds N rows: weight decay would move others even without a gradient. Tags are banned behind
-    their place, so no completion changes, and rewards that were tabulated once stay valid. Full training is not safe
-    without more: the end of the prompt feeds every later position (docs/decisions/gfpo-scope.md).
+    The optimizer then holds N rows only: weight decay would change other rows even without a gradient. Engines ban tags
+    after the tag's place, so no completion changes, and rewards that were tabulated once stay valid. Training all
+    weights is not safe by itself: every later position attends to the end of the prompt, which it changes
+    (docs/decisions/gfpo-scope.md).
 
     Raises:
-        InputError: where training these rows would change more than the choice of the tag.
+        InputError: training these rows would change more than the choice of the tag.
     """
     from peft import TrainableTokensConfig
 
@@ -29,7 +30,7 @@ def output_name(model: Any) -> str:
 
 
 def check_head_scope(tags: ForkingTags, tied: bool) -> None:
-    """Raise InputError where training the tags' output rows would change more than the choice of the tag."""
+    """Raise InputError if training the tags' output rows would change more than the choice of the tag."""
     if not tags.added_ids:
         raise InputError(
             f"scope is 'head' and tags.style '{tags.style}', whose tags are made of ordinary tokens and share their "

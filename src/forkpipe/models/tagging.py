@@ -1,4 +1,4 @@
-"""Teaching a model and its tokenizer the forking tags."""
+"""Adds the forking tags to a model and its tokenizer."""
 
 from typing import Any
 
@@ -7,17 +7,17 @@ from forkpipe.core.forking import STYLES, ForkingTags, TagStyle, tag_texts
 from forkpipe.models.checkpoint import encoder
 
 TAKES_TAG = "{% if tag is defined %}{{ tag }}{% endif %}"
-"""End of a chat template that puts the argument `tag` behind the generation prompt."""
+"""End of a chat template that appends the argument `tag` to the generation prompt."""
 
 
 def add_tags(model: Any, tokenizer: Any, n: int, style: TagStyle = "text") -> ForkingTags:
     """Prepare a model and its tokenizer, in place, for n forking tags.
 
-    The chat template takes the tag as an argument from then on, and there is a padding token. Style `special` adds
-    n + 1 tokens (one is SFT-mixed's plain tag) and grows the embeddings where they have no room; `text` adds nothing.
+    Afterwards the chat template takes the tag as an argument, and there is a padding token. Style `special` adds n + 1
+    tokens (one is the plain tag of SFT-mixed) and resizes the embeddings if they are too small; `text` adds no tokens.
 
     Raises:
-        InputError: the tokenizer has no chat template, or encodes the tags of style `text` to ids that do not suit.
+        InputError: the tokenizer has no chat template, or its ids for the tags are unsuitable (`ForkingTags.encoded`).
     """
     add_tag_tokens(tokenizer, n, style)
     tags = ForkingTags.encoded(style, n, encoder(tokenizer))
@@ -32,7 +32,7 @@ def add_tags(model: Any, tokenizer: Any, n: int, style: TagStyle = "text") -> Fo
 
 
 def add_tag_tokens(tokenizer: Any, n: int, style: TagStyle) -> None:
-    """Prepare a tokenizer alone; see `add_tags`."""
+    """Prepare only a tokenizer; see `add_tags`."""
     if tokenizer.chat_template is None:
         raise InputError(
             f"model {tokenizer.name_or_path} has no chat template, expected one: put it into its tokenizer"
@@ -47,5 +47,5 @@ def add_tag_tokens(tokenizer: Any, n: int, style: TagStyle) -> None:
 
 
 def plain_tag(style: TagStyle, tokenizer: Any) -> ForkingTags:
-    """Return the single tag of SFT-mixed; a tokenizer that has been given tags knows it beside the N others."""
+    """Return the single tag of SFT-mixed, which `add_tags` has added to the tokenizer beside the N tags."""
     return ForkingTags.encoded(style, 1, encoder(tokenizer))

@@ -1,4 +1,4 @@
 """Training: the base model, the supervised methods (SFT-mixed, SSFT-random, SSFT) and the policies (GRPO, GFPO).
 
-Nothing here imports Kedro: with torch and transformers installed these modules work alone.
+These modules do not import Kedro: they need torch and transformers only.
 """

@@ -1,8 +1,8 @@
-"""What holds completions where they were while the choice of the tag is trained with weights that completions share.
+"""Anchors: losses that keep completions as they were while the choice of the tag is trained.
 
-Without one, training the tag alone ruins what is written behind it: the last state of the prompt feeds every later
-position (docs/decisions/gfpo-scope.md). Two anchors: the KL to the model before, on completions it wrote itself, or the
-loss of SSFT on its own trace sets.
+The tag and the text share weights. Training the tag alone ruins the text after it, because every later position attends
+to the last state of the prompt (docs/decisions/gfpo-scope.md). There are two anchors: the KL to the model before
+training, on completions that it wrote itself, and the loss of SSFT on its trace sets.
 """
 
 import copy
@@ -27,22 +27,22 @@ from forkpipe.training.scoring import next_tokens, summed_kl, token_nll
 from forkpipe.training.sequences import IGNORED, SetCollator, encode_sets, matched_sequences, set_rows
 
 Sequences = list[tuple[list[int], list[int]]]
-"""(what is given: prompt and tag, what is written: end token included), token ids."""
+"""Pairs of token ids: (the prompt with the tag, the text with its end token)."""
 
 AT_ONCE = 16
-"""Problems matched in one batch."""
+"""Problems per batch when traces are matched."""
 
 
 class Anchor:
-    """A loss on sequences that are drawn anew each step, a mean over their written tokens, nats.
+    """A loss on sequences that are drawn anew at each step: a mean over the tokens of their texts, nats.
 
     Args:
-        sequences: what to draw from.
+        sequences: the sequences to draw from.
         settings: see `AnchorSettings`.
-        seed: of the draws, which depend on the step alone.
-        pad_id: of the tokenizer.
-        reference: for kl: the model before; None where it is the trained model without its adapter.
-        bf16: whether the trainer computes in bfloat16: the model before is computed alike.
+        seed: seed of the draws, which depend on it and the step only.
+        pad_id: the tokenizer's padding token.
+        reference: for kl: the model before training; None if that is the trained model without its adapter.
+        bf16: whether the trainer computes in bfloat16, and the reference model too.
     """
 
     def __init__(
@@ -59,31 +59,34 @@ class Anchor:
         self.reference, self.bf16 = reference, bf16
 
     def __call__(self, model: Any, step: int, backward: Callable[[Tensor], None]) -> Tensor:
-        """Return the anchor's loss; micro-batches but the last are given to `backward` at once, so none outlives it."""
+        """Return the loss of the last micro-batch; `backward` is called on those before it, to free their activations.
+
+        The value that is returned is that of all micro-batches.
+        """
         rng = np.random.default_rng(derived_seed("anchor", self.seed, step))
         size = min(self.settings.sequences, len(self.sequences))
         picked = [self.sequences[i] for i in rng.choice(len(self.sequences), size=size, replace=False)]
         at_once = self.settings.micro_batch_size or size
         if at_once < size:
-            picked.sort(key=lambda one: len(one[0]) + len(one[1]))  # less padding
-        written = sum(len(one[1]) for one in picked)
+            picked.sort(key=lambda pair: len(pair[0]) + len(pair[1]))  # less padding
+        written = sum(len(text) for _, text in picked)
         *parts, last = [picked[i : i + at_once] for i in range(0, size, at_once)]
-        behind = []
+        earlier = []
         for part in parts:
             loss = self._summed(model, part) / written
             backward(loss)
-            behind.append(loss.detach())
-        return sum(behind, self._summed(model, last) / written)
+            earlier.append(loss.detach())
+        return sum(earlier, self._summed(model, last) / written)
 
     def _summed(self, model: Any, sequences: Sequences) -> Tensor:
-        """Return the loss of some sequences, summed over their written tokens."""
+        """Return the loss of some sequences, summed over the tokens of their texts."""
         batch = pad_sequences(sequences, self.pad_id)
         labels = next_tokens(batch.pop("labels")).to(model.device)
         batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
         chunk = self.settings.logit_chunk
         if self.settings.kind == "replay":
             return token_nll(model, labels, chunk=chunk, use_cache=False, **batch)[0].sum()
-        # Where the trainer has moved the model; once, afterwards it is there.
+        # Move the reference to the trainer's device on first use.
         teacher = self.reference.to(model.device) if self.reference is not None else model
         return summed_kl(
             model, teacher, labels != IGNORED, chunk=chunk, before=self._before(model), use_cache=False, **batch
@@ -91,7 +94,7 @@ class Anchor:
 
     @contextmanager
     def _before(self, model: Any) -> Iterator[None]:
-        """Within the block the model is as it was, and computes as the trainer does."""
+        """Within the block the model is as before training, and computes in the trainer's precision."""
         with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=self.bf16):
             if self.reference is not None:
                 yield
@@ -110,7 +113,9 @@ def make_anchor(
     adapter: bool,
     bf16: bool = False,
 ) -> Anchor:
-    """Return the anchor of a model that is about to be trained; with `adapter` its own weights are the reference.
+    """Return the anchor of a model that is about to be trained.
+
+    With `adapter` the reference is the model without its adapter, otherwise a copy of the model.
 
     Raises:
         InputError: there are no sequences to anchor on.
@@ -124,18 +129,18 @@ def make_anchor(
 
 
 def written_sequences(answered: Sequence[tuple[Request, Completion]], tokenizer: Any) -> Sequences:
-    """Return what a checkpoint wrote under forced tags; those that failed are left out."""
+    """Return the sequences that a checkpoint wrote under forced tags, without those that failed."""
     encode = encoder(tokenizer)
     result: Sequences = []
-    for request, one in answered:
-        if one.finish_reason != "error" and one.token_ids:
-            written = [*one.token_ids, *end_of(one, tokenizer)]
-            result.append(([*encode(request.prompt), *request.prefix_ids], written))
+    for request, completion in answered:
+        if completion.finish_reason != "error" and completion.token_ids:
+            text = [*completion.token_ids, *end_of(completion, tokenizer)]
+            result.append(([*encode(request.prompt), *request.prefix_ids], text))
     return result
 
 
 def matched_traces(sets: Sequence[TraceSet], model: Any, tokenizer: Any, tags: ForkingTags, template: str) -> Sequences:
-    """Return the traces of the sets, each behind the tag that the model's own costs over whole traces match it to."""
+    """Return the traces of the sets, each with the tag that it is matched to by the model's costs of whole traces."""
     if not sets:
         return []
     limit = max_positions(model.config)
@@ -151,8 +156,8 @@ def matched_traces(sets: Sequence[TraceSet], model: Any, tokenizer: Any, tags: F
         costs = matching_costs(model, batch, rows, ids, CostSettings(config.matching_tokens, config.logit_chunk))
         chosen = torch.zeros(batch["trace_mask"].shape, dtype=torch.long, device=model.device)
         for row, cost in enumerate(costs):
-            found = match_optimal(cost)
-            chosen[row, : len(found)] = torch.from_numpy(found).to(model.device)
+            tags_of_row = match_optimal(cost)
+            chosen[row, : len(tags_of_row)] = torch.from_numpy(tags_of_row).to(model.device)
         matched = matched_sequences(batch, chosen, ids)
         for tokens, labels in zip(matched["input_ids"], matched["trace_labels"], strict=True):
             places = (labels != IGNORED).nonzero()[:, 0]
@@ -162,7 +167,7 @@ def matched_traces(sets: Sequence[TraceSet], model: Any, tokenizer: Any, tags: F
 
 
 def pad_sequences(sequences: Sequences, pad_id: int) -> dict[str, Tensor]:
-    """Return input_ids, attention_mask and labels (B, T), padded on the right; labels are of written tokens only."""
+    """Return input_ids, attention_mask and labels (B, T), padded on the right; only tokens of the texts have labels."""
     width = max(len(given) + len(written) for given, written in sequences)
     ids, mask, labels = [], [], []
     for given, written in sequences:
@@ -178,5 +183,5 @@ def pad_sequences(sequences: Sequences, pad_id: int) -> dict[str, Tensor]:
 
 
 def _inner(model: Any) -> Any:
-    """Return the model within data-parallel wrappers."""
+    """Return the model inside data-parallel wrappers."""
     return model.module if hasattr(model, "module") else model

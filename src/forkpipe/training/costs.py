@@ -1,8 +1,9 @@
 """The N x M matching costs of SSFT (paper, section on SSFT, step 1): no gradient, in eval mode.
 
-The branches of a problem, one a tag and trace, have the prompt in common. `shared_prompt_costs` computes its keys and
-values once; `naive_costs` reads it again for every branch. They agree to rounding (tests/training/test_costs.py), and
-what the first saves grows with the prompt (benchmarks/ssft). A branch is the tag and the first L tokens of the trace.
+A branch is a tag and the first L tokens of a trace; all branches of a problem have the same prompt. Its keys and values
+are computed once (`_branching`), or the prompt is read again for every branch if the model's cache cannot be shared
+(`_naive`). Both agree to rounding (tests/training/test_costs.py); what sharing saves grows with the prompt
+(benchmarks/ssft).
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,12 +23,12 @@ from forkpipe.training.sequences import IGNORED
 
 @dataclass(frozen=True)
 class CostSettings:
-    """How costs are computed; none of it changes them by more than rounding.
+    """How costs are computed; no setting changes them by more than rounding.
 
     Attributes:
-        tokens: tokens a forward pass, those of prompts counted for every branch: its keys and values are copied.
+        tokens: tokens per forward pass; a prompt counts for each of its branches, as its keys and values are copied.
         logit_chunk: positions whose logits exist at once.
-        shared_prompt: compute each prompt once, where the model's cache allows it.
+        shared_prompt: compute each prompt once, if the model's cache allows it.
     """
 
     tokens: int
@@ -37,7 +38,7 @@ class CostSettings:
 
 @dataclass(frozen=True)
 class _Branches:
-    """One row a (problem, tag, trace), in this order of precedence; R rows of K + L tokens."""
+    """R rows of K + L tokens, one per (problem, tag, trace), sorted by problem, then tag, then trace."""
 
     problem: Tensor  # (R,) row of the batch
     input_ids: Tensor  # (R, K + L - 1): the last token predicts nothing that counts
@@ -48,17 +49,17 @@ class _Branches:
 def matching_costs(
     model: Any, batch: Mapping[str, Tensor], rows: list[int], tag_ids: Tensor, settings: CostSettings
 ) -> list[Costs]:
-    """Return the mean NLL of each trace's first L tokens behind each tag, nats a token.
+    """Return the mean NLL of each trace's first L tokens after each tag, nats per token.
 
     Args:
         model: a causal language model.
         batch: of `sequences.SetCollator`.
-        rows: the problems of the batch that are asked for.
+        rows: indices of the problems in the batch to compute costs for.
         tag_ids: (N, K) token ids of the tags.
         settings: see `CostSettings`.
 
     Returns:
-        For each row an (N, M) array, M the traces that this problem has.
+        For each row an (N, M) array, where M is the number of traces of this problem.
     """
     picked = {name: tensor[rows] for name, tensor in batch.items()}
     branches = _branches(picked, tag_ids)
@@ -128,7 +129,7 @@ def _naive(model: Any, batch: Mapping[str, Tensor], branches: _Branches, part: s
 
 
 def _prompt_cache(model: Any, batch: Mapping[str, Tensor], settings: CostSettings) -> DynamicCache | None:
-    """Return keys and values of the prompts, None where the model's cache is of a kind that cannot be shared."""
+    """Return the keys and values of the prompts, None if the model's kind of cache cannot be shared."""
     width = _prompt_width(batch)
     ids = batch["input_ids"][:, 0, :width]
     mask = (torch.arange(width, device=ids.device) < batch["prompt_lengths"][:, None]).long()
@@ -149,7 +150,7 @@ def _branching(
     part: slice,
     settings: CostSettings,
 ) -> Tensor:
-    """Return the summed NLL of the branches of one part, behind the keys and values of their prompts."""
+    """Return the summed NLL of the branches of one part, given the keys and values of their prompts."""
     problem, ids = branches.problem[part], branches.input_ids[part]
     prompts, width = batch["prompt_lengths"][problem], cache.get_seq_length()
     before = torch.arange(width, device=ids.device) < prompts[:, None]
@@ -170,14 +171,14 @@ def _branching(
 
 def _of_rows(states: Tensor, problem: Tensor) -> Tensor:
     """Return the states (P, ...) of each row's problem."""
-    if states.shape[0] == 1:  # one copy less: the cache makes its own
+    if states.shape[0] == 1:  # saves a copy: the cache makes its own
         return states.expand(len(problem), *states.shape[1:])
     return states[problem]
 
 
 @contextmanager
 def _evaluating(model: Any) -> Iterator[None]:
-    """Eval mode: dropout would blur the costs, and under gradient checkpointing train mode returns no cache."""
+    """Switch to eval mode: dropout adds noise to costs, and with gradient checkpointing train mode has no cache."""
     was_training = model.training
     model.eval()
     try:

@@ -1,8 +1,8 @@
 """GFPOTrainer: the policy over forking tags on transformers.Trainer (paper, section on GFPO).
 
-A row is a problem with the rewards that rollouts under each tag have earned. An update reads the prompt and what of the
-tag comes before its deciding position, and nothing of any completion. Which weights it may change is the caller's: all
-of the model's, or those of an adapter (`models.scopes`).
+A row is a problem with the rewards of rollouts under each tag. An update reads the prompt and the tokens of a tag up to
+its deciding position, but no completion. The caller decides which weights are trained: all weights of the model, or
+those of an adapter (`models.scopes`).
 """
 
 import time
@@ -30,10 +30,9 @@ class GFPOTrainer(TagTrainer):
         args: see `GFPOConfig`.
         processing_class: its tokenizer, with a chat template.
         tags: the tags of the model; they must differ at one position.
-        train_dataset: rows with `problem` and `rewards`: for each of the N tags a list of rewards, as many as for the
-            others.
-        anchor: (model, step, backward) -> a loss that holds completions where they were, once an optimiser step; parts
-            of it may be given to `backward` instead, see `training.anchors`.
+        train_dataset: rows with `problem` and `rewards`: N lists of rewards, one per tag, all of the same length.
+        anchor: (model, step, backward) -> a loss that keeps completions as they were, called once per optimiser step;
+            it may pass parts of the loss to `backward`, see `training.anchors`.
         **kwargs: of `TagTrainer`; `peft_config=scopes.head_rows(model, tags)` is the safe scope.
     """
 
@@ -52,7 +51,7 @@ class GFPOTrainer(TagTrainer):
             raise TypeError(f"args is a {type(args).__name__}, expected a GFPOConfig")
         for name in ("eval_dataset", "data_collator", "compute_metrics", "compute_loss_func", "model_init"):
             if kwargs.get(name) is not None:
-                raise InputError(f"{name} is given, expected none: the trainer has a reward table and no more")
+                raise InputError(f"{name} is given, expected none: the trainer uses the table of rewards only")
         if tags.n < 2:
             raise InputError("the model has a single tag, expected several to choose from")
         self.problems = encode_problems(train_dataset, processing_class, tags, args.prompt)
@@ -65,7 +64,7 @@ class GFPOTrainer(TagTrainer):
             train_dataset=self.problems,
             **kwargs,
         )
-        # The loss is a mean over the batch's problems, which the base class divides by accumulated batches.
+        # The loss is a mean over the batch's problems; the base class divides it by the number of accumulated batches.
         self.loss_is_scaled_for_ga = False
         self.model_accepts_loss_kwargs = False
         self._deciding_ids = torch.tensor(tags.deciding_ids)
@@ -78,9 +77,9 @@ class GFPOTrainer(TagTrainer):
         self._logged_at = time.perf_counter()
 
     def set_rewards(self, rewards: Sequence[Sequence[Sequence[float]] | None]) -> None:
-        """Replace the table: for each problem of the data set a list of rewards for each tag, or None to keep its own.
+        """Replace the table: for each problem of the dataset a list of rewards per tag, or None to keep the old ones.
 
-        Read when a loss is computed, not when a batch is made, which happens ahead.
+        The table is read when a loss is computed, as batches are made ahead of time.
         """
         kept = getattr(self, "_rewards", None)
         rows = [row if row is not None else kept[index] for index, row in enumerate(rewards)]  # type: ignore[index]
@@ -90,24 +89,24 @@ class GFPOTrainer(TagTrainer):
         self._samples = torch.tensor([len(row[0]) for row in rows])
 
     def begin(self, checkpoint: Path | None) -> None:
-        """Take the policy before training, to which the KL is measured: a checkpoint is loaded after this."""
+        """Compute the policy before training, the reference of the KL; a checkpoint to resume from is loaded later."""
         self._reference = self.log_probs()
         self._since_log, self._logged_at = [], time.perf_counter()
 
     @torch.no_grad()
     def log_probs(self) -> Tensor:
-        """Return log p(g_i | x) of every problem of the data set, (problems, N), in its order."""
+        """Return log p(g_i | x) of every problem of the dataset, (problems, N), in its order."""
         was_training = self.model.training
         self.model.eval()
         size = self.args.per_device_train_batch_size
         rows = [self.problems[i] for i in range(len(self.problems))]
         batches = [self.data_collator(rows[start : start + size]) for start in range(0, len(rows), size)]
-        found = [self._tag_log_probs(self.model, self._prepare_inputs(batch)).cpu() for batch in batches]
+        log_probs = [self._tag_log_probs(self.model, self._prepare_inputs(batch)).cpu() for batch in batches]
         self.model.train(was_training)
-        return torch.cat(found)
+        return torch.cat(log_probs)
 
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[Any], Any]:
-        """Note what each micro-batch of the optimiser step is of its problems: the last one may be short."""
+        """Note each micro-batch's share of the optimiser step's problems: the last micro-batch may be shorter."""
         batches, items = super().get_batch_samples(*args, **kwargs)
         sizes = [len(batch["problem_index"]) for batch in batches]
         self._accumulated = len(sizes)
@@ -121,10 +120,9 @@ class GFPOTrainer(TagTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        """Return the objective of a batch as a loss, a mean over its problems.
+        """Return the objective of a batch as a loss: a mean over its problems, times the batch's share of the step.
 
-        Times its share of the step: the base class takes the mean over accumulated batches. The anchor, which is of the
-        step, comes with the last of them.
+        The base class takes the mean over accumulated batches. The anchor's loss, one per step, is added to the last.
         """
         share = self._shares.pop(0) if self._shares else 1.0
         log_probs = self._tag_log_probs(model, inputs)
@@ -142,34 +140,40 @@ class GFPOTrainer(TagTrainer):
             metrics["anchor"] = 0.0
         if self.anchor is not None and not self._shares:
             weight = self.args.anchor_weight
-            held = self.anchor(model, self.state.global_step, lambda part: self.accelerator.backward(weight * part))
-            loss = loss + weight * held * self._accumulated
-            metrics["anchor"] = float(held.detach()) * self._accumulated
+            anchor = self.anchor(model, self.state.global_step, lambda part: self.accelerator.backward(weight * part))
+            loss = loss + weight * anchor * self._accumulated
+            metrics["anchor"] = float(anchor.detach()) * self._accumulated
         self._since_log.append(metrics)
         return (loss, {"log_probs": log_probs}) if return_outputs else loss
 
     def objective(self, log_probs: Tensor, rewards: Tensor, samples: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """Return (loss, metrics) of log probabilities (B, N), rewards (B, N, S) and how many of them count (B,)."""
+        """Return (loss, metrics).
+
+        Args:
+            log_probs: (B, N).
+            rewards: (B, N, S), padded with zeros.
+            samples: (B,), how many of the S rewards are real.
+        """
         loss, metrics = exact_expectation(log_probs, rewards.sum(dim=-1) / samples[:, None])
         if self.args.objective == "sampled":
             loss = self._sampled(log_probs, rewards, samples, metrics)
         return loss, metrics
 
     def _sampled(self, log_probs: Tensor, rewards: Tensor, samples: Tensor, metrics: dict[str, float]) -> Tensor:
-        """Draw tags from the policy, and for each one of its rewards."""
+        """Draw tags from the policy, and one of the tabulated rewards for each."""
         actions = torch.multinomial(log_probs.detach().exp(), self.args.draws, replacement=True)  # (B, G)
         which = (torch.rand(actions.shape, device=actions.device) * samples[:, None]).long()
         earned = rewards.gather(1, actions[:, :, None].expand(-1, -1, rewards.shape[-1])).gather(2, which[:, :, None])
         advantages = group_advantages(earned[:, :, 0], baseline=self.args.baseline, scale_by_std=self.args.scale_by_std)
         drawn = log_probs.gather(1, actions)
-        loss, found = clipped_surrogate(drawn, drawn, advantages)  # each draw is used once: the ratio is 1
-        metrics["groups_skipped"] = found["groups_skipped"]
+        loss, sampled = clipped_surrogate(drawn, drawn, advantages)  # each draw is used once: the ratio is 1
+        metrics["groups_skipped"] = sampled["groups_skipped"]
         return loss
 
     def _tag_log_probs(self, model: Any, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Return log p(g_i | x), (B, N): one forward pass over prompts, the logits of one position."""
+        """Return log p(g_i | x), (B, N), from one forward pass over the prompts."""
         mask = inputs["attention_mask"]
-        # The accelerator's too: the reference is taken before the model is prepared, and must be computed alike.
+        # With the accelerator's autocast: the reference is computed before the model is prepared, which adds it.
         with self.compute_loss_context_manager(), self.accelerator.autocast():
             logits = model(
                 input_ids=inputs["input_ids"],
@@ -181,7 +185,7 @@ class GFPOTrainer(TagTrainer):
         return tag_log_probs(logits[:, -1], self._deciding_ids.to(logits.device))
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log the loss with expected reward, KL, entropy and use of the tags: means since the last time."""
+        """Log the loss with expected reward, KL, entropy and use of the tags: means since the last log."""
         if "loss" in logs and self._since_log:
             rows, self._since_log = self._since_log, []
             logs |= {name: sum(row[name] for row in rows) / len(rows) for name in rows[0] if name != "groups_skipped"}

@@ -1,4 +1,4 @@
-"""A training within a folder of its own: killed, it goes on from its last checkpoint; changed, it starts anew."""
+"""Runs a training in its work folder: a killed training is resumed, a changed one starts anew."""
 
 import shutil
 from pathlib import Path
@@ -9,16 +9,16 @@ from forkpipe.models.checkpoint import last_complete
 from forkpipe.parameters import PassSettings
 
 JOB_FILE = "job.txt"
-"""In the trainer's folder: which training its checkpoints belong to."""
+"""File in the trainer's folder that names the training its checkpoints belong to."""
 
 
 def unfinished(work: Path, job: str, needs: str = "") -> Path | None:
-    """Return the checkpoint to go on from, None to start; what another training has left is deleted.
+    """Return the checkpoint to resume from, None to start anew; checkpoints of another training are deleted.
 
     Args:
         work: the trainer's output folder.
-        job: a hash of all that the training depends on.
-        needs: a file without which a checkpoint is not complete.
+        job: hash of everything that the training depends on.
+        needs: a file without which a checkpoint is incomplete.
     """
     marker = work / JOB_FILE
     if marker.exists() and marker.read_text() == job:
@@ -30,7 +30,7 @@ def unfinished(work: Path, job: str, needs: str = "") -> Path | None:
 
 
 def run(trainer: Any, name: str, callback: Any, going_on: Path | None) -> None:
-    """Train, from a checkpoint where there is one; `callback` says how far it is, in place of transformers' own."""
+    """Train, from the checkpoint `going_on` if it is given; `callback` replaces transformers' progress output."""
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
     trainer.remove_callback(PrinterCallback)
@@ -42,14 +42,14 @@ def run(trainer: Any, name: str, callback: Any, going_on: Path | None) -> None:
 
 
 def clear(work: Path) -> None:
-    """Delete the trainer's checkpoints; what loggers have written stays."""
+    """Delete the trainer's checkpoints, but not what loggers have written."""
     (work / JOB_FILE).unlink(missing_ok=True)
     for checkpoint in work.glob("checkpoint-*"):
         shutil.rmtree(checkpoint)
 
 
 def passes(settings: PassSettings, whole: int) -> dict[str, Any]:
-    """Return what of transformers.TrainingArguments says how the `whole` rows of a step are computed."""
+    """Return the fields of transformers.TrainingArguments that say how the `whole` rows of a step are computed."""
     import torch
 
     rows = settings.micro_batch_size or whole
@@ -57,15 +57,15 @@ def passes(settings: PassSettings, whole: int) -> dict[str, Any]:
         "per_device_train_batch_size": rows,
         "gradient_accumulation_steps": whole // rows,
         "bf16": settings.bf16,
-        # Where there is no GPU transformers computes in bfloat16 only if a CPU is what was asked for.
+        # Without a GPU transformers computes in bfloat16 only if use_cpu is set.
         **({"use_cpu": True} if settings.bf16 and not torch.cuda.is_available() else {}),
-        # A deprecated name, and the new one is not known to all versions: said only where it is wanted.
+        # The name is deprecated, but old versions do not know the new one: set it only if it is wanted.
         **({"gradient_checkpointing": True} if settings.gradient_checkpointing else {}),
     }
 
 
 def constant_rate(seed: int) -> dict[str, Any]:
-    """Return what all phases of reinforcement learning pass to transformers.TrainingArguments alike."""
+    """Return the fields of transformers.TrainingArguments that are the same in all phases."""
     import torch
 
     return {
@@ -75,7 +75,7 @@ def constant_rate(seed: int) -> dict[str, Any]:
         "data_seed": seed,
         "logging_steps": 1,
         "save_strategy": "steps",
-        "save_total_limit": 2,  # one is complete while the other is written
+        "save_total_limit": 2,  # one stays complete while the other is written
         "report_to": [],
         "disable_tqdm": True,
         "dataloader_pin_memory": torch.cuda.is_available(),

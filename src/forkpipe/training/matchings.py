@@ -1,7 +1,7 @@
-"""Which tag each trace has at each visit of its problem: the state of SSFT that is not in the model.
+"""The tag of each trace at each visit of its problem: the state of SSFT outside the model.
 
-Visits are counted by problem, not by step, so that every problem is matched at its first visit whatever the order. Kept
-matchings, visits and the log are written into every checkpoint of the trainer.
+Visits are counted per problem, not per step, so that every problem is matched at its first visit in any order. The last
+matchings, the visits and the log are written into every checkpoint of the trainer.
 """
 
 import json
@@ -27,12 +27,12 @@ from forkpipe.core.records import Assignment
 from forkpipe.core.rows import MatchColumns
 
 MATCHINGS_FILE = "matchings.json"
-"""Within a checkpoint of the trainer."""
+"""File in a checkpoint of the trainer."""
 
 
 @dataclass(frozen=True, slots=True)
 class SetNames:
-    """What a problem and its traces are called; the order is that of the encoded traces."""
+    """Names of a problem and its traces, in the order of the encoded traces."""
 
     problem_id: str
     trace_ids: Sequence[str]
@@ -42,24 +42,24 @@ class SetNames:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """The matching at one visit of one problem: plain lists, so that processes can exchange it."""
+    """The matching at one visit of a problem, as plain lists that processes can exchange."""
 
     index: int
     tags: list[int]
     costs: list[list[float]] | None = None
-    """(N, M); None where nothing was computed."""
+    """(N, M); None if no costs were computed."""
 
 
 class Matchings:
     """Decides the tags of traces and remembers them.
 
     Args:
-        names: of the problems, by index.
+        names: names of the problems, by index.
         assignment: see `core.matching`.
         n_tags: N.
         rematch_every: a problem is matched at its visits 0, k, 2k, ...
-        seed: of random assignments, which follow from it, the problem and its visit, and so from nothing else.
-        tag_of: for "fixed", the tag of each mode; None gives the modes of `names` their tags.
+        seed: seed of random assignments, which depend on it, the problem and the visit only.
+        tag_of: for "fixed", the tag of each mode; None assigns tags to the modes in `names`.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Matchings:
         self._kept: dict[int, list[int]] = {}
         self.tag_of: Mapping[str, int] = tag_of or {}
         if assignment == "fixed":
-            modes = [mode for one in names for mode in one.modes]
+            modes = [mode for problem in names for mode in problem.modes]
             if "" in modes:
                 raise InputError("assignment is 'fixed' and a trace has no mode, expected one for every trace")
             if tag_of is None:
@@ -92,13 +92,13 @@ class Matchings:
                 raise InputError(f"mode '{min(unknown)}' of a trace to evaluate is not among those trained on")
 
     def due(self, indices: Sequence[int]) -> list[int]:
-        """Return the positions in `indices` of the problems whose costs are needed now."""
+        """Return the positions in `indices` of problems whose costs are needed now."""
         if self.assignment != "optimal":
             return []
         return [i for i, index in enumerate(indices) if self._visits.get(index, 0) % self.rematch_every == 0]
 
     def visit(self, index: int, costs: Costs | None = None) -> Visit:
-        """Return the matching of a problem at its next visit; `remember` makes it count."""
+        """Return the matching of a problem at its next visit; only `remember` counts the visit."""
         names = self.names[index]
         n_traces = len(names.trace_ids)
         if self.assignment == "single":
@@ -114,20 +114,20 @@ class Matchings:
 
     def remember(self, visits: Sequence[Visit], step: int) -> None:
         """Count the visits, keep their matchings and log those that were decided anew."""
-        for one in visits:
-            number = self._visits.get(one.index, 0)
-            if self.assignment == "random" or one.costs is not None or (self.assignment == "fixed" and number == 0):
-                self._log(one, number, step)
-            self._visits[one.index] = number + 1
-            if one.costs is not None:
-                self._kept[one.index] = one.tags
+        for visit in visits:
+            number = self._visits.get(visit.index, 0)
+            if self.assignment == "random" or visit.costs is not None or (self.assignment == "fixed" and number == 0):
+                self._log(visit, number, step)
+            self._visits[visit.index] = number + 1
+            if visit.costs is not None:
+                self._kept[visit.index] = visit.tags
 
-    def _log(self, one: Visit, number: int, step: int) -> None:
-        names = self.names[one.index]
-        costs = None if one.costs is None else np.array(one.costs)
-        tags: Tags = np.array(one.tags)
-        slack = [None] * len(one.tags) if costs is None else margins(costs, tags)
-        for column, tag in enumerate(one.tags):
+    def _log(self, visit: Visit, number: int, step: int) -> None:
+        names = self.names[visit.index]
+        costs = None if visit.costs is None else np.array(visit.costs)
+        tags: Tags = np.array(visit.tags)
+        slack = [None] * len(visit.tags) if costs is None else margins(costs, tags)
+        for column, tag in enumerate(visit.tags):
             self.log.append(
                 {
                     "step": step,
@@ -142,11 +142,11 @@ class Matchings:
             )
 
     def counts(self) -> dict[str, np.ndarray]:
-        """Return mode -> (N,) traces of that mode in the log under each tag; modes that are not known are left out."""
+        """Return for each mode the number of its traces in the log under each tag, (N,); unknown modes are left out."""
         mode_of = {
-            (one.problem_id, trace_id): mode
-            for one in self.names
-            for trace_id, mode in zip(one.trace_ids, one.modes, strict=True)
+            (problem.problem_id, trace_id): mode
+            for problem in self.names
+            for trace_id, mode in zip(problem.trace_ids, problem.modes, strict=True)
         }
         result: dict[str, np.ndarray] = {}
         for row in self.log:
@@ -165,10 +165,10 @@ class Matchings:
         (folder / MATCHINGS_FILE).write_text(json.dumps(state))
 
     def _sets(self) -> str:
-        return content_hash([[one.problem_id, list(one.trace_ids)] for one in self.names])
+        return content_hash([[problem.problem_id, list(problem.trace_ids)] for problem in self.names])
 
     def load(self, folder: Path) -> None:
-        """Continue from the state in a checkpoint folder; InputError where there is none, or it is of other sets."""
+        """Read the state from a checkpoint folder; InputError if there is none, or it belongs to other trace sets."""
         path = folder / MATCHINGS_FILE
         if not path.exists():
             raise InputError(f"{folder}: no {MATCHINGS_FILE}, expected a checkpoint written by SSFTTrainer")

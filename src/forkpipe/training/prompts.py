@@ -15,7 +15,7 @@ from forkpipe.models.padding import left_padded
 
 
 class PromptCollator:
-    """Pads prompts on the left, so that the deciding position is the last of every row.
+    """Pads prompts on the left, so that each row ends just before the deciding position.
 
     Returns input_ids, attention_mask (B, T); problem_index (B,).
     """
@@ -34,10 +34,10 @@ class PromptCollator:
 
 
 def encode_problems(rows: Any, tokenizer: Any, tags: ForkingTags, template: str) -> Dataset:
-    """Return rows with index, prompt (token ids up to the deciding position) and rewards: N lists of S, S by problem.
+    """Return rows with index, prompt (token ids up to the deciding position) and rewards (N lists of equal length).
 
     Raises:
-        InputError: naming the problem, where its rewards are not N lists of one length.
+        InputError: names a problem whose rewards are not N lists of equal length.
     """
     encode = encoder(tokenizer)
     encoded = []
@@ -46,11 +46,11 @@ def encode_problems(rows: Any, tokenizer: Any, tags: ForkingTags, template: str)
             raise InputError(f"problem {index}: field '{min(missing)}' is missing, expected 'problem' and 'rewards'")
         rewards = row["rewards"]
         _check_numbers(index, rewards)
-        counts = {len(one) for one in rewards}
+        counts = {len(of_tag) for of_tag in rewards}
         if len(rewards) != tags.n or len(counts) != 1 or counts == {0}:
             raise InputError(
-                f"problem {index}: field 'rewards' holds {[len(one) for one in rewards]} rewards by tag, "
-                f"expected as many, and some, for each of {tags.n} tags"
+                f"problem {index}: field 'rewards' holds {[len(of_tag) for of_tag in rewards]} rewards by tag, "
+                f"expected the same number, at least one, for each of {tags.n} tags"
             )
         prompt = encode(render_prompt(tokenizer, render(template, row["problem"])))
         encoded.append(
@@ -60,12 +60,12 @@ def encode_problems(rows: Any, tokenizer: Any, tags: ForkingTags, template: str)
 
 
 def _check_numbers(index: int, rewards: Any) -> None:
-    """Raise `InputError` unless rewards are lists of finite numbers: one NaN makes NaN of all tags."""
+    """Raise InputError unless rewards are lists of finite numbers: a single NaN would make all tags NaN."""
     if isinstance(rewards, str) or not isinstance(rewards, Iterable):
         raise InputError(f"problem {index}: field 'rewards' is {rewards!r}, expected a list of numbers by tag")
     for tag, drawn in enumerate(rewards, 1):
         if isinstance(drawn, str) or not isinstance(drawn, Iterable):
             raise InputError(f"problem {index}: rewards of tag {tag} are {drawn!r}, expected a list of numbers")
-        for one in drawn:
-            if isinstance(one, str | None) or not math.isfinite(one):
-                raise InputError(f"problem {index}: a reward of tag {tag} is {one!r}, expected a finite number")
+        for reward in drawn:
+            if isinstance(reward, str | None) or not math.isfinite(reward):
+                raise InputError(f"problem {index}: a reward of tag {tag} is {reward!r}, expected a finite number")

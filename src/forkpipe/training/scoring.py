@@ -1,8 +1,8 @@
 """Negative log-likelihoods of chosen tokens, and divergences of two models, without the logits of all positions.
 
-At 32k positions and a vocabulary of 152k the logits alone are 20 GB in float32, and a loss holds several copies. Here
-the output matrix is applied to the positions that are scored and to no more than `chunk` of them at a time; under
-gradient each chunk is computed again in the backward pass. The call still goes through the whole model, so that
+At 32k positions and a vocabulary of 152k the logits alone take 20 GB in float32, and a loss holds several copies. The
+functions below apply the output matrix only to the positions that are scored, to at most `chunk` of them at a time;
+with gradients, the backward pass computes each chunk again. The call still goes through the whole model, so that
 data-parallel wrappers, adapters and mixed precision see an ordinary forward pass.
 """
 
@@ -25,21 +25,21 @@ RESCALES = (
     "output_multiplier",
     "logits_soft_cap",
 )
-"""Settings of models that change the logits behind their output matrix: for them the matrix alone is not the model."""
+"""Settings of models that change the logits after the output matrix: for them the logits cannot be cut into chunks."""
 
 
 def token_nll(model: Any, predicted: Tensor, *, chunk: int, **inputs: Any) -> tuple[Tensor, Any]:
-    """Return -log p of tokens given what stands before them, nats.
+    """Return -log p of tokens given the tokens before them, nats.
 
     Args:
         model: a causal language model or a wrapper of one.
         predicted: (B, T), at each position the token that its output should predict, or IGNORED.
-        chunk: positions whose logits exist at once. Under gradient a batch of no more positions takes the plain path,
-            the very operations of transformers' own loss.
-        **inputs: of the model: input_ids (B, T) and so on.
+        chunk: positions whose logits exist at once. With gradients, a batch of no more positions takes the plain path,
+            which has the same operations as transformers' own loss.
+        **inputs: arguments of the model: input_ids (B, T) and so on.
 
     Returns:
-        (B, T) in float32 or better, 0 where ignored; and the model's output, without logits where chunks were taken.
+        (B, T) in float32 or better, 0 where ignored; and the model's output, without logits if they were chunked.
     """
     plain = torch.is_grad_enabled() and predicted.numel() <= chunk
     if plain or not head_is_last(model):
@@ -61,19 +61,19 @@ def summed_kl(
 
     Args:
         model: a causal language model or a wrapper of one.
-        teacher: the model before; it may be the same one, then `before` takes its adapter away.
+        teacher: the reference model; it may be `model` itself if `before` disables its adapter.
         chosen: (B, T) boolean.
-        chunk: positions whose logits exist at once, those of two models. A batch of no more positions, and models that
+        chunk: positions whose logits exist at once, of both models. Batches of no more positions, and models that
             rescale their logits, take the plain path: the logits of the whole batch.
-        before: entered while the teacher is computed.
-        **inputs: of both: input_ids (B, T) and so on.
+        before: context that is entered while the teacher is computed.
+        **inputs: arguments of both models: input_ids (B, T) and so on.
     """
     if chosen.numel() <= chunk or not head_is_last(model):
         now = _log_probs(model(**inputs).logits[chosen])
         with torch.no_grad(), before:
             then = _log_probs(teacher(**inputs).logits[chosen])
         return functional.kl_div(now, then, log_target=True, reduction="sum")
-    # Its forward of now: where both models have one output matrix, that is what is replaced below.
+    # Taken before the forward is replaced below: both models may have the same output matrix.
     logits_before = _without_adapter(_output_matrix(teacher)).forward
     with torch.no_grad(), before, _head_as(_output_matrix(teacher), lambda _: lambda hidden: hidden[chosen]):
         states = teacher(**inputs).logits
@@ -89,12 +89,12 @@ def summed_kl(
 
 
 def next_tokens(labels: Tensor) -> Tensor:
-    """Return what each position predicts: the labels (B, T), one place to the left."""
+    """Return the token that each position predicts: the labels (B, T) shifted left by one."""
     return functional.pad(labels[:, 1:], (0, 1), value=IGNORED)
 
 
 def _exact(logits: Tensor) -> Tensor:
-    # At least float32: transformers' own loss says .float(), which would throw away what a float64 model has more.
+    # At least float32. transformers' own loss calls .float(), which would reduce float64.
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
@@ -110,12 +110,12 @@ def _log_probs(logits: Tensor) -> Tensor:
 def _head_by_chunks(
     head: Any, chosen: Tensor, chunk: int, score: Callable[[Tensor, Tensor], Tensor], beside: Tensor
 ) -> Iterator[None]:
-    """Within the block, the output matrix returns the scores (K,) of the K chosen positions in place of logits.
+    """Within the block, the output matrix returns the scores (K,) of the K chosen positions instead of logits.
 
     `score` takes the logits (k, V) of up to `chunk` positions and their rows of `beside` (K, ...).
     """
 
-    def made(logits_of: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    def scoring(logits_of: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
         def of_chunk(hidden: Tensor, rows: Tensor) -> Tensor:
             return score(logits_of(hidden), rows)
 
@@ -125,16 +125,16 @@ def _head_by_chunks(
 
         return scores
 
-    with _head_as(head, made):
+    with _head_as(head, scoring):
         yield
 
 
 @contextmanager
-def _head_as(head: Any, made: Callable[[Callable[[Tensor], Tensor]], Callable[[Tensor], Tensor]]) -> Iterator[None]:
-    """Within the block, the output matrix does what `made` makes of its forward."""
-    # The instance's own attribute is looked up before the class's: deleting it restores whatever was there.
+def _head_as(head: Any, wrap: Callable[[Callable[[Tensor], Tensor]], Callable[[Tensor], Tensor]]) -> Iterator[None]:
+    """Within the block, the forward of the output matrix is `wrap(forward)`."""
+    # An attribute of the instance hides the class's method; deleting it restores the method.
     had_own, logits_of = "forward" in vars(head), head.forward
-    head.forward = made(logits_of)
+    head.forward = wrap(logits_of)
     try:
         yield
     finally:
@@ -145,7 +145,7 @@ def _head_as(head: Any, made: Callable[[Callable[[Tensor], Tensor]], Callable[[T
 
 
 def _recomputed(function: Callable[[Tensor, Tensor], Tensor], hidden: Tensor, rows: Tensor) -> Tensor:
-    """Return function(hidden, rows); under gradient it is computed again in the backward pass."""
+    """Return function(hidden, rows); with gradients, the backward pass computes it again."""
     if not torch.is_grad_enabled():
         return function(hidden, rows)
     result: Tensor = checkpoint(function, hidden, rows, use_reentrant=False, preserve_rng_state=False)
@@ -153,7 +153,7 @@ def _recomputed(function: Callable[[Tensor, Tensor], Tensor], hidden: Tensor, ro
 
 
 def _without_adapter(head: Any) -> Any:
-    """Return the output matrix that adapters of peft are put around."""
+    """Return the output matrix inside peft's adapters."""
     while True:
         inner = getattr(head, "original_module", None) or getattr(head, "base_layer", None)
         if inner is None:
@@ -162,7 +162,7 @@ def _without_adapter(head: Any) -> Any:
 
 
 def _inner(model: Any) -> Any:
-    """Return the model within data-parallel wrappers."""
+    """Return the model inside data-parallel wrappers."""
     return model.module if hasattr(model, "module") else model
 
 
@@ -171,7 +171,7 @@ def _output_matrix(model: Any) -> Any:
 
 
 def head_is_last(model: Any) -> bool:
-    """Whether the model's logits are the product of its output matrix and nothing more."""
+    """Whether the model's logits are the product with its output matrix, unchanged."""
     config = _inner(model).config.get_text_config()
     return _output_matrix(model) is not None and not any(
         getattr(config, name, None) not in (None, 1.0) for name in RESCALES

@@ -1,7 +1,7 @@
-"""From trace sets to tensors: encoding once, then batches of whole problems.
+"""From trace sets to tensors: encodes them once, then makes batches of whole problems.
 
-A sequence is prompt, tag, trace, end token. The tag is not known before the matching, so its place is left open and
-filled per batch. Shapes: P problems, M traces (the most in the batch), N tags, T tokens, S real sequences.
+A sequence is prompt, tag, trace, end token. The tag is known only after the matching, so its place is left open and
+filled in each batch. Shapes: P problems, M traces (most in the batch), N tags, T tokens, S real sequences.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ from forkpipe.models.checkpoint import encoder, render_prompt
 from forkpipe.training.config import SSFTConfig
 
 IGNORED = -100
-"""Label of positions that are not predicted, as everywhere in transformers."""
+"""Label of positions that are not predicted, as in transformers."""
 
 Row = dict[str, Any]
 
@@ -31,23 +31,23 @@ def encode_sets(sets: Dataset | Iterable[Row], tokenizer: Any, tags: ForkingTags
     Args:
         sets: rows with `problem` (text) and `traces`, a list of texts or of mappings with `text` and, where known,
             `trace_id`, `teacher`, `strategy`; a `problem_id` where there is one.
-        tokenizer: of the model, with a chat template.
-        tags: of the checkpoint.
-        config: prompt template, `max_length` and what the prefix length follows from.
+        tokenizer: the model's tokenizer, with a chat template.
+        tags: the model's tags.
+        config: prompt template, `max_length` and the settings of the prefix length.
 
     Returns:
-        A row a problem: index, problem_id, trace_ids, teachers, strategies (M), prompt (token ids), traces (M lists of
-        token ids, end token included), prefix_length (L, 0 for whole traces), length (of the longest sequence, which
-        transformers' `group_by_length` reads).
+        One row per problem: index, problem_id, trace_ids, teachers, strategies (M), prompt (token ids), traces (M lists
+        of token ids, end token included), prefix_length (L, 0 for whole traces), length (of the longest sequence, for
+        transformers' `group_by_length`).
 
     Raises:
-        InputError: naming the problem and field, where a row is not as above, holds more traces than there are tags,
-            or has a sequence longer than `max_length`.
+        InputError: names the problem and field if a row is not as above, has more traces than there are tags, or has a
+            sequence longer than `max_length`.
     """
     table = sets if isinstance(sets, Dataset) else Dataset.from_list([dict(row) for row in sets])
     if missing := {"problem", "traces"} - set(table.column_names):
         raise InputError(f"trace sets have no column '{min(missing)}', expected columns 'problem' and 'traces'")
-    # What is not needed goes before `map` sees it: the columns that stay would clash with those that are made.
+    # Drop other columns before `map`: their names could clash with the columns that it adds.
     wanted = [name for name in ("problem_id", "problem", "traces") if name in table.column_names]
     return table.select_columns(wanted).map(
         _encode_row,
@@ -71,17 +71,17 @@ def _encode_row(row: Row, index: int, *, tokenizer: Any, tags: ForkingTags, conf
         raise InputError(f"problem {problem_id}: field 'traces' is empty, expected at least one trace")
     if len(members) > tags.n and config.assignment in ("optimal", "random"):
         raise InputError(f"problem {problem_id} has {len(members)} traces, expected at most one a tag, {tags.n}")
-    # A set has no order; one of their own makes ties in the matching (equal prefixes) fall alike for every order.
+    # Sorted, so that ties in the matching (equal prefixes) are resolved in the same way whatever the order in the set.
     members.sort(key=lambda trace: (trace["trace_id"], trace["text"]))
     prompt = encode(render_prompt(tokenizer, render(config.prompt, row["problem"])))
     if index == 0:
         _check_in_context(row["problem"], prompt, tokenizer, tags, config)
     traces = [[*encode(trace["text"]), tokenizer.eos_token_id] for trace in members]
-    # Their text would become the tokens themselves: a trace that ends, or picks a tag, in its middle.
-    taken = {tokenizer.eos_token_id, *tags.added_ids}
+    # In a trace, the text of these tokens would become the token: the trace would end, or pick a tag, in its middle.
+    reserved = {tokenizer.eos_token_id, *tags.added_ids}
     for trace, ids in zip(members, traces, strict=True):
-        if held := taken & set(ids[:-1]):
-            token = tokenizer.decode([min(held)])
+        if present := reserved & set(ids[:-1]):
+            token = tokenizer.decode([min(present)])
             raise InputError(
                 f"trace {trace['trace_id']} of problem {problem_id} holds {token!r} in its text, which would become "
                 "that token: expected a text without it"
@@ -106,13 +106,13 @@ def _encode_row(row: Row, index: int, *, tokenizer: Any, tags: ForkingTags, conf
 
 
 def _check_in_context(problem: str, prompt: list[int], tokenizer: Any, tags: ForkingTags, config: SSFTConfig) -> None:
-    """Raise InputError where prompt and tag together are other tokens than one after the other, as they are trained."""
+    """Raise InputError if prompt and tag encoded together differ from the two encoded separately, as in training."""
     for tag, ids in zip(tags.tags, tags.token_ids, strict=True):
         together = encoder(tokenizer)(render_prompt(tokenizer, render(config.prompt, problem), tag))
         if together != [*prompt, *ids]:
             raise InputError(
-                f"the tokenizer encodes a prompt with tag {tag!r} to other tokens than prompt and tag one by one, "
-                "expected the same: whoever uses the model would ask it with a tag that it has not seen"
+                f"the tokenizer encodes a prompt with tag {tag!r} to other tokens than prompt and tag separately, "
+                "expected the same: users of the model would prompt it with a tag that it has not seen"
             )
 
 
@@ -135,22 +135,23 @@ def _prefix_length(traces: Sequence[Sequence[int]], config: SSFTConfig) -> int:
 
 
 def set_rows(sets: Sequence[TraceSet]) -> list[Row]:
-    """Return the rows of `encode_sets`; a cluster's number means nothing beyond its problem."""
+    """Return rows for `encode_sets`, without strategies: numbers of clusters have no meaning across problems."""
     return [
         {
-            "problem_id": one.problem_id,
-            "problem": one.problem,
-            "traces": [{"text": t.text, "trace_id": t.trace_id, "teacher": t.teacher} for t in one.traces],
+            "problem_id": trace_set.problem_id,
+            "problem": trace_set.problem,
+            "traces": [{"text": t.text, "trace_id": t.trace_id, "teacher": t.teacher} for t in trace_set.traces],
         }
-        for one in sets
+        for trace_set in sets
     ]
 
 
 class SetCollator:
-    """Pads whole problems to one batch: a tensor `labels` is what transformers counts its items by.
+    """Pads whole problems to one batch.
 
     Returns input_ids, attention_mask, labels (P, M, T); trace_mask (P, M), false where a problem has fewer than M
-    traces; prompt_lengths, prefix_lengths, problem_index (P,). The tag's place holds padding.
+    traces; prompt_lengths, prefix_lengths, problem_index (P,). The tag's place is padding. transformers counts the
+    items of a batch by `labels`.
     """
 
     def __init__(self, *, tag_length: int, pad_id: int) -> None:
@@ -186,7 +187,7 @@ class SetCollator:
 
 
 def matched_sequences(batch: Mapping[str, Tensor], tags: Tensor, tag_ids: Tensor) -> dict[str, Tensor]:
-    """Write each sequence's tag into its place and drop the sequences that are padding.
+    """Write the tag of each sequence into its place, and drop padding sequences.
 
     Args:
         batch: of `SetCollator`.
@@ -194,8 +195,8 @@ def matched_sequences(batch: Mapping[str, Tensor], tags: Tensor, tag_ids: Tensor
         tag_ids: (N, length) token ids of the tags.
 
     Returns:
-        input_ids, attention_mask (S, T); trace_labels and tag_labels (S, T), the token where it is one of the trace or
-        of the tag, else IGNORED.
+        input_ids, attention_mask (S, T); trace_labels and tag_labels (S, T): the tokens of the trace or of the tag,
+        IGNORED elsewhere.
     """
     real = batch["trace_mask"]
     offsets = torch.arange(tag_ids.shape[1], device=tag_ids.device)

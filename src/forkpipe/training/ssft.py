@@ -1,8 +1,9 @@
 """SSFTTrainer: transformers.Trainer with a matching before the loss (paper, section on SSFT).
 
-For each problem of a batch: (1) without gradient, the mean NLL of the first L tokens of each trace behind each tag;
-(2) the injection of traces into tags of least total cost; (3) next-token loss on the matched sequences. Deviations: the
-tag's own token is in the loss by a weight (see `core.losses`), and a problem may keep its matching for k - 1 visits.
+For each problem of a batch: (1) without gradient, the mean NLL of the first L tokens of each trace after each tag;
+(2) the assignment of traces to distinct tags with the least total cost; (3) next-token loss on the matched sequences.
+Deviations from the paper: the loss includes the tag itself, with a weight (see `core.losses`), and a problem may keep
+its matching for k - 1 visits.
 """
 
 import time
@@ -33,7 +34,7 @@ class SSFTTrainer(TagTrainer):
     """Trains on whole problems; SSFT and its supervised baselines differ in `args.assignment` only.
 
     Mixed precision, gradient accumulation and checkpointing, schedulers, loggers, evaluation, saving, resuming and
-    data-parallel processes are those of transformers.Trainer. FSDP and DeepSpeed are refused.
+    data-parallel processes work as in transformers.Trainer. FSDP and DeepSpeed are refused.
 
     Args:
         model: a causal language model that knows the tags, see `models.tagging.add_tags`.
@@ -42,10 +43,10 @@ class SSFTTrainer(TagTrainer):
         tags: the tags of the model; a single one for assignment "single".
         train_dataset: trace sets, see `sequences.encode_sets`.
         eval_dataset: trace sets that are not trained on.
-        **kwargs: of `TagTrainer`, as `peft_config`, and of transformers.Trainer.
+        **kwargs: arguments of `TagTrainer`, such as `peft_config`, and of transformers.Trainer.
 
     Attributes:
-        matchings: tags by visit, with costs and margins.
+        matchings: the tags at each visit, with costs and margins.
         matching_seconds: time spent on costs and assignments so far.
     """
 
@@ -64,7 +65,7 @@ class SSFTTrainer(TagTrainer):
             raise TypeError(f"args is a {type(args).__name__}, expected an SSFTConfig")
         for name in ("data_collator", "compute_metrics", "compute_loss_func", "model_init"):
             if kwargs.get(name) is not None:
-                raise InputError(f"{name} is given, expected none: batches, matching and loss are the trainer's own")
+                raise InputError(f"{name} is given, expected none: the trainer makes batches, matching and loss itself")
         if isinstance(eval_dataset, dict):
             raise InputError("eval_dataset is a mapping, expected one table of trace sets")
         if args.assignment == "single" and tags.n != 1:
@@ -89,14 +90,14 @@ class SSFTTrainer(TagTrainer):
             eval_dataset=encoded.get("eval"),
             **kwargs,
         )
-        # The loss is over all tokens of the optimiser step already. Two names for it: the first is not known to all
-        # versions of transformers.
+        # The loss is already normalised over all tokens of the optimiser step. Both names are set because not all
+        # versions of transformers know the first.
         self.loss_is_scaled_for_ga = True
         self.model_accepts_loss_kwargs = True
         self.names = {name: _names(table, args.mode_field) for name, table in encoded.items()}
         self.matchings = self._fresh_matchings("train")
         if "eval" in encoded:
-            self._fresh_matchings("eval")  # what does not fit is said now, not at the first evaluation
+            self._fresh_matchings("eval")  # refuse a misfit now, not at the first evaluation
         self.matching_seconds = 0.0
         self._evaluated: Matchings | None = None
         self._step_tag_tokens: Tensor | int = 0
@@ -120,8 +121,8 @@ class SSFTTrainer(TagTrainer):
     ) -> tuple[list[Any], Any]:
         """Count trace and tag tokens of the optimiser step, over all its micro-batches and processes."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        # Not left to the base class: whether it counts depends on its version and on the model's signature, and where
-        # it silently does not, short micro-batches weigh too much.
+        # The base class counts only in some versions and for some models' signatures; if it does not, shorter
+        # micro-batches get too much weight.
         trace_tokens = sum(int((batch["labels"] != IGNORED).sum()) for batch in batches)
         tag_tokens = sum(int(batch["trace_mask"].sum()) for batch in batches) * self.tags.length
         counts = torch.tensor([[trace_tokens, tag_tokens]], device=device)
@@ -158,13 +159,13 @@ class SSFTTrainer(TagTrainer):
             tag_tokens=tag_mask.sum() if num_items_in_batch is None else self._step_tag_tokens,
         )
         if num_items_in_batch is not None:
-            # Processes average their gradients, and the denominators count the tokens of all of them.
+            # Processes average their gradients, but the denominators count the tokens of all processes.
             loss = loss * self.accelerator.num_processes
             self._add_to_log(**{name: part * self.accelerator.num_processes for name, part in parts.items()})
         return (loss, outputs) if return_outputs else loss
 
     def _match(self, model: Any, inputs: dict[str, Tensor]) -> Tensor:
-        """Return (P, M) tags, by the assignment."""
+        """Return the tags that the assignment gives to the traces, (P, M)."""
         started = time.perf_counter()
         matchings = self.matchings if self._evaluated is None else self._evaluated
         indices = inputs["problem_index"].tolist()
@@ -174,7 +175,7 @@ class SSFTTrainer(TagTrainer):
         tags = torch.zeros(inputs["trace_mask"].shape, dtype=torch.long)
         for row, visit in enumerate(visits):
             tags[row, : len(visit.tags)] = torch.tensor(visit.tags)
-        # Every process knows all matchings: the next visit of a problem may be on another one.
+        # Every process keeps all matchings: the next visit of a problem may be in another process.
         everywhere = gather_object(visits) if self.accelerator.num_processes > 1 else visits
         matchings.remember(everywhere, self.state.global_step)
         seconds = time.perf_counter() - started
@@ -185,14 +186,14 @@ class SSFTTrainer(TagTrainer):
     def _costs(self, model: Any, inputs: dict[str, Tensor], due: list[int]) -> list[Any]:
         """Return the (N, M) costs of each due row of the batch."""
         if isinstance(model, torch.nn.parallel.DistributedDataParallel):
-            # Processes have different numbers of problems due; the wrapper's forward would wait for the others.
+            # Processes have different numbers of problems due; the wrapper's forward would wait for other processes.
             model = self.accelerator.unwrap_model(model, keep_fp32_wrapper=True)
         settings = CostSettings(self.args.matching_tokens, self.args.logit_chunk, self.args.shared_prompt)
         with self.compute_loss_context_manager():
             return matching_costs(model, inputs, due, self._tag_ids.to(inputs["input_ids"].device), settings)
 
     def evaluate(self, eval_dataset: Any = None, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Evaluate on trace sets; each problem is matched anew, and nothing of it is remembered."""
+        """Evaluate on trace sets; each problem is matched anew, and the matching is not remembered."""
         before = self.names.get("eval", [])
         if eval_dataset is not None:
             eval_dataset = encode_sets(eval_dataset, self.processing_class, self.tags, self.args)
@@ -204,7 +205,7 @@ class SSFTTrainer(TagTrainer):
         return metrics
 
     def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
-        """Add to the loss what the tags are used for: share of traces, purity and information on the mode."""
+        """Add to the loss how the tags are used: their shares of traces, purity, and information on the mode."""
         self._evaluated = self._fresh_matchings("eval")
         try:
             output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
@@ -223,7 +224,10 @@ class SSFTTrainer(TagTrainer):
             return self.compute_loss(model, inputs).detach(), None, None
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log the loss with its two parts, trace tokens, and seconds in all and in matching, since the last time."""
+        """Log the loss and what `_add_to_log` has collected since the last log: a new metric needs that call only.
+
+        Tensors are parts of the loss and logged as means over the steps and processes; numbers are logged as sums.
+        """
         if "loss" in logs:
             sums, self._since_log = self._since_log, {}
             steps = sums.pop("steps", 1.0)

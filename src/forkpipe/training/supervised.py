@@ -1,4 +1,4 @@
-"""Supervised training from checkpoint to checkpoint: sft, ssft_random, ssft_fixed and ssft, on SSFTTrainer."""
+"""Supervised training from checkpoint to checkpoint with SSFTTrainer: sft, ssft_random, ssft_fixed and ssft."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -47,19 +47,19 @@ def train_supervised(
 ) -> TrainingResult:
     """Train on trace sets from the checkpoint `base`; writes the new checkpoint to `folder`.
 
-    All methods see the same problems in the same order, and the same number of trace tokens, for one seed. A training
-    that was killed goes on from its last checkpoint in `work`, if it is called again with the same arguments.
+    With the same seed, all methods see the same problems in the same order and the same number of trace tokens. A
+    training that was killed resumes from its last checkpoint in `work` if it is called again with the same arguments.
 
     Args:
-        method: name, for progress.
+        method: name of the method, for progress.
         base: checkpoint to start from, with all N tags.
-        folder: where the new checkpoint goes.
+        folder: where to write the new checkpoint.
         work: folder for the trainer's own checkpoints, which are deleted at the end, and for what loggers write.
         sets: trace sets, at most N traces each.
         settings: see `parameters.SupervisedSettings`.
         assignment: how traces get their tags, see `core.matching`.
         template: prompt template of the student.
-        seed: of data order and random assignments.
+        seed: seed of the data order and of random assignments.
         held_out: trace sets for evaluation during training.
     """
     if not sets:
@@ -97,7 +97,7 @@ def train_supervised(
 def _config(work: Path, settings: SupervisedSettings, assignment: Assignment, template: str, seed: int) -> SSFTConfig:
     named = {**values_of(settings, SSFTFields), **{name: getattr(settings, name) for name in TRANSFORMERS}}
     if settings.gradient_checkpointing:
-        # A deprecated name, and the new one is not known to all versions: said only where it is wanted.
+        # The name is deprecated, but old versions do not know the new one: set it only if it is wanted.
         named["gradient_checkpointing"] = True
     return SSFTConfig(
         output_dir=str(work),
@@ -128,7 +128,7 @@ TRANSFORMERS = ("max_steps", "learning_rate", "warmup_steps", "weight_decay", "m
 
 
 def _log_rows(history: Sequence[dict[str, Any]], n_tags: int) -> list[StepColumns]:
-    """Return a row a step of the table `training_log` from what the trainer has logged."""
+    """Return the rows of the table `training_log`, one per step, from the trainer's logs."""
     rows: dict[int, Any] = {}  # an evaluation adds columns to the row of its step
     for logs in history:
         row = rows.setdefault(logs["step"], {"step": logs["step"], "rollouts": 0})
@@ -140,7 +140,7 @@ def _log_rows(history: Sequence[dict[str, Any]], n_tags: int) -> list[StepColumn
 
 
 class _ProgressCallback(TrainerCallback):
-    """Says how far the training is."""
+    """Shows how far the training is."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress

@@ -1,4 +1,4 @@
-"""What the trainers share: tags beside every saved model, and resuming from a checkpoint that is whole."""
+"""The base class of the trainers: saves the tags with every model, and resumes from complete checkpoints."""
 
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ class TagTrainer(Trainer):
         model: a causal language model that knows the tags, see `models.tagging.add_tags`.
         processing_class: its tokenizer, with a chat template.
         tags: the tags of the model.
-        peft_config: of peft, to train an adapter in place of the whole model.
-        **kwargs: of transformers.Trainer.
+        peft_config: a configuration of peft, to train an adapter instead of the whole model.
+        **kwargs: arguments of transformers.Trainer.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class TagTrainer(Trainer):
             from peft import get_peft_model
 
             with_rows_of_tags(peft_config, model, tags)
-            # An adapter begins with random numbers: by the seed of the training, whatever ran before.
+            # Initialise the adapter with the training's seed, whatever random numbers were drawn before.
             with torch.random.fork_rng():
                 torch.manual_seed(kwargs["args"].seed)
                 model = get_peft_model(model, peft_config)
@@ -48,23 +48,23 @@ class TagTrainer(Trainer):
             )
 
     def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
-        """Train; True resumes from the last complete checkpoint in the output folder, a text from that checkpoint."""
+        """Train; True resumes from the last complete checkpoint in the output folder, a path from that checkpoint."""
         if resume_from_checkpoint is True:
-            found = last_complete(Path(self.args.output_dir))
-            if found is None:
+            checkpoint = last_complete(Path(self.args.output_dir))
+            if checkpoint is None:
                 raise InputError(f"{self.args.output_dir} holds no complete checkpoint, expected one to resume from")
-            resume_from_checkpoint = str(found)
+            resume_from_checkpoint = str(checkpoint)
         self.begin(Path(resume_from_checkpoint) if resume_from_checkpoint else None)
         return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
 
     def begin(self, checkpoint: Path | None) -> None:
-        """Prepare what a training needs beside the model; `checkpoint` is what it resumes from, if it does."""
+        """Prepare the state outside the model; `checkpoint` is the folder to resume from, None at a fresh start."""
 
     def save_state_beside(self, folder: Path) -> None:
-        """Write into a checkpoint what `begin` reads."""
+        """Write the state that `begin` reads into a checkpoint."""
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Save the model, or its adapter, with the tags; within training also what resuming needs."""
+        """Save the model or its adapter, with the tags; during training also the state for resuming."""
         super().save_model(output_dir, _internal_call)
         if self.args.should_save:
             folder = Path(output_dir or self.args.output_dir)
@@ -74,19 +74,19 @@ class TagTrainer(Trainer):
 
 
 def check_tokenizer(tokenizer: Any, tags: ForkingTags) -> None:
-    """Raise InputError where a tokenizer encodes the tags differently, or cannot pad."""
+    """Raise InputError if a tokenizer encodes the tags differently, or has no padding token."""
     tags.check(encoder(tokenizer), "processing_class")
     if tokenizer.pad_token_id is None:
         raise InputError("the tokenizer has no padding token, expected one: forkpipe.add_tags gives it one")
 
 
 def _refuse_half_precision(model: Any) -> None:
-    """Raise InputError where trained weights are bfloat16 or float16: small updates are rounded away, in silence."""
+    """Raise InputError if trained weights are bfloat16 or float16: small updates would be lost to rounding."""
     import torch
 
     for name, weight in model.named_parameters():
         if weight.requires_grad and weight.dtype in (torch.bfloat16, torch.float16):
             raise InputError(
                 f"weight {name} is {weight.dtype}, expected float32: load the model with dtype=torch.float32; "
-                "bf16=True computes in bfloat16 all the same"
+                "with bf16=True it still computes in bfloat16"
             )

@@ -1,1 +1,1 @@
-"""Reinforcement learning in phases: each leads from a checkpoint to the next, and a method is a list of them."""
+"""Reinforcement learning in phases: each phase of a method trains from one checkpoint to the next."""

@@ -1,4 +1,4 @@
-"""What all phases are given, and what they return."""
+"""The context that all phases are given, and their results."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,18 +14,18 @@ Verify = Callable[[Sequence[Problem], Sequence[Completion]], list[Verdict]]
 
 @dataclass(frozen=True)
 class Context:
-    """What does not change from phase to phase.
+    """What is the same in all phases of a method.
 
     Attributes:
-        method: name, for progress.
-        problems: those that rollouts are drawn for.
+        method: name of the method, for progress.
+        problems: the problems that rollouts are drawn for.
         sets: trace sets, for anchors.
-        verify: gives the verdicts that rewards follow from.
+        verify: returns the verdicts that rewards are made of.
         rollouts: the budget, and how to sample.
-        store: holds what was sampled.
+        store: keeps completions.
         template: prompt template of the student.
-        seed: of the order of problems, and of draws.
-        verified_by: tells one way of verifying from another.
+        seed: seed of the order of problems, and of draws.
+        verified_by: hash of the settings of verification.
     """
 
     method: str

@@ -1,8 +1,8 @@
 """Rollouts for TRL's trainer under tags that the model or its router draws.
 
-The router is an adapter over weights that the same phase trains (`models.router`): it shifts with them, and keeps
-training on the tags of the same rollouts, by the gradient of its own weights alone. A frozen copy of the model would
-not shift, at the price of a second model in memory and in the checkpoint.
+The router is an adapter over weights that the same phase trains (`models.router`), so its policy changes with them. It
+is trained on the tags of the same rollouts, through its own weights only. A router over a frozen copy of the model
+would not change, but would need a second model in memory and in the checkpoint.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,11 +25,11 @@ from forkpipe.parameters import TracesPhase
 from forkpipe.training.phases.base import Context
 
 ROUTER_STATE = "router_state.pt"
-"""In a trainer's checkpoint: the router's weights and its optimiser."""
+"""File in a trainer's checkpoint with the router's weights and its optimiser."""
 
 
 class LoadedEngine(TransformersEngine):
-    """Samples a model in memory while it is trained; tokenizer, tags and ends are those of its parent."""
+    """Samples a model in memory while it is trained; tokenizer, tags and end tokens come from its parent."""
 
     def __init__(self, model: Any, parent: Checkpoint, batch_rows: int) -> None:
         super().__init__(model=str(parent.name), batch_rows=batch_rows)
@@ -47,14 +47,14 @@ class LoadedEngine(TransformersEngine):
 
 
 class OwnTags:
-    """The model writes its own tag, which is trained as the first token of the completion: ordinary GRPO.
+    """The model draws the tag, which is trained as the beginning of the completion: ordinary GRPO.
 
     Args:
         model: the model that is trained.
         parent: the checkpoint it was loaded from.
-        prompts: prompt -> problem, for the prompts that the trainer will pass.
+        prompts: the problem of each prompt that the trainer will pass.
         context: see `phases.base.Context`.
-        job: part of every request's id, from which its seed follows.
+        job: part of every request's id, from which its seed is derived.
     """
 
     def __init__(
@@ -65,12 +65,12 @@ class OwnTags:
         self.prompts, self.context, self.job = prompts, context, job
 
     def rollouts(self, prompts: list[str], trainer: Any) -> dict[str, Any]:
-        """Return what TRL asks of a `rollout_func`; a rollout an entry of `prompts`."""
+        """Return what TRL expects of a `rollout_func`: one rollout per entry of `prompts`."""
         completions = self.complete([self._request(p, i, trainer.state.global_step) for i, p in enumerate(prompts)])
         before, written = self.split([self.parent.encode(prompt) for prompt in prompts], completions)
         return {
             "prompt_ids": before,
-            # The end counts as in TRL: the model wrote it.
+            # The end token is part of the completion, as in TRL: the model wrote it.
             "completion_ids": [
                 ids + end_of(one, self.parent.tokenizer) for ids, one in zip(written, completions, strict=True)
             ],
@@ -79,18 +79,18 @@ class OwnTags:
         }
 
     def complete(self, requests: list[Request]) -> list[Completion]:
-        """Return completions; each says under which tag it stands."""
+        """Return the completions, each with its tag."""
         return self.engine.sample(requests)
 
     def split(self, prompts: list[list[int]], completions: list[Completion]) -> tuple[list[list[int]], list[list[int]]]:
-        """Return (token ids that are given, token ids that are trained)."""
+        """Return (token ids that are not trained, token ids that are trained)."""
         return prompts, [[*self.tags.token_ids[one.tag or 0], *one.token_ids] for one in completions]
 
     def learn(self, prompts: Sequence[str], completions: Sequence[Completion], rewards: Sequence[float]) -> None:
-        """Learn from rewards beyond what TRL does: nothing here."""
+        """Train on rewards before TRL does; this class does nothing."""
 
     def save(self, folder: Path) -> None:
-        """Write what resuming needs beyond what TRL writes: nothing here."""
+        """Write state for resuming in addition to TRL's; this class has none."""
 
     def load(self, folder: Path) -> None:
         """Read what `save` wrote."""
@@ -114,15 +114,15 @@ class OwnTags:
 
 
 class RouterTags(OwnTags):
-    """The router draws the tag; the trace alone is TRL's to train, and the router trains on the same rewards.
+    """The router draws the tag. TRL trains the trace only; the router is trained on the same rewards.
 
     Args:
-        model: the model that is trained; it gets the router's adapter, switched off but where tags are drawn.
+        model: the model that is trained; it gets the router's adapter, which is switched on only for drawing tags.
         parent: the checkpoint it was loaded from, with the router.
-        prompts: prompt -> problem.
+        prompts: the problem of each prompt.
         context: see `phases.base.Context`.
         job: part of every request's id.
-        settings: of the phase.
+        settings: settings of the phase.
     """
 
     def __init__(
@@ -136,48 +136,50 @@ class RouterTags(OwnTags):
     ) -> None:
         super().__init__(model, parent, prompts, context, job)
         self.router = parent.load_router(model, trainable=True)
-        self.weights = {name: one for name, one in self.router.named_parameters() if one.requires_grad}
+        self.weights = {name: weight for name, weight in self.router.named_parameters() if weight.requires_grad}
         for name, weight in self.router.named_parameters():
             weight.requires_grad_(name not in self.weights)
-        # Off, its weights need no gradient: TRL's optimiser passes them over.
+        # While it is off, its weights need no gradient, so TRL's optimiser skips them.
         self.router.base_model.disable_adapter_layers()
         self.optimizer = torch.optim.AdamW(self.weights.values(), lr=settings.router_learning_rate, weight_decay=0.0)
         self.settings = settings
 
     def complete(self, requests: list[Request]) -> list[Completion]:
-        """Draw each request's tag, then complete behind it by the model itself."""
+        """Draw a tag for each request with the router, then complete with the model itself."""
         group = self.context.rollouts.group_size
         with torch.inference_mode(), self._switched_on():
-            log_probs = self._log_probs([one.prompt for one in requests[::group]]).repeat_interleave(group, dim=0)
+            log_probs = self._log_probs([request.prompt for request in requests[::group]]).repeat_interleave(
+                group, dim=0
+            )
         # At temperature 1, whatever that of the text: the router's gradient is unbiased only for tags that are drawn
         # from the router itself.
         plain = Sampling(temperature=1.0, top_p=1.0)
-        drawn = draw_tags(log_probs, [replace(one, sampling=plain) for one in requests])
+        drawn = draw_tags(log_probs, [replace(request, sampling=plain) for request in requests])
         return self.engine.sample(
             [
-                replace(one, own_tag=False, prefix_ids=self.tags.token_ids[tag])
-                for one, tag in zip(requests, drawn, strict=True)
+                replace(request, own_tag=False, prefix_ids=self.tags.token_ids[tag])
+                for request, tag in zip(requests, drawn, strict=True)
             ]
         )
 
     def split(self, prompts: list[list[int]], completions: list[Completion]) -> tuple[list[list[int]], list[list[int]]]:
-        """The tag is given: only the trace is trained."""
+        """Return the token ids with the tag among those that are not trained."""
         given = [[*ids, *self.tags.token_ids[one.tag or 0]] for ids, one in zip(prompts, completions, strict=True)]
         return given, [list(one.token_ids) for one in completions]
 
     def learn(self, prompts: Sequence[str], completions: Sequence[Completion], rewards: Sequence[float]) -> None:
-        """Take one step on the tags, before TRL takes its own: the rollouts are of this very policy."""
+        """Take one step on the tags, before TRL takes its step: the rollouts were drawn from this very policy."""
         if not self.settings.router_learning_rate:
             return
         group = self.context.rollouts.group_size
         actions = torch.tensor([one.tag for one in completions]).view(-1, group)
-        # As TRL has it for the traces: divided by the group's deviation.
+        # Divided by the group's standard deviation, as TRL does for the traces.
         advantages = group_advantages(torch.tensor(rewards).view(-1, group), scale_by_std=True)
         with self._switched_on():
             log_probs = self._log_probs(prompts[::group])
             drawn = log_probs.gather(1, actions.to(log_probs.device))
             loss, _ = clipped_surrogate(drawn, drawn, advantages.to(drawn.device))
-            # The model's own weights are TRL's: no gradient of this loss may reach them.
+            # TRL trains the model's own weights: no gradient of this loss may reach them.
             gradients = torch.autograd.grad(loss, list(self.weights.values()))
         for weight, gradient in zip(self.weights.values(), gradients, strict=True):
             weight.grad = gradient
@@ -199,7 +201,7 @@ class RouterTags(OwnTags):
         self.optimizer.load_state_dict(held["optimizer"])
 
     def finished(self, folder: Path) -> Any:
-        """Write the router's adapter into the checkpoint; return the model without it."""
+        """Write the router into the checkpoint; return the model without it."""
         self.router.base_model.enable_adapter_layers()
         save_router(self.router, folder)
         return self.router.unload()
@@ -213,7 +215,7 @@ class RouterTags(OwnTags):
     def _switched_on(self) -> Iterator[None]:
         training = self.model.training
         self.router.base_model.enable_adapter_layers()
-        self.model.eval()  # without dropout the policy that learns is the one that has drawn
+        self.model.eval()  # with dropout, tags would be trained on another policy than they were drawn from
         try:
             yield
         finally:

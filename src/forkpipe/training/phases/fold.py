@@ -1,7 +1,7 @@
-"""A phase of kind fold: the router's choice is distilled into the model, which then picks its tag by itself.
+"""A phase of kind fold: distils the router's policy into the model, which then draws its tag without a router.
 
-No rollouts: the loss is the cross-entropy of the model's p(g | x) to the router's, and an anchor keeps what is written
-behind the tags.
+It needs no rollouts: the loss is KL(router || model) over the tags, and an anchor keeps the text after the tags as it
+was.
 """
 
 from pathlib import Path
@@ -25,10 +25,10 @@ from forkpipe.training.phases.tags import ProgressOfTags, log_rows
 
 
 class FoldTrainer(GFPOTrainer):
-    """A GFPOTrainer whose table holds probabilities to be matched in place of rewards."""
+    """A GFPOTrainer whose table holds the router's probabilities instead of rewards."""
 
     def objective(self, log_probs: Tensor, rewards: Tensor, samples: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """Return KL(router || model) over the tags, nats; in place of a reward, the chance of drawing the same tag."""
+        """Return KL(router || model) over the tags, nats; `reward` is the probability that both draw the same tag."""
         wanted = rewards.sum(dim=-1) / samples[:, None]
         loss = (torch.xlogy(wanted, wanted) - wanted * log_probs).sum(dim=-1).mean()
         return loss, {"reward": float((wanted * log_probs.exp()).sum(dim=-1).mean().detach()), "groups_skipped": 0}
@@ -39,8 +39,8 @@ def fold_router(
 ) -> PhaseResult:
     """Fold the router of `parent` into its model; writes a checkpoint without a router to `folder`.
 
-    The prompts are those of the problems and of the trace sets; the anchor's traces are those of the trace sets, its
-    KL that to the model before. See `train_tags` for the other arguments.
+    Trains on the prompts of the problems and of the trace sets; the anchor uses the traces of the trace sets, and the
+    model before training as its reference. See `train_tags` for the arguments.
     """
     if not parent.has_router:
         raise InputError(f"{context.method}: {parent.name} has no router, expected one before a phase of kind fold")
@@ -48,7 +48,9 @@ def fold_router(
         raise InputError(f"{context.method}: there are no trace sets, expected some for the anchor of a fold")
     going_on = unfinished(work, job)
     model, tokenizer, tags = parent.load_model(to_device=True), parent.tokenizer, parent.tags
-    texts = sorted({one.problem for one in context.problems} | {one.problem for one in context.sets})
+    texts = sorted(
+        {problem.problem for problem in context.problems} | {trace_set.problem for trace_set in context.sets}
+    )
     wanted = _router_probs(parent, texts, context, settings.micro_batch_size or context.rollouts.problems_per_step)
     sequences = matched_traces(context.sets, model, tokenizer, tags, context.template)
     trainer = FoldTrainer(
@@ -82,7 +84,7 @@ def fold_router(
 
 
 def _router_probs(parent: Checkpoint, texts: list[str], context: Context, size: int) -> list[list[float]]:
-    """Return p(g_i | x) by the router for each text, `size` at a time."""
+    """Return the router's p(g_i | x) for each text, computed `size` texts at a time."""
     router: Any = parent.load_router(parent.load_model(to_device=True)).eval()
     prompts = [parent.encode(parent.prompt(render(context.template, text))) for text in texts]
     probs: list[list[float]] = []

@@ -23,7 +23,7 @@ from forkpipe.verification.row_verifier import RowVerifier, gold_of
 
 
 def samples_per_problem(n_problems: int, rollouts: int, group: int) -> list[int]:
-    """Spread `rollouts` over problems in groups of one rollout a tag, as evenly as whole groups allow.
+    """Spread `rollouts` over problems in groups of one rollout per tag, as evenly as whole groups allow.
 
     >>> samples_per_problem(4, 60, 6)
     [3, 3, 2, 2]
@@ -35,20 +35,20 @@ def samples_per_problem(n_problems: int, rollouts: int, group: int) -> list[int]
 def reward_table(
     checkpoint: Path, context: Context, *, tags_of: Checkpoint, rollouts: int, asked_of: str, version: int
 ) -> tuple[list[RewardColumns], list[tuple[Request, Completion]]]:
-    """Sample completions under every tag, and verify them; what the rollout store holds is not sampled again.
+    """Sample completions under every tag and verify them; completions in the store are not sampled again.
 
     Every problem gets the same number of samples under each tag (a stratified group).
 
     Args:
-        checkpoint: folder of the policy; it need not exist where the store holds everything.
+        checkpoint: folder of the policy; it need not exist if the store holds everything.
         context: problems, verifier, engine and store.
         tags_of: a checkpoint with the policy's tokenizer and tags.
-        rollouts: how many in all.
-        asked_of: what tells this policy from others, part of every request's id: its digest.
-        version: optimiser steps that the policy has behind it, for the table.
+        rollouts: number of rollouts in total.
+        asked_of: identifies this policy in every request's id: its digest.
+        version: optimiser steps that the policy was trained for, for the table.
 
     Returns:
-        (rows of the `rewards` table without method and run_id, what was asked and answered, in the same order).
+        (rows of the `rewards` table without method and run_id, requests with their completions, in the same order).
 
     Raises:
         InputError: the engine did not answer everything, or too few answers can be scored (see `verification.limits`).
@@ -76,7 +76,7 @@ def _requests(
 ) -> list[tuple[Request, Problem, int]]:
     tags = checkpoint.tags
     counts = samples_per_problem(len(context.problems), rollouts, tags.n)
-    # Which problems get one group more, or any at all, is drawn; the same ones in every round.
+    # Which problems get one group more, or any at all, is drawn at random, but the same in every round.
     order = np.random.default_rng(derived_seed("groups", context.seed)).permutation(len(context.problems))
     if left_out := counts.count(0):
         logger.warning(
@@ -103,7 +103,7 @@ def _requests(
 
 
 def _sampled(checkpoint: Path, context: Context, requests: Sequence[Request]) -> Completions:
-    """Return completions of all requests, of the store or of the engine, which the store then keeps."""
+    """Return completions of all requests, from the store or from the engine; the store keeps them."""
     settings = context.rollouts.engine
     engine = create_completing(settings, str(checkpoint), context.rollouts.batch_rows, "rollouts.engine")
     try:
@@ -127,7 +127,7 @@ def _sampled(checkpoint: Path, context: Context, requests: Sequence[Request]) ->
 
 
 def rewards_by_tag(rows: Sequence[RewardColumns], n_tags: int) -> dict[str, list[list[float]]]:
-    """Return problem id -> for each tag the rewards of its samples: 1 where correct, else 0.
+    """Return for each problem id N lists of rewards, one per tag: 1 for a correct sample, else 0.
 
     Raises:
         ValueError: a problem has unequal numbers of rollouts under its tags.
@@ -138,13 +138,15 @@ def rewards_by_tag(rows: Sequence[RewardColumns], n_tags: int) -> dict[str, list
         tags[row["tag"]].append(float(row["verdict"] == "correct"))
     for problem_id, tags in result.items():
         if len({len(rewards) for rewards in tags}) != 1:
-            raise ValueError(f"problem {problem_id} has {[len(one) for one in tags]} rollouts by tag, expected equal")
+            raise ValueError(
+                f"problem {problem_id} has {[len(rewards) for rewards in tags]} rollouts by tag, expected equal"
+            )
     return result
 
 
 @contextmanager
 def verifying(settings: VerificationSettings) -> Iterator[Verify]:
-    """Give a function that verifies completions; its worker processes live as long as the block."""
+    """Yield a function that verifies completions; its worker processes live as long as the block."""
     with RowVerifier(settings, reward=True) as verifier:
 
         def verify(problems: Sequence[Problem], completions: Sequence[Completion]) -> list[Verdict]:

@@ -1,4 +1,4 @@
-"""Runs the phases of a method one after the other; what a killed run had finished is not done again."""
+"""Runs the phases of a method one after the other, without repeating those that a killed run had finished."""
 
 import json
 import shutil
@@ -16,14 +16,14 @@ from forkpipe.parameters import FoldPhase, Schedule, TagsPhase, TracesPhase
 from forkpipe.training.phases.base import Context, PhaseResult
 
 RESULT_FILE = "result.json"
-"""Written last into the folder of a phase: its tables, and the job they belong to."""
+"""File in the folder of a finished phase, written last: its tables and the job they belong to."""
 
 NO_PART_OF_JOB: dict[str, Any] = {
     "micro_batch_size": True,
     "gradient_checkpointing": True,
     "anchor": {"micro_batch_size": True, "logit_chunk": True},
 }
-"""Settings that bound memory and no more: a killed training may go on with others, and draws the same rollouts."""
+"""Settings that only bound memory: a killed training may be resumed with other values, and draws the same rollouts."""
 
 
 def train_policy(parent: Path, folder: Path, work: Path, schedule: Schedule, context: Context) -> PhaseResult:
@@ -31,13 +31,13 @@ def train_policy(parent: Path, folder: Path, work: Path, schedule: Schedule, con
 
     Args:
         parent: checkpoint to start from.
-        folder: where the new checkpoint goes.
+        folder: where to write the new checkpoint.
         work: folder for checkpoints of phases and trainers; those of finished phases are deleted at the end.
         schedule: the phases.
         context: see `Context`.
 
     Returns:
-        The tables of all phases one after the other; steps count on from phase to phase.
+        The tables of all phases one after the other; the count of steps continues from phase to phase.
     """
     steps = schedule.steps(context.rollouts)
     whole = PhaseResult()
@@ -88,7 +88,7 @@ def _finished_or_run(
 
 
 def runner_of(phase: Any) -> Callable[..., PhaseResult]:
-    """Return the function that runs a phase of this kind; modules are imported when they are wanted."""
+    """Return the function that runs a phase of this kind; its module is imported only now."""
     if phase.kind == "tags":
         from forkpipe.training.phases.tags import train_tags
 

@@ -1,4 +1,4 @@
-"""A phase of kind tags: GFPO, the policy over tags from checkpoint to checkpoint, on GFPOTrainer."""
+"""A phase of kind tags: GFPO, which trains the policy over tags from checkpoint to checkpoint with GFPOTrainer."""
 
 import copy
 import shutil
@@ -42,15 +42,15 @@ def train_tags(
 ) -> PhaseResult:
     """Train the tag policy of `parent` on rewards under every tag; writes the new checkpoint to `folder`.
 
-    A training that was killed goes on from its last checkpoint in `work`, if it is called again for the same job.
+    A training that was killed resumes from its last checkpoint in `work` if it is called again for the same job.
 
     Args:
         parent: SSFT checkpoint; scope head needs special tags and an untied output matrix.
-        folder: where the new checkpoint goes.
+        folder: where to write the new checkpoint.
         work: folder for the trainer's own checkpoints, which are deleted at the end.
         settings: see `parameters.TagsPhase`.
         steps: optimiser steps.
-        job: hash of all that the training depends on.
+        job: hash of everything that the training depends on.
         context: see `phases.base.Context`.
     """
     check_parent(parent, settings.scope)
@@ -73,7 +73,7 @@ def train_tags(
             adapter=settings.scope == "lora",
             bf16=settings.bf16,
         )
-    # A budget smaller than one group a problem leaves problems without rollouts: they cannot be trained on.
+    # With a budget of less than one group per problem, some problems have no rollouts and cannot be trained on.
     chosen = [problem for problem in context.problems if problem.problem_id in first]
     trainer = GFPOTrainer(
         model,
@@ -89,7 +89,7 @@ def train_tags(
     run(trainer, context.method, ProgressOfTags(Progress(context.method, steps, unit="steps")), going_on)
     if settings.scope == "router":
         save_router(trainer.model, folder)
-        trained = trainer.model.unload()  # the model as it was, without the adapter
+        trained = trainer.model.unload()  # the parent model, without the adapter
     else:
         trained = merged(trainer.model)
     parent.save_successor(folder, trained, context.seed)
@@ -98,12 +98,12 @@ def train_tags(
 
 
 class RewardRounds:
-    """The rewards that a phase trains on: one table where no completion changes, otherwise one every few steps.
+    """The rewards that a phase trains on: one table if no completion changes, otherwise a new one every few steps.
 
     Attributes:
-        rows: of the `rewards` table, of all rounds so far.
+        rows: rows of the `rewards` table, of all rounds so far.
         answered: requests and completions of the first round.
-        drawn_at: step -> rollouts that were drawn before it.
+        drawn_at: for a step, how many rollouts were drawn just before it.
     """
 
     def __init__(
@@ -116,9 +116,9 @@ class RewardRounds:
         self._parent, self._work, self._job, self._context, self._steps = parent, work, job, context, steps
 
     def round(self, number: int, save_policy: Callable[[Path], None] | None = None) -> dict[str, list[list[float]]]:
-        """Return problem id -> rewards by tag; `save_policy` writes the policy of the moment, which draws them.
+        """Return the rewards by tag of each problem id; `save_policy` writes the current policy, which is sampled.
 
-        Rounds that a resumed training has behind it are in the store, complete, and need no policy.
+        The rounds before the point from which a training resumes are complete in the store and need no policy.
         """
         start = number * self.every
         rollouts = self._context.rollouts.total(min(self.every, self._steps - start))
@@ -139,25 +139,25 @@ class RewardRounds:
 
 
 class _RefreshCallback(TrainerCallback):
-    """Puts the table of its round into the trainer."""
+    """Gives the trainer a new table at the beginning of each round."""
 
     def __init__(self, trainer: GFPOTrainer, tables: RewardRounds, problem_ids: Sequence[str]) -> None:
         self.trainer, self.tables, self.problem_ids = trainer, tables, problem_ids
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Go through the rounds that a resumed training has behind it."""
+        """Repeat the rounds before the step from which a training resumes."""
         for number in range(1, -(-state.global_step // self.tables.every)):
             self._use(number, None)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Draw anew where a round begins."""
+        """Draw new rollouts at the beginning of a round."""
         number, within = divmod(state.global_step, self.tables.every)
         if number and not within:
             self._use(number, self._save)
 
     def _use(self, number: int, save_policy: Callable[[Path], None] | None) -> None:
         table = self.tables.round(number, save_policy)
-        self.trainer.set_rewards([table.get(one) for one in self.problem_ids])
+        self.trainer.set_rewards([table.get(problem_id) for problem_id in self.problem_ids])
 
     def _save(self, folder: Path) -> None:
         trainer = self.trainer
@@ -190,7 +190,7 @@ def _config(work: Path, settings: TagsPhase, steps: int, context: Context) -> GF
 
 
 def log_rows(history: Sequence[dict[str, Any]], n_tags: int, drawn_at: dict[int, int]) -> list[StepColumns]:
-    """Return a row a step of the table `training_log`; no trace token has a gradient, so none is counted."""
+    """Return the rows of the table `training_log`, one per step; no trace token is trained, so tokens are 0."""
     return [
         {
             **logged_columns(logs),
@@ -206,7 +206,7 @@ def log_rows(history: Sequence[dict[str, Any]], n_tags: int, drawn_at: dict[int,
 
 
 class ProgressOfTags(TrainerCallback):
-    """Says how far the training is."""
+    """Shows how far the training is."""
 
     def __init__(self, progress: Progress, what: str = "expected reward") -> None:
         self.progress, self.what = progress, what

@@ -1,7 +1,7 @@
 """A phase of kind traces: GRPO by TRL's trainer, with the project's verifier as its reward.
 
-With one plain tag this is the GRPO baseline, sampled and trained by TRL alone. With drawn tags (`phases.drawing`) the
-rollouts are ours and the update is TRL's.
+With one plain tag this is the GRPO baseline, which TRL samples and trains. With drawn tags, `phases.drawing` makes the
+rollouts and TRL the update.
 """
 
 import json
@@ -30,7 +30,7 @@ from forkpipe.training.phases.base import Context, PhaseResult
 from forkpipe.training.phases.drawing import OwnTags, RouterTags
 
 STATE_FILE = "forkpipe_state.json"
-"""In a trainer's checkpoint: the tables so far."""
+"""File in a trainer's checkpoint with the tables so far."""
 
 
 def train_traces(
@@ -38,15 +38,15 @@ def train_traces(
 ) -> PhaseResult:
     """Train all weights of `parent` on traces; writes the new checkpoint to `folder`.
 
-    A training that was killed goes on from its last checkpoint in `work`, if it is called again for the same job.
+    A training that was killed resumes from its last checkpoint in `work` if it is called again for the same job.
 
     Args:
-        parent: checkpoint; with a router where the phase draws tags from one.
-        folder: where the new checkpoint goes.
+        parent: checkpoint; with a router if the phase draws tags from one.
+        folder: where to write the new checkpoint.
         work: folder for the trainer's own checkpoints, which are deleted at the end.
         settings: see `parameters.TracesPhase`.
         steps: optimiser steps.
-        job: hash of all that the training depends on.
+        job: hash of everything that the training depends on.
         context: see `phases.base.Context`.
     """
     from datasets import Dataset
@@ -95,20 +95,20 @@ def train_traces(
 
 
 def bounded_trainer(rows: int) -> Any:
-    """Return TRL's trainer, which samples at most `rows` sequences at a time where it does so itself."""
+    """Return TRL's trainer, changed to sample at most `rows` sequences at a time."""
     from trl import GRPOTrainer
 
     class BoundedTrainer(GRPOTrainer):
         def _generate_single_turn(self, prompt_ids: list[list[int]], *args: Any, **kwargs: Any) -> tuple[Any, None]:
             parts = [prompt_ids[i : i + rows] for i in range(0, len(prompt_ids), rows)]
             drawn = [super(BoundedTrainer, self)._generate_single_turn(part, *args, **kwargs)[0] for part in parts]
-            return [ids for part in drawn for ids in part], None  # None: log-probabilities, which only vLLM gives
+            return [ids for part in drawn for ids in part], None  # None for log-probabilities, which only vLLM returns
 
     return BoundedTrainer
 
 
 def _prompts(context: Context, parent: Checkpoint, tag: str) -> dict[str, Problem]:
-    """Return prompt -> problem; of problems of one text the first."""
+    """Return the problem of each prompt; of problems with the same text the first."""
     prompts: dict[str, Problem] = {}
     for problem in context.problems:
         prompts.setdefault(parent.prompt(render(context.template, problem.problem), tag), problem)
@@ -118,8 +118,8 @@ def _prompts(context: Context, parent: Checkpoint, tag: str) -> dict[str, Proble
 def in_order(prompts: Sequence[str], steps: int, per_step: int, seed: int) -> list[str]:
     """Return the prompts of all steps one after the other, shuffled anew for each pass over them.
 
-    The order is ours because the trainer's own starts from its beginning when a killed training goes on. The prompts
-    of a step are distinct where there are enough.
+    The trainer's own order would start from its beginning when a killed training resumes. The prompts of a step are
+    distinct if there are enough.
     """
     rng = np.random.default_rng(derived_seed("order", seed))
     result: list[str] = []
@@ -164,7 +164,7 @@ def _check_tokens(parent: Checkpoint, prompt: str) -> None:
 
 
 class Rewards:
-    """TRL's reward function: 1 for a correct completion, 0 for any other; keeps the rows of the `rewards` table."""
+    """The reward function for TRL: 1 for a correct completion, else 0; collects the rows of the `rewards` table."""
 
     def __init__(self, context: Context, ends: frozenset[int]) -> None:
         self.context, self.ends = context, ends
@@ -182,7 +182,7 @@ class Rewards:
         drawn: Sequence[Completion] | None = None,
         **_: Any,
     ) -> list[float]:
-        """Return rewards; `drawn` holds the completions where the rollouts are ours."""
+        """Return the rewards; `drawn` holds the completions if `phases.drawing` made the rollouts."""
         done = drawn or [
             Completion(
                 request_id="",
@@ -192,7 +192,7 @@ class Rewards:
             )
             for text, ids in zip(completions, completion_ids, strict=True)
         ]
-        verdicts = self.context.verify([self.by_id[one] for one in problem_id], done)
+        verdicts = self.context.verify([self.by_id[name] for name in problem_id], done)
         seen = Counter(row["problem_id"] for row in self.rows)
         for name, completion, verdict, ids in zip(problem_id, done, verdicts, completion_ids, strict=True):
             sample = seen[name]
@@ -203,7 +203,7 @@ class Rewards:
                     "tag": -1 if completion.tag is None else completion.tag,
                     "sample": sample,
                     "verdict": verdict.verdict,
-                    "tokens": len(ids),  # those that are trained, the end included
+                    "tokens": len(ids),  # the trained ones, with the end token
                     "policy_version": trainer_state.global_step,
                 }
             )
@@ -214,7 +214,7 @@ class Rewards:
 
 
 class _StateCallback(TrainerCallback):
-    """Keeps a row a step for the training log, shows progress, and puts the tables into every checkpoint."""
+    """Collects a row per step for the training log, shows progress, and writes the tables into every checkpoint."""
 
     def __init__(self, rewards: Rewards, tags: ForkingTags, progress: Progress) -> None:
         self.log: list[StepColumns] = []
@@ -222,7 +222,7 @@ class _StateCallback(TrainerCallback):
         self.started, self.counted = time.perf_counter(), 0
 
     def load(self, checkpoint: Path) -> None:
-        """Go on from the tables, and the router, of a checkpoint."""
+        """Read the tables, and the router's state, from a checkpoint."""
         held = json.loads((checkpoint / STATE_FILE).read_text())
         self.log, self.rewards.rows = held["log"], held["rewards"]
         self.counted = len(self.rewards.rows)
