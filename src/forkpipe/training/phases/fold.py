@@ -48,9 +48,7 @@ def fold_router(
         raise InputError(f"{context.method}: there are no trace sets, expected some for the anchor of a fold")
     going_on = unfinished(work, job)
     model, tokenizer, tags = parent.load_model(to_device=True), parent.tokenizer, parent.tags
-    texts = sorted(
-        {problem.problem for problem in context.problems} | {trace_set.problem for trace_set in context.sets}
-    )
+    texts = sorted({problem.problem for problem in context.problems} | {traces.problem for traces in context.sets})
     wanted = _router_probs(parent, texts, context, settings.micro_batch_size or context.rollouts.problems_per_step)
     sequences = matched_traces(context.sets, model, tokenizer, tags, context.template)
     trainer = FoldTrainer(
