@@ -1,4 +1,4 @@
-"""Pure functions over records and arrays: no Kedro, no engine, no trainer is imported here.
+"""Records, tables and pure functions over arrays. Nothing here imports Kedro, an engine or a trainer.
 
 Everything in this folder can be tested with values derived by hand.
 """

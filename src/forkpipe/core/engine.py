@@ -1,4 +1,4 @@
-"""The protocol of engines, which complete requests: programs, files, models in this process, servers."""
+"""The protocol of engines. An engine completes requests: a program, a file, a model in this process, or a server."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -11,38 +11,38 @@ from forkpipe.core.records import Completion, Request
 class Engine(Protocol):
     """Completes requests.
 
-    The constructor is cheap: it checks its options (`InputError`) and loads nothing; the first `generate` loads what is
-    heavy. `version` is declared by hand and raised when the same request would be completed differently. `identity`
-    names every option, and whatever else, that changes a completion (a model's name, the content of a file, but no
-    batch size): it alone decides which options make results stale, and whether a stored completion still counts. An
-    engine that sends its work to servers has `at_servers = True`: teachers with such engines are asked side by side,
-    each from a thread of its own.
+    The constructor is cheap: it checks its options (`InputError`) and loads nothing. The first call of `generate` loads
+    models and starts processes. `version` is set by hand; raise it when the engine would complete the same request
+    differently. `identity` names everything else that changes a completion: a model's name, the content of a file, but
+    not a batch size. It decides which options make results stale, and whether a stored completion still counts. An
+    engine that sends its work to servers sets `at_servers = True`: teachers with such engines are asked at the same
+    time, each from its own thread.
     """
 
     version: str
     identity: str
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        """Yield one completion a request, in completion order, each as soon as it is there.
+        """Yield one completion for each request, as soon as it is finished, in any order.
 
-        A request that fails yields a completion with finish_reason "error"; only a fault of the engine as a
-        whole raises.
+        For a request that fails, yield a completion with finish_reason "error". Raise only if the engine as a whole
+        cannot go on.
         """
         ...
 
     def samples_held(self, problem: str) -> int | None:
-        """Return how many samples the engine can give for a problem, None where it can give any number."""
+        """Return how many samples the engine can give for a problem, None for any number."""
         ...
 
     def close(self) -> None:
-        """Free what the engine holds (memory, processes, connections)."""
+        """Free memory, processes and connections."""
         ...
 
 
 def described(engine: Engine, checkpoint: str = "") -> str:
-    """Return version and identity of an engine, without the path of the checkpoint that it samples.
+    """Return the version and identity of an engine, without the path of the checkpoint that it samples.
 
-    Requests for a checkpoint hold its digest, so a folder that was moved is the same checkpoint.
+    Requests hold the digest of the checkpoint, so moving its folder does not change them.
     """
     identity = engine.identity
     if checkpoint:

@@ -1,11 +1,11 @@
-"""The one error that is the user's to mend."""
+"""The error for wrong input."""
 
 
 class InputError(ValueError):
-    """Something the user gave is wrong: a file, a row, a field or a parameter.
+    """A file, a row, a field or a parameter of the user is wrong.
 
-    The message is one line that names what is wrong and what is expected. `kedro run` prints that line and
-    no traceback, so everything the user needs must be in it.
+    The message is one line that says what is wrong and what is expected. `kedro run` prints this line without a
+    traceback, so it must hold everything that the user needs.
 
     >>> raise InputError("data/problems.jsonl row 3: field 'answer' is list, expected text")
     Traceback (most recent call last):

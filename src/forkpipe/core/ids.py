@@ -1,7 +1,7 @@
 """Hashes: the ids of problems, requests and traces, the seeds derived from them, and digests of files.
 
-An id is a function of what it names and of nothing else (no clock, no counter, no order), so that a run on
-another machine, or the same run again, gives the same ids and finds the work that is already done.
+An id depends only on what it names, not on a clock, a counter or an order. So the same run, here or on another
+machine, computes the same ids and finds the work that is already done.
 """
 
 import hashlib
@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from typing import Any
 
 ID_LENGTH = 16
-"""Hex digits of an id: 64 bits, a collision among ten million rows has a chance of about 3e-6."""
+"""Hex digits of an id: 64 bits. The chance of a collision among ten million rows is about 3e-6."""
 
 
 def content_hash(*parts: Any) -> str:
-    """Hash JSON-able parts to 16 hex digits, sensitive to their order and types.
+    """Hash values that JSON can hold to 16 hex digits; their order and types count.
 
     >>> content_hash("2 + 2", "4") == content_hash("2 + 2", "4")
     True
@@ -26,7 +26,7 @@ def content_hash(*parts: Any) -> str:
 
 
 def digest(blocks: Iterable[bytes]) -> str:
-    """Hash bytes that come in blocks, for example those of a file, to 16 hex digits; how they are cut is no matter.
+    """Hash the concatenation of blocks of bytes to 16 hex digits.
 
     >>> digest([b"2 +", b" 2"]) == digest([b"2 + 2"])
     True
@@ -38,14 +38,14 @@ def digest(blocks: Iterable[bytes]) -> str:
 
 
 def derived_seed(*parts: Any) -> int:
-    """Derive a seed in [0, 2**31) from JSON-able parts: one request, one sample, one seed.
+    """Derive a seed in [0, 2**31) from values that JSON can hold.
 
-    Two requests must never share a seed: engines that seed per request would return near-identical samples.
+    Every sample of every request gets its own seed: with equal seeds, engines return nearly identical samples.
     """
     return int(content_hash("seed", *parts), 16) % 2**31
 
 
 def unit_interval(*parts: Any) -> float:
-    """Map JSON-able parts to a number in [0, 1), uniform over distinct parts: for splits and fault rates."""
+    """Map values that JSON can hold to [0, 1), uniformly over distinct values: for splits and fault rates."""
     digits = int(content_hash("unit", *parts), 16)
     return digits / float(16**ID_LENGTH)

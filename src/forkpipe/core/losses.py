@@ -17,20 +17,20 @@ def set_loss(
     trace_tokens: int | Tensor,
     tag_tokens: int | Tensor,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the loss of matched sequences: trace tokens, plus the tags' own tokens by their own weight.
+    """Return the loss of matched sequences: trace tokens, plus tag tokens with a weight of their own.
 
     loss = sum of trace NLL / trace_tokens + tag_weight * sum of tag NLL / tag_tokens
 
-    The denominators are given, not counted here: under gradient accumulation they are those of the whole optimiser
-    step, otherwise short micro-batches would weigh too much. The tag has a denominator of its own because its share
-    of a long trace would vanish. The paper does not say whether tags are in the loss; its released checkpoints write
-    a tag by themselves, so they were.
+    The caller passes the denominators: with gradient accumulation they count the tokens of the whole optimiser step,
+    otherwise short micro-batches would weigh too much. Tag tokens have their own denominator, since one tag token among
+    a long trace would hardly count. The paper does not say whether the loss includes the tags. Its released checkpoints
+    write tags by themselves, so it must.
 
     Args:
         nll: (B, T) negative log-likelihoods, nats.
         trace_mask: (B, T) true where `nll` is of a trace's token, end token included.
-        tag_mask: (B, T) true where it is of a tag's.
-        tag_weight: weight of the tag term, 0 leaves it out.
+        tag_mask: (B, T) true where `nll` is of a tag's token.
+        tag_weight: weight of the tag term; 0 drops it.
         trace_tokens: trace tokens of the optimiser step.
         tag_tokens: tag tokens of the optimiser step.
     """
@@ -41,7 +41,7 @@ def set_loss(
 
 
 def _masked_sum(nll: Tensor, mask: Tensor) -> Tensor:
-    """Sum by the kernel that transformers' loss is summed by: equal to the last bit, which another order is not."""
+    """Sum with the kernel that transformers uses for its loss, so that both are equal to the last bit."""
     targets = torch.where(mask, 0, -100).flatten()
     return functional.nll_loss(-nll.flatten()[:, None], targets, ignore_index=-100, reduction="sum")
 

@@ -1,8 +1,8 @@
 """Which trace follows which forking tag: the bipartite matching of SSFT (paper, section on SSFT, step 2).
 
-Costs are plain numpy arrays, so no gradient can pass. A matching is an array of tags, one a trace. All assignments have
-this shape, so that SSFT and its baselines differ here only. Under `optimal` and `random` two traces of a problem never
-share a tag; under `fixed` (mode conditioning) they do where they are of one mode.
+Costs are numpy arrays, so no gradient flows through them. A matching is an array with the tag of each trace. SSFT and
+its baselines differ only in this array. With `optimal` and `random` no two traces of a problem share a tag; with
+`fixed` (mode conditioning) traces of the same mode do.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,7 +32,7 @@ def match_optimal(costs: Costs) -> Tags:
         costs: (N tags, M traces), mean negative log-likelihood of a trace's prefix after a tag, nats a token; M <= N.
 
     Returns:
-        (M,) tag of each trace. Ties fall the same way on every run: scipy's solver is deterministic.
+        (M,) tag of each trace. scipy's solver is deterministic, so ties are resolved the same way in every run.
 
     >>> match_optimal(np.array([[1.0, 9.0], [2.0, 3.0], [8.0, 8.0]])).tolist()
     [0, 1]
@@ -62,7 +62,7 @@ def match_fixed(modes: Sequence[str], tag_of: Mapping[str, int]) -> Tags:
 
 
 def tags_of_modes(modes: Iterable[str], n_tags: int) -> dict[str, int]:
-    """Give each mode a tag, in sorted order; where there are more modes than tags they share tags in rotation.
+    """Give each mode a tag, in sorted order; if there are more modes than tags, modes share tags in rotation.
 
     >>> tags_of_modes(["peasant", "cycle", "peasant"], 6)
     {'cycle': 0, 'peasant': 1}
@@ -76,11 +76,11 @@ def total_cost(costs: Costs, tags: Tags) -> float:
 
 
 def margins(costs: Costs, tags: Tags) -> list[float | None]:
-    """Return, for each trace, what it would cost in total to forbid it its tag.
+    """Return, for each trace, by how much the total cost rises if the trace may not have its tag.
 
     The margin of trace j is the least total cost of an injection that does not give j the tag `tags[j]`, minus the
-    cost of `tags`; None where no such injection exists (one tag, or no other tag left). For an optimal matching no
-    margin is negative; a margin near zero means that the choice is a toss-up.
+    cost of `tags`. It is None if no such injection exists (one tag, or no other tag left). No margin of an optimal
+    matching is negative. If a margin is near zero, another tag would have done as well.
 
     >>> margins(np.array([[1.0, 9.0], [2.0, 3.0], [8.0, 8.0]]), np.array([0, 1]))
     [6.0, 5.0]

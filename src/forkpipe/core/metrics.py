@@ -1,11 +1,11 @@
-"""What one problem's samples are worth: pass@k, cons@k, and their native forms with one sample under each tag.
+"""Metrics of one problem's samples: pass@k, cons@k, and their native forms with one sample under each tag.
 
-Every function takes the samples of one problem and returns a number in [0, 1]. None depends on the order in which
-the samples are given: ties of a vote are averaged rather than won by whichever answer came first, and what is
-estimated by drawing is drawn from sorted votes with a given seed. Missing samples are an error, never a zero.
+Every function takes the samples of one problem and returns a number in [0, 1]. The order of the samples does not
+matter: a tied vote scores the average of the tied answers, and estimates draw from sorted votes with a given seed.
+Missing samples are an error and never count as zero.
 
-A vote is the text of an answer, None where the sample abstains (no answer found, cut, failed). An answer counts as
-correct if any vote with that text is correct.
+A vote is the text of an answer, or None if the sample abstains (no answer found, cut, failed). An answer is correct if
+any vote with that text is correct.
 """
 
 from collections.abc import Sequence
@@ -23,8 +23,8 @@ Bools = npt.NDArray[np.bool_]
 def pass_at_k(n: int, c: int, k: int) -> float:
     """Return the chance that k of n samples, drawn without replacement, hold a correct one.
 
-    This is the unbiased estimator 1 - C(n-c, k) / C(n, k) of Chen et al. 2021 (arXiv 2107.03374), as a product that
-    neither overflows nor cancels.
+    This is the unbiased estimator 1 - C(n-c, k) / C(n, k) of Chen et al. 2021 (arXiv 2107.03374), computed as a product
+    to avoid overflow and cancellation.
 
     Args:
         n: number of samples.
@@ -50,7 +50,7 @@ def majority(votes: Sequence[str | None], correct: Sequence[bool]) -> float:
     """Return the score of a plurality vote: of the answers tied for most votes, the share that is correct.
 
     Args:
-        votes: one answer a sample, None where it abstains; all abstaining scores 0.
+        votes: the answer of each sample, None if it abstains; the score is 0 if all abstain.
         correct: whether each vote is correct, aligned with `votes`.
 
     Raises:
@@ -66,12 +66,12 @@ def majority(votes: Sequence[str | None], correct: Sequence[bool]) -> float:
 def cons_at_k(votes: Sequence[str | None], correct: Sequence[bool], k: int, draws: int = 256, seed: int = 0) -> float:
     """Return the expected score of a vote among k of the samples, drawn without replacement.
 
-    Exact for k = 1 and for k = n; otherwise the mean over `draws` seeded draws. How often each answer is drawn is
-    hypergeometric in the answers' counts, so the draws see neither the order of the samples nor the wording of the
-    answers.
+    Exact for k = 1 and for k = n, otherwise the mean over `draws` seeded draws. The number of times each answer is
+    drawn follows a hypergeometric distribution over the answers' counts, so neither the order of the samples nor the
+    wording of the answers affects the draws.
 
     Args:
-        votes: one answer a sample, None where it abstains.
+        votes: the answer of each sample, None if it abstains.
         correct: whether each vote is correct, aligned with `votes`.
         k: votes in a draw, 1 to n.
         draws: number of draws, at least 1.
@@ -101,15 +101,15 @@ def native_cons(
 ) -> float:
     """Return the expected score of a vote among N samples, one under each of N tags.
 
-    The expectation is over an independent, uniform choice of one sample under every tag. So it depends neither on
-    the order of the samples within a tag nor on the order of the tags; pairing the s-th samples of all tags, as is
-    usual, is an estimate of the same number that does. Exact where the tags' distinct votes make at most
-    `ENUMERATE_UP_TO` combinations, otherwise the mean over that many seeded draws from the sorted votes.
+    The expectation is over an independent, uniform choice of one sample under every tag, so neither the order of the
+    samples nor that of the tags matters. The usual way, pairing the s-th samples of all tags, estimates the same number
+    and depends on the order. Exact if the distinct votes make at most `ENUMERATE_UP_TO` combinations, otherwise the
+    mean over that many seeded draws from the sorted votes.
 
     Args:
         votes_by_tag: the votes under each tag, N lists of at least one.
         correct_by_tag: whether each vote is correct, aligned with `votes_by_tag`.
-        seed: of the draws, where there are any.
+        seed: of the draws, if any.
 
     Raises:
         ValueError: there is no tag, a tag without samples, or a difference in length.
@@ -147,7 +147,7 @@ def native_pass(correct_by_tag: Sequence[Sequence[bool]]) -> float:
     0.75
     """
     _check_tags(correct_by_tag, correct_by_tag)
-    # Sorted, since a product of floats depends on the order of its factors in the last digit.
+    # Sorted, since the last digit of a product of floats depends on the order of the factors.
     return float(1.0 - np.prod(np.sort([1.0 - np.mean(correct) for correct in correct_by_tag])))
 
 

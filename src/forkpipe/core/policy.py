@@ -1,13 +1,13 @@
 """Policy objectives over forking tags: GFPO (paper, section on GFPO).
 
-The action is the tag, one of N; completions are sampled only for their rewards. Where rewards are tabulated under every
-tag (a stratified group), the expectation over the action is taken exactly instead of by sampling:
+The action is the tag, one of N; completions are sampled only for their rewards. If there are rewards under every tag (a
+stratified group), the expectation over the action is computed exactly instead of by sampling:
 
     J(x) = sum_i p(g_i | x) * R(x, g_i)
 
-R is the mean verified reward under tag i. Its gradient is that of REINFORCE with every action drawn in proportion to
-its probability, without the sampling noise. The paper samples its groups; `clipped_surrogate` is that objective, as
-GRPO has it. Shapes: B problems, N tags, G draws a problem.
+R is the mean verified reward under tag i. The gradient of J is the expected gradient of REINFORCE, without its sampling
+noise. The paper samples its groups; `clipped_surrogate` is that objective, the one of GRPO. Shapes: B problems, N tags,
+G draws for each problem.
 """
 
 import torch
@@ -20,13 +20,13 @@ STD_FLOOR = 1e-4
 
 
 def group_advantages(rewards: Tensor, *, baseline: Baseline = "mean", scale_by_std: bool = False) -> Tensor:
-    """Return by how much each draw is better than its group, (B, G).
+    """Return the advantage of each draw over its group, (B, G).
 
     Args:
         rewards: (B, G).
-        baseline: see `Baseline`; leave-one-out is unbiased, the mean is G / (G - 1) smaller.
-        scale_by_std: divide by the group's standard deviation (G - 1 in its denominator), as GRPO does; it weighs
-            problems that are almost always or almost never solved more than others.
+        baseline: see `Baseline`; leave-one-out is unbiased and G / (G - 1) times as large as with the mean.
+        scale_by_std: divide by the group's standard deviation (G - 1 in its denominator), as GRPO does. This gives more
+            weight to problems that are almost always or almost never solved.
     """
     size = rewards.shape[-1]
     if size < 2:
@@ -42,10 +42,10 @@ def group_advantages(rewards: Tensor, *, baseline: Baseline = "mean", scale_by_s
 def clipped_surrogate(
     log_probs: Tensor, old_log_probs: Tensor, advantages: Tensor, *, epsilon: float = 0.2
 ) -> tuple[Tensor, dict[str, float]]:
-    """Return GRPO's clipped objective of the drawn tags as a loss, and what happened (Schulman et al. 2017, eq. 7).
+    """Return GRPO's clipped objective of the drawn tags as a loss, and metrics (Schulman et al. 2017, eq. 7).
 
-    Draws of groups without variance have advantage 0 and add nothing; they stay in the mean, which would otherwise
-    change its meaning from step to step, and are counted.
+    Draws of groups without variance have advantage 0 and add nothing to the sum. The mean still counts them, so that it
+    means the same in every step.
 
     Args:
         log_probs: (B, G) log p of each drawn tag under the policy that is trained.
@@ -69,9 +69,9 @@ def clipped_surrogate(
 
 
 def exact_expectation(log_probs: Tensor, rewards: Tensor) -> tuple[Tensor, dict[str, float]]:
-    """Return minus the mean over problems of the expected reward, and what happened.
+    """Return minus the mean over problems of the expected reward, and metrics.
 
-    Problems whose tags all earn the same reward have no gradient: they stay in the mean, as above, and are counted.
+    Problems whose tags all earn the same reward have no gradient. The mean counts them, as above.
 
     Args:
         log_probs: (B, N) log p(g_i | x), normalised over the N tags.

@@ -1,7 +1,7 @@
-"""How much of its traces a problem is matched by: the prefix length L (paper, section on SSFT, step 1).
+"""The prefix length L: how many tokens of each trace the matching looks at (paper, section on SSFT, step 1).
 
-The paper takes one L for all problems (about 1000 tokens). Costs of traces that begin alike are alike, so a short L
-tells nothing; a long one costs time. `divergence_length` finds the shortest L at which a problem's traces differ.
+The paper uses one L for all problems (about 1000 tokens). A short L tells traces apart badly, since many begin alike; a
+long L costs time. `divergence_length` finds the shortest L at which a problem's traces differ.
 """
 
 from collections import Counter
@@ -10,16 +10,15 @@ from itertools import combinations
 
 
 def divergence_length(traces: Sequence[Sequence[int]], tokens: int, cap: int) -> int:
-    """Return the least L at which every two traces have diverged by `tokens` tokens, at most `cap`.
+    """Return the least L at which every two traces differ by `tokens` tokens, at most `cap`.
 
-    Two prefixes have diverged by d tokens when d tokens of one, counted with repetition, are not in the other. Unlike a
-    count of unequal positions this is not fooled by one word more at the beginning, which shifts all that follows.
+    Two prefixes differ by d tokens if d tokens of one, counted with repetition, are not in the other. Counting unequal
+    positions instead would go wrong if one trace has an extra word at the start, which shifts all later tokens.
 
     Args:
         traces: token ids of each trace of a problem.
         tokens: d, at least 1.
-        cap: returned where two traces are not that different sooner, and for a single trace; the length of the longest
-            trace where that is less.
+        cap: the largest L, returned for a single trace too; if all traces are shorter, the length of the longest.
 
     >>> divergence_length([[1, 2, 3, 4, 5], [1, 2, 6, 7, 8]], tokens=2, cap=5)
     4
@@ -34,7 +33,7 @@ def divergence_length(traces: Sequence[Sequence[int]], tokens: int, cap: int) ->
 
 def _pair_divergence(a: Sequence[int], b: Sequence[int], tokens: int, cap: int) -> int:
     surplus: Counter[int] = Counter()  # occurrences in a's prefix less those in b's
-    missing = 0  # the sum of the positive surpluses and of the negative ones: tokens that the other side lacks
+    missing = 0  # sum of the absolute surpluses: tokens that the other trace lacks
     for length in range(1, cap + 1):
         for trace, sign in ((a, 1), (b, -1)):
             if length <= len(trace):

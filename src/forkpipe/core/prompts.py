@@ -1,4 +1,4 @@
-"""From a problem to the text that is asked."""
+"""Prompts: a template with a place for the problem."""
 
 PLACEHOLDER = "{problem}"
 

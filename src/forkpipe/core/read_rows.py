@@ -1,6 +1,6 @@
-"""Reads rows from a user's file, as they are: no type is guessed, and what is wrong is named by file and row.
+"""Reads the rows of a user's file without guessing types; an error names the file and the row.
 
-Formats, by the end of the name: `.jsonl`, `.jsonl.gz`, `.parquet`, `.csv`. Paths are anything that fsspec opens
+The name's ending gives the format: `.jsonl`, `.jsonl.gz`, `.parquet`, `.csv`. Paths are anything that fsspec opens
 ("data/problems.jsonl", "s3://bucket/problems.parquet").
 """
 
@@ -22,11 +22,11 @@ Row = dict[str, Any]
 def read_rows(path: str) -> Iterator[tuple[int, Row]]:
     """Yield (row number, row) lazily, numbered from 1.
 
-    In JSONL the number is the line's, and blank lines are passed over; CSV cells are text, and its header has no
-    number. A file without rows yields nothing.
+    In JSONL the number is that of the line, and blank lines are skipped. In CSV all cells are text, and the header is
+    not counted. A file without rows yields nothing.
 
     Raises:
-        InputError: the file is missing or no such format, or a row cannot be read.
+        InputError: the file is missing or has another format, or a row cannot be read.
     """
     check_path(path)
     read = {".parquet": _read_parquet, ".csv": _read_csv}.get(path[path.rfind(".") :], _read_jsonl)
@@ -38,7 +38,7 @@ def read_rows(path: str) -> Iterator[tuple[int, Row]]:
 
 
 def check_path(path: str) -> None:
-    """Raise `InputError` unless the path has a known ending and its file exists."""
+    """Raise `InputError` unless the path has a known ending and the file exists."""
     if not path.endswith(SUFFIXES):
         raise InputError(f"{path}: unknown format, expected a name that ends in one of: {', '.join(SUFFIXES)}")
     if not file_exists(path):
@@ -94,14 +94,14 @@ def _read_jsonl(path: str, file: IO[bytes]) -> Iterator[tuple[int, Row]]:
 
 
 def _check_surrogates(row: Any) -> None:
-    """Raise `UnicodeError` where a row holds half a surrogate pair: JSON allows it, no table can store it."""
+    """Raise `UnicodeError` if a row holds half a surrogate pair, which JSON allows and tables cannot store."""
     json.dumps(row, ensure_ascii=False).encode()
 
 
 def _read_csv(path: str, file: IO[bytes]) -> Iterator[tuple[int, Row]]:
     import io
 
-    # The limit is the process's; the default of 128 KiB is less than a long trace.
+    # This limit holds for the whole process. The default of 128 KiB is shorter than a long trace.
     csv.field_size_limit(sys.maxsize)
     text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
     number = 0
@@ -123,7 +123,7 @@ def _read_csv(path: str, file: IO[bytes]) -> Iterator[tuple[int, Row]]:
     except csv.Error as error:
         raise InputError(f"{path} row {number + 1}: not CSV: {_one_line(error)}") from error
     finally:
-        text.detach()  # closing is the caller's
+        text.detach()  # the caller closes the file
 
 
 def _read_parquet(path: str, file: IO[bytes]) -> Iterator[tuple[int, Row]]:
@@ -132,9 +132,9 @@ def _read_parquet(path: str, file: IO[bytes]) -> Iterator[tuple[int, Row]]:
 
     number = 0
     try:
-        table = pq.ParquetFile(file, pre_buffer=False)  # see stores.tables: threads of Arrow hold no buffers
+        table = pq.ParquetFile(file, pre_buffer=False)  # for the reason in `stores.tables.open_table`
         _check_names(path, table.schema_arrow.names)
-        for batch in table.iter_batches(batch_size=256):  # rows can be long traces
+        for batch in table.iter_batches(batch_size=256):  # a row can hold a long trace
             for row in batch.to_pylist():
                 number += 1
                 yield number, row

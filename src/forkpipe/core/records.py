@@ -1,7 +1,6 @@
-"""The records that flow through the pipelines, one type a concept.
+"""The records that functions take and return: problems, requests, completions, verdicts, trace sets.
 
-Tables between nodes hold the same fields as rows (see `schemas`); functions that work on one item take and
-return these records. `json` marks fields that hold JSON text.
+Tables hold the same fields as rows, see `core.rows`.
 """
 
 import json
@@ -17,8 +16,8 @@ SPLITS: tuple[Split, ...] = ("train", "rl", "validation", "test")
 VERDICTS: tuple[VerdictName, ...] = ("correct", "wrong", "unparsed", "timeout", "truncated", "failed")
 
 Assignment = Literal["optimal", "random", "fixed", "single"]
-"""How traces get their tags: by least cost (SSFT), by a random injection, by a mode known beforehand (mode
-conditioning), or all the one plain tag (SFT-mixed)."""
+"""How traces get their tags: by least cost (SSFT), by a random injection, by a mode that is known beforehand (mode
+conditioning), or all the same plain tag (SFT-mixed)."""
 
 Baseline = Literal["mean", "leave_one_out"]
 """What is subtracted from a reward: the mean of its group, or the mean of the others in the group."""
@@ -81,8 +80,8 @@ class Problem:
 class Sampling:
     """How a completion is drawn. `max_tokens` counts new tokens.
 
-    `max_tokens` changes where a text is cut, not what is written up to there, so it is no part of a request's id:
-    raising it asks again only for what was cut.
+    `max_tokens` changes where a text is cut, not what is written up to there. So it is not part of a request's id, and
+    raising it asks again only for the texts that were cut.
     """
 
     temperature: float = 1.0
@@ -98,17 +97,17 @@ class Sampling:
         return _as_json(self)
 
 
-@lru_cache(maxsize=64)  # all rows of a teacher hold the same
+@lru_cache(maxsize=64)  # all rows of a teacher have the same sampling
 def _as_json(sampling: Sampling) -> str:
     return json.dumps(asdict(sampling), sort_keys=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One sample asked of one engine: the unit of generation, retry and resume.
+    """A request for one sample from one engine.
 
-    `prefix_ids` are token ids appended to the prompt (a forced forking tag); `own_tag` asks for the first new token to
-    be one of the checkpoint's forking tags. Engines that cannot do either refuse such requests.
+    `prefix_ids` are token ids appended to the prompt (a forced forking tag). With `own_tag` the first new token must be
+    one of the checkpoint's forking tags. An engine that cannot do either refuses the request.
     """
 
     request_id: str
@@ -141,7 +140,7 @@ class Request:
             problem_id: id of the problem.
             problem: text of the problem, for engines that solve it rather than continue the prompt.
             asked_of: name of the teacher, or digest of the checkpoint.
-            revision: version of what is asked.
+            revision: version of the teacher or of the kind of request.
             prompt: the rendered prompt.
             sample: index of the sample, from 0.
             sampling: how to draw.
@@ -160,8 +159,8 @@ class Request:
 class Completion:
     """What an engine returned for a request; `error` is set when `finish_reason` is "error".
 
-    `tag` is the index (from 0) of the forking tag under which the text stands, None where there is none. `end_id` is
-    the token that ended the text, which `token_ids` does not hold; None where it was cut, or the engine gives no ids.
+    `tag` is the index (from 0) of the forking tag that the text follows, or None. `end_id` is the token that ended the
+    text and is not in `token_ids`; it is None if the text was cut, or if the engine gives no token ids.
     """
 
     request_id: str
@@ -179,10 +178,10 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the verifier says of one response; the six names are never folded into one another.
+    """The verifier's verdict on one response.
 
-    correct, wrong: an answer was found and compared. unparsed: none was found. truncated: the response was cut by the
-    token limit, whatever it holds. timeout: the comparison did not end in time. failed: there is no response.
+    correct, wrong: an answer was found and compared. unparsed: no answer was found. truncated: the token limit cut the
+    response, whatever it holds. timeout: the comparison took too long. failed: there is no response.
     """
 
     verdict: VerdictName
@@ -190,7 +189,7 @@ class Verdict:
     rule: str = ""
     """Which rule decided, e.g. "number", "math-verify", "identical", "units+decimal"."""
     extracted_from: str = ""
-    """Where the answer was found: box, tag, hash (`#### 42`), stated, whole; empty where none was."""
+    """Where the answer was found: box, tag, hash (`#### 42`), stated, whole, formula; empty if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +205,7 @@ class SetTrace:
 
 @dataclass(frozen=True, slots=True)
 class TraceSet:
-    """A problem with up to M correct traces, each by another strategy: the unit of SSFT.
+    """A problem with up to M correct traces, each with a different strategy; SSFT trains on these.
 
     >>> TraceSet("p", "3 ^ 5 mod 17", "5", "demo", "train", (SetTrace("t", "peasant", "...", 0, 3),)).traces[0].teacher
     'peasant'

@@ -1,4 +1,4 @@
-"""Uncertainty over problems, and how far tags and strategies go together."""
+"""Bootstrap intervals over problems, and measures of how tags and strategies agree."""
 
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple
@@ -6,16 +6,16 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-_CHUNK = 256  # resamples held in memory at once; the draws are the same whatever it is
+_CHUNK = 256  # resamples in memory at once; does not change the draws
 
 
 class Agreement(NamedTuple):
-    """How far two labellings of the same items agree, whatever the labels are called."""
+    """Agreement of two labellings of the same items; the names of the labels do not matter."""
 
     v_measure: float
     """0 to 1; harmonic mean of homogeneity and completeness."""
     adjusted_rand: float
-    """-0.5 to 1; about 0 for labels by chance."""
+    """-0.5 to 1; about 0 for random labels."""
 
 
 def bootstrap_interval(
@@ -23,9 +23,9 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Return the percentile bootstrap interval of the mean over problems.
 
-    Problems are what is drawn, so the interval is over the choice of problems, given these samples of this
-    checkpoint; it holds no variance over training seeds. The problems drawn follow from the seed and the number of
-    problems alone: the interval of a difference between two methods, given problem by problem, is thus paired.
+    Problems are resampled, so the interval covers the choice of problems, given these samples of this checkpoint. It
+    does not cover training seeds. Which problems are drawn depends only on the seed and the number of problems, so the
+    interval of a difference between two methods, computed problem by problem, is paired.
 
     Args:
         values_per_problem: one value a problem, at least one.
@@ -75,8 +75,8 @@ def paired_difference(
 def mutual_information_bits(counts: npt.ArrayLike) -> float:
     """Return the mutual information of rows and columns of a table of counts, in bits.
 
-    The plug-in estimate: 0 for independent rows and columns, at most log2 of the smaller number of them. For n
-    counts it lies about (rows - 1)(columns - 1) / (2 n ln 2) too high (see `chance_information_bits`).
+    The plug-in estimate: 0 for independent rows and columns, at most log2 of min(rows, columns). With n counts it is
+    too high by about (rows - 1)(columns - 1) / (2 n ln 2), see `chance_information_bits`.
 
     Args:
         counts: (rows, columns), at least one count.
@@ -96,9 +96,9 @@ def mutual_information_bits(counts: npt.ArrayLike) -> float:
 
 
 def chance_information_bits(counts: npt.ArrayLike) -> float:
-    """Return the mutual information in bits expected of as many counts if rows and columns were independent.
+    """Return the mutual information in bits that this many counts show on average if rows and columns are independent.
 
-    First-order (Miller 1955): (rows - 1)(columns - 1) / (2 n ln 2), over rows and columns that hold counts.
+    First-order (Miller 1955): (rows - 1)(columns - 1) / (2 n ln 2), over rows and columns that are not empty.
 
     Raises:
         ValueError: as `mutual_information_bits`.
@@ -127,8 +127,8 @@ def purity(counts: npt.ArrayLike) -> float:
 def clustering_agreement(labels_true: Sequence[Hashable], labels_found: Sequence[Hashable]) -> Agreement:
     """Compare the clusters found among some traces with their known strategies.
 
-    Clusters are only comparable within one problem: give the traces of one problem and average over problems, for
-    over all problems at once the problem itself would count as agreement.
+    Pass the traces of one problem, then average over problems. Over all problems at once, the problems themselves would
+    count as agreement.
 
     Args:
         labels_true: the known strategy of each trace, at least one.
