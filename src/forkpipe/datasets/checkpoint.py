@@ -6,7 +6,7 @@ from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 
-from forkpipe.models.checkpoint import FORKING_FILE
+from forkpipe.models.checkpoint import FORKING_FILE, Checkpoint
 
 
 class CheckpointDataset(AbstractDataset[Path, Path]):
@@ -32,7 +32,7 @@ class CheckpointDataset(AbstractDataset[Path, Path]):
 
     def save(self, data: Path) -> None:
         """Move the folder `data` into place."""
-        if not (data / FORKING_FILE).exists():
+        if not Checkpoint(data).has_tags:
             raise DatasetError(f"{data} holds no checkpoint ({FORKING_FILE} is missing)")
         self._filepath.parent.mkdir(parents=True, exist_ok=True)
         old = self._filepath.with_name(self._filepath.name + ".old")
@@ -43,7 +43,7 @@ class CheckpointDataset(AbstractDataset[Path, Path]):
         shutil.rmtree(old, ignore_errors=True)
 
     def _exists(self) -> bool:
-        return (self._filepath / FORKING_FILE).exists()
+        return Checkpoint(self._filepath).has_tags
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}

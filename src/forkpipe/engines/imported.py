@@ -75,18 +75,20 @@ class ImportEngine:
 
     def samples_held(self, problem: str) -> int:
         """Return how many rows the file has for a problem."""
-        return len(self._held().get(_normalised(problem), []))
+        return len(self._by_problem().get(_normalised(problem), []))
 
     def close(self) -> None:
         """Free the traces; the next request reads the file again."""
         self._traces = None
 
     def _complete(self, request: Request) -> Completion:
-        held = self._held().get(_normalised(request.problem), [])
-        if request.sample >= len(held):
-            error = f"{self._path} holds {len(held)} samples of this problem, sample {request.sample + 1} was requested"
+        traces = self._by_problem().get(_normalised(request.problem), [])
+        if request.sample >= len(traces):
+            error = (
+                f"{self._path} holds {len(traces)} samples of this problem, sample {request.sample + 1} was requested"
+            )
             return Completion(request.request_id, finish_reason="error", error=error)
-        trace = held[request.sample]
+        trace = traces[request.sample]
         return Completion(
             request.request_id,
             text=trace.text,
@@ -97,7 +99,7 @@ class ImportEngine:
             error="recorded as failed in the file" if trace.finish_reason == "error" else "",
         )
 
-    def _held(self) -> dict[str, list[_Trace]]:
+    def _by_problem(self) -> dict[str, list[_Trace]]:
         if self._traces is None:
             traces: dict[str, list[_Trace]] = {}
             rows = 0

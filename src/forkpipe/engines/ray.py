@@ -109,7 +109,7 @@ class RayEngine:
                     yield from self._bury(actor, fault, again, deaths)
         finally:
             # Kill actors still busy with an abandoned batch; the next `generate` would otherwise queue behind it.
-            for actor in [one for one in self._pool if one.busy]:
+            for actor in [actor for actor in self._pool if actor.busy]:
                 actor.kill()
                 self._pool.remove(actor)
 

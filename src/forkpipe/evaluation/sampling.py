@@ -10,6 +10,7 @@ from forkpipe.core.prompts import render
 from forkpipe.core.records import Completion, Problem, Request
 from forkpipe.core.rows import GenerationRow
 from forkpipe.engines.registry import create_completing
+from forkpipe.models.checkpoint import Checkpoint
 from forkpipe.parameters import EvaluationSettings
 from forkpipe.stores.completions import CompletionStore
 
@@ -43,8 +44,6 @@ def sample_checkpoint(
     Raises:
         InputError: the engine did not answer everything.
     """
-    from forkpipe.models.checkpoint import Checkpoint
-
     sampled = Checkpoint(checkpoint)
     tags = sampled.tags
     asked: dict[str, tuple[Any, Request]] = {}

@@ -72,7 +72,8 @@ class OwnTags:
             "prompt_ids": before,
             # The end token is part of the completion, as in TRL: the model wrote it.
             "completion_ids": [
-                ids + end_of(one, self.parent.tokenizer) for ids, one in zip(written, completions, strict=True)
+                ids + end_of(completion, self.parent.tokenizer)
+                for ids, completion in zip(written, completions, strict=True)
             ],
             "logprobs": None,
             "drawn": completions,
@@ -84,7 +85,9 @@ class OwnTags:
 
     def split(self, prompts: list[list[int]], completions: list[Completion]) -> tuple[list[list[int]], list[list[int]]]:
         """Return (token ids that are not trained, token ids that are trained)."""
-        return prompts, [[*self.tags.token_ids[one.tag or 0], *one.token_ids] for one in completions]
+        return prompts, [
+            [*self.tags.token_ids[completion.tag or 0], *completion.token_ids] for completion in completions
+        ]
 
     def learn(self, prompts: Sequence[str], completions: Sequence[Completion], rewards: Sequence[float]) -> None:
         """Train on rewards before TRL does; this class does nothing."""
@@ -164,15 +167,18 @@ class RouterTags(OwnTags):
 
     def split(self, prompts: list[list[int]], completions: list[Completion]) -> tuple[list[list[int]], list[list[int]]]:
         """Return the token ids with the tag among those that are not trained."""
-        given = [[*ids, *self.tags.token_ids[one.tag or 0]] for ids, one in zip(prompts, completions, strict=True)]
-        return given, [list(one.token_ids) for one in completions]
+        given = [
+            [*ids, *self.tags.token_ids[completion.tag or 0]]
+            for ids, completion in zip(prompts, completions, strict=True)
+        ]
+        return given, [list(completion.token_ids) for completion in completions]
 
     def learn(self, prompts: Sequence[str], completions: Sequence[Completion], rewards: Sequence[float]) -> None:
         """Take one step on the tags, before TRL takes its step: the rollouts were drawn from this very policy."""
         if not self.settings.router_learning_rate:
             return
         group = self.context.rollouts.group_size
-        actions = torch.tensor([one.tag for one in completions]).view(-1, group)
+        actions = torch.tensor([completion.tag for completion in completions]).view(-1, group)
         # Divided by the group's standard deviation, as TRL does for the traces.
         advantages = group_advantages(torch.tensor(rewards).view(-1, group), scale_by_std=True)
         with self._switched_on():
@@ -189,16 +195,16 @@ class RouterTags(OwnTags):
 
     def save(self, folder: Path) -> None:
         """Write the router's weights and its optimiser."""
-        weights = {name: one.detach() for name, one in self.weights.items()}
+        weights = {name: weight.detach() for name, weight in self.weights.items()}
         torch.save({"weights": weights, "optimizer": self.optimizer.state_dict()}, folder / ROUTER_STATE)
 
     def load(self, folder: Path) -> None:
         """Read what `save` wrote."""
-        held = torch.load(folder / ROUTER_STATE, weights_only=True)
+        state = torch.load(folder / ROUTER_STATE, weights_only=True)
         with torch.no_grad():
             for name, weight in self.weights.items():
-                weight.copy_(held["weights"][name])
-        self.optimizer.load_state_dict(held["optimizer"])
+                weight.copy_(state["weights"][name])
+        self.optimizer.load_state_dict(state["optimizer"])
 
     def finished(self, folder: Path) -> Any:
         """Write the router into the checkpoint; return the model without it."""

@@ -65,18 +65,18 @@ def _finished_or_run(
         steps,
         context.rollouts.model_dump(exclude={"engine"}),
         described(create_completing(context.rollouts.engine, "checkpoint", 1, "rollouts.engine")),
-        [asdict(one) for one in context.problems],
+        [asdict(problem) for problem in context.problems],
         context.verified_by,
-        [asdict(one) for one in context.sets],
+        [asdict(trace_set) for trace_set in context.sets],
         context.template,
         context.seed,
     )
     marker = place / RESULT_FILE
     if marker.exists():
-        held = json.loads(marker.read_text())
-        if held["job"] == job:
+        finished = json.loads(marker.read_text())
+        if finished["job"] == job:
             logger.info("%s: phase %s was finished before", context.method, place.name)
-            return PhaseResult(held["log"], held["rewards"])
+            return PhaseResult(finished["log"], finished["rewards"])
         shutil.rmtree(place)
     place.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(place / "checkpoint", ignore_errors=True)

@@ -80,12 +80,12 @@ def train_tags(
         _config(work, settings, steps, context),
         processing_class=tokenizer,
         tags=tags,
-        train_dataset=[{"problem": one.problem, "rewards": first[one.problem_id]} for one in chosen],
+        train_dataset=[{"problem": problem.problem, "rewards": first[problem.problem_id]} for problem in chosen],
         peft_config=_adapter(model, tags, settings),
         anchor=anchor,
     )
     if settings.refresh_every is not None:
-        trainer.add_callback(_RefreshCallback(trainer, tables, [one.problem_id for one in chosen]))
+        trainer.add_callback(_RefreshCallback(trainer, tables, [problem.problem_id for problem in chosen]))
     run(trainer, context.method, ProgressOfTags(Progress(context.method, steps, unit="steps")), going_on)
     if settings.scope == "router":
         save_router(trainer.model, folder)

@@ -223,8 +223,8 @@ class _StateCallback(TrainerCallback):
 
     def load(self, checkpoint: Path) -> None:
         """Read the tables, and the router's state, from a checkpoint."""
-        held = json.loads((checkpoint / STATE_FILE).read_text())
-        self.log, self.rewards.rows = held["log"], held["rewards"]
+        state = json.loads((checkpoint / STATE_FILE).read_text())
+        self.log, self.rewards.rows = state["log"], state["rewards"]
         self.counted = len(self.rewards.rows)
         if self.rewards.drawn is not None:
             self.rewards.drawn.load(checkpoint)
