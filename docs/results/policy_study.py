@@ -112,7 +112,7 @@ class Setting:
         folder = self.kept / name.replace(", ", "-").replace(" ", "_")
         if not (folder / "forking.json").exists():
             base = make_base_checkpoint(
-                self.problems, self.trace_sets, self.kept / "base", self.model, TagSettings(), self.seed
+                self.problems, self.trace_sets, self.model, TagSettings(), self.seed, work=self.kept / "base"
             )
             assignment, changes = PARENTS[name]
             work = self.kept / "work"

@@ -146,7 +146,7 @@ def study(traces: Traces, environment: str, choice: str, embedder: str) -> Row:
     table = pa.Table.from_pylist(sets, schema=SCHEMAS["trace_sets"])
     model, tags = ModelSettings.model_validate(traces.parameters["model"]), TagSettings()
     with tempfile.TemporaryDirectory() as folder:
-        base = make_base_checkpoint(traces.problems, table, Path(folder, "base"), model, tags, seed)
+        base = make_base_checkpoint(traces.problems, table, model, tags, seed, work=Path(folder, "base"))
         checkpoint = Path(folder, "ssft")
         result = train_supervised(
             "ssft", base, checkpoint, Path(folder, "work"), sets_of("train", table), settings_of({}),

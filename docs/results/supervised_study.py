@@ -66,7 +66,7 @@ def study(environment: str, seed: int, method: str, changes: dict[str, Any]) -> 
     trace_sets = pq.read_table(data / "05_model_input/trace_sets.parquet")
     settings = settings_of(changes)
     with tempfile.TemporaryDirectory() as folder:
-        base = make_base_checkpoint(problems, trace_sets, Path(folder, "base"), model, tags, seed)
+        base = make_base_checkpoint(problems, trace_sets, model, tags, seed, work=Path(folder, "base"))
         checkpoint, started = Path(folder, method), time.perf_counter()
         result = train_supervised(
             method, base, checkpoint, Path(folder, "work"), sets_of("train", trace_sets), settings,

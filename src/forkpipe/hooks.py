@@ -31,6 +31,11 @@ class ProjectHooks:
             _limit_threads(self._parameters.cpu_threads)
 
     @hook_impl
+    def before_node_run(self, node: Any, catalog: Any) -> dict[str, Any]:
+        """Hand a node its stores, see `pipelines.stages.StageNode`."""
+        return {name: catalog.load(name) for name in getattr(node, "stores", ())}
+
+    @hook_impl
     def after_pipeline_run(
         self, run_params: dict[str, Any], run_result: dict[str, Any], pipeline: Any, catalog: Any
     ) -> None:

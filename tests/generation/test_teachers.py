@@ -121,7 +121,7 @@ def test_traces_are_the_same_side_by_side_or_not(tmp_path, monkeypatch):
         engines = {name: Teacher(name, [], at_servers=at_servers) for name in "ab"}
         monkeypatch.setattr(nodes, "create_engines", lambda teachers, engines=engines: engines)
         store = TraceStore(tmp_path / str(at_servers))
-        traces, totals = nodes.generate_traces(table, store, settings, VerificationSettings())
+        traces, totals = nodes.generate_traces(table, settings, VerificationSettings(), store=store)
         found.append(([row for batch in traces for row in batch.to_pylist()], totals))
     assert found[0] == found[1]
     assert [row["teacher"] for row in found[0][0]] == ["a"] * 20 + ["b"] * 20

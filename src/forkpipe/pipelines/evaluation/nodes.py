@@ -23,11 +23,12 @@ def generate_node(method: str, own: bool) -> Callable[..., list[GenerationRow]]:
     def generate(
         checkpoint: Path,
         problems: Any,
-        store: CompletionStore,
         settings: EvaluationSettings,
         tags: TagSettings,
         model: ModelSettings,
         seed: int,
+        *,
+        store: CompletionStore,
     ) -> list[GenerationRow]:
         chosen = [Problem.from_row(row) for row in problems.to_pylist() if row["split"] in ("validation", "test")]
         total = settings.samples_per_tag * tags.n

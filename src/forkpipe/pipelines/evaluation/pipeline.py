@@ -1,6 +1,6 @@
 """Wiring of evaluation: two nodes sample and score each method, three compare the methods."""
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
 from forkpipe.parameters.methods import MATCHED, METHODS, SUPERVISED, TAGGED
 from forkpipe.pipelines.evaluation.nodes import (
@@ -11,13 +11,14 @@ from forkpipe.pipelines.evaluation.nodes import (
     tag_information_node,
 )
 from forkpipe.pipelines.inputs import inputs, per_method
+from forkpipe.pipelines.stages import StageNode
 
 
 def create_method_pipeline(method: str) -> Pipeline:
     """Return the sampling and scoring of one method."""
     return Pipeline(
         [
-            Node(
+            StageNode(
                 generate_node(method, method in TAGGED),
                 inputs(
                     "problems",
@@ -25,19 +26,19 @@ def create_method_pipeline(method: str) -> Pipeline:
                     "params:model",
                     "params:seed",
                     checkpoint=f"{method}.checkpoint",
-                    store=f"{method}.completions",
                     settings="params:evaluation",
                 ),
                 f"{method}.generations",
-                name="generate",
-                namespace=method,
+                stores={"store": f"{method}.completions"},
+                name=f"{method}.generate",
+                box=f"evaluation.{method}",
             ),
-            Node(
+            StageNode(
                 score_generations,
                 inputs("problems", generations=f"{method}.generations", settings="params:verification"),
                 f"{method}.scores",
-                name="score",
-                namespace=method,
+                name=f"{method}.score",
+                box=f"evaluation.{method}",
             ),
         ]
     )
@@ -48,19 +49,21 @@ def create_pipeline() -> Pipeline:
     scores = per_method("scores", METHODS)
     learned = [method for method in SUPERVISED if method in TAGGED]
     nodes = [
-        Node(
+        StageNode(
             compute_metrics_node,
             inputs("params:seed", settings="params:evaluation", **scores, **per_method("matching", MATCHED)),
             "metrics",
             name="compute_metrics",
+            box="evaluation",
         ),
-        Node(
+        StageNode(
             compare_node,
             inputs("metrics", **scores, **per_method("training_log", METHODS)),
             "comparison",
             name="compare_methods",
+            box="evaluation",
         ),
-        Node(
+        StageNode(
             tag_information_node,
             inputs(
                 "trace_sets",
@@ -70,6 +73,7 @@ def create_pipeline() -> Pipeline:
             ),
             "tag_information",
             name="measure_tag_information",
+            box="evaluation",
         ),
     ]
     return Pipeline([*(create_method_pipeline(method) for method in METHODS), *nodes], tags="evaluation")

@@ -1,9 +1,10 @@
 """Wiring of raw problems to problems that overlap no evaluation set."""
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
 from forkpipe.pipelines.implementations import verifiers_of
 from forkpipe.pipelines.inputs import inputs
+from forkpipe.pipelines.stages import StageNode
 from forkpipe.problems.decontamination import remove_overlaps
 from forkpipe.problems.raw_rows import normalise_problems
 from kedro_provenance.recipes import implementations
@@ -13,17 +14,19 @@ def create_pipeline() -> Pipeline:
     """Return the pipeline `problems`."""
     return Pipeline(
         [
-            Node(
+            StageNode(
                 implementations(verifiers_of)(normalise_problems),
                 inputs("params:verification", raw="raw_problems", settings="params:problems"),
                 ["normalised_problems", "rejected_problems"],
                 name="normalise_problems",
+                box="data.problems",
             ),
-            Node(
+            StageNode(
                 remove_overlaps,
                 inputs(problems="normalised_problems", evaluation="evaluation_sets", settings="params:decontamination"),
                 ["problems", "overlaps", "rejected_overlaps", "decontamination"],
                 name="remove_overlaps",
+                box="data.problems",
             ),
         ],
         tags="problems",

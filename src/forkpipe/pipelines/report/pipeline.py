@@ -1,10 +1,11 @@
 """Wiring of the report."""
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
 from forkpipe.parameters.methods import MATCHED, METHODS
 from forkpipe.pipelines.inputs import inputs, per_method
 from forkpipe.pipelines.report.nodes import make_figures_node, make_report_node
+from forkpipe.pipelines.stages import StageNode
 from forkpipe.report.figures.registry import FIGURES, INPUTS
 
 BY_METHOD = {
@@ -20,13 +21,14 @@ def create_pipeline() -> Pipeline:
     tables = {argument: dataset for name in INPUTS for argument, dataset in BY_METHOD.get(name, {name: name}).items()}
     return Pipeline(
         [
-            Node(
+            StageNode(
                 make_figures_node,
                 tables,
                 {name: f"figure_{name}" for name in FIGURES},
                 name="make_figures",
+                box="report",
             ),
-            Node(
+            StageNode(
                 make_report_node,
                 inputs(
                     "comparison",
@@ -42,6 +44,7 @@ def create_pipeline() -> Pipeline:
                 ),
                 "report",
                 name="make_report",
+                box="report",
             ),
         ],
         tags="report",

@@ -24,7 +24,7 @@ from kedro_provenance.recipes import implementations
 
 @implementations(engines_of)
 def generate_traces(
-    problems: Any, store: TraceStore, settings: GenerationSettings, verification: VerificationSettings
+    problems: Any, settings: GenerationSettings, verification: VerificationSettings, *, store: TraceStore
 ) -> tuple[Batches, dict[str, Any]]:
     """Return (the attempt that counts of every teacher at every request, what each teacher's requests came to).
 

@@ -1,11 +1,12 @@
 """Wiring of problems to trace sets."""
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
 from forkpipe.generation.clustering import cluster_strategies
 from forkpipe.generation.collecting import report_generation
 from forkpipe.pipelines.implementations import clusterer_of
 from forkpipe.pipelines.inputs import inputs
+from forkpipe.pipelines.stages import StageNode
 from forkpipe.pipelines.trace_generation.nodes import (
     build_trace_sets,
     collect_rejected,
@@ -19,25 +20,29 @@ def create_pipeline() -> Pipeline:
     """Return the pipeline `trace_generation`, without the problems it starts from."""
     return Pipeline(
         [
-            Node(
+            StageNode(
                 generate_traces,
-                inputs("problems", "params:verification", store="trace_store", settings="params:generation"),
+                inputs("problems", "params:verification", settings="params:generation"),
                 ["traces", "generation_totals"],
+                stores={"store": "trace_store"},
                 name="generate_traces",
+                box="data.trace_generation",
             ),
-            Node(
+            StageNode(
                 verify_traces,
                 inputs("traces", "problems", settings="params:verification"),
                 "verdicts",
                 name="verify_traces",
+                box="data.trace_generation",
             ),
-            Node(
+            StageNode(
                 implementations(clusterer_of)(cluster_strategies),
                 inputs("traces", "verdicts", "problems", "params:generation", settings="params:strategies"),
                 ["strategies", "rejected_traces", "strategy_agreement"],
                 name="cluster_strategies",
+                box="data.trace_generation",
             ),
-            Node(
+            StageNode(
                 build_trace_sets,
                 inputs(
                     "problems",
@@ -49,18 +54,21 @@ def create_pipeline() -> Pipeline:
                 ),
                 ["trace_sets", "rejected_sets"],
                 name="build_trace_sets",
+                box="data.trace_generation",
             ),
-            Node(
+            StageNode(
                 collect_rejected,
                 inputs("rejected_problems", "rejected_overlaps", "rejected_traces", "rejected_sets"),
                 "rejected",
                 name="collect_rejected",
+                box="data",
             ),
-            Node(
+            StageNode(
                 report_generation,
                 inputs("traces", "verdicts", "trace_sets", totals="generation_totals", settings="params:generation"),
                 "generation_report",
                 name="report_generation",
+                box="data.trace_generation",
             ),
         ],
         tags="trace_generation",

@@ -30,7 +30,7 @@ STAGING = "checkpoint"
 
 
 def make_base_checkpoint(
-    problems: Any, trace_sets: Any, work: Path, model: ModelSettings, tags: TagSettings, seed: int
+    problems: Any, trace_sets: Any, model: ModelSettings, tags: TagSettings, seed: int, *, work: Path
 ) -> Path:
     """Write the checkpoint that every method starts from."""
     from forkpipe.models.base_model import make_base_model
@@ -47,11 +47,12 @@ def supervised_node(method: str, assignment: Assignment) -> Callable[..., Any]:
     def train(
         trace_sets: Any,
         base: Path,
-        work: Path,
         common: SupervisedSettings,
         own: dict[str, Any],
         model: ModelSettings,
         seed: int,
+        *,
+        work: Path,
     ) -> tuple[Path, list[Row], list[Row]]:
         from forkpipe.training.supervised import train_supervised
 
@@ -82,13 +83,14 @@ def policy_node(method: str) -> Callable[..., Any]:
         problems: Any,
         trace_sets: Any,
         parent: Path,
-        work: Path,
-        store: CompletionStore,
         schedule: Schedule,
         rollouts: RolloutSettings,
         model: ModelSettings,
         verification: VerificationSettings,
         seed: int,
+        *,
+        work: Path,
+        store: CompletionStore,
     ) -> tuple[Path, list[Row], list[Row]]:
         from forkpipe.training.phases.base import Context
         from forkpipe.training.phases.rewards import verifying

@@ -1,9 +1,10 @@
-"""Wiring of training: the base model, then a node for each method, in a namespace of the method's name."""
+"""Wiring of training: the base model, then a node for each method, in a box of the method's name."""
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
 from forkpipe.parameters.methods import POLICY, SUPERVISED
 from forkpipe.pipelines.inputs import inputs
+from forkpipe.pipelines.stages import StageNode
 from forkpipe.pipelines.training.nodes import make_base_checkpoint, policy_node, supervised_node
 
 
@@ -11,11 +12,13 @@ def create_base_pipeline() -> Pipeline:
     """Return the pipeline that makes the base model."""
     return Pipeline(
         [
-            Node(
+            StageNode(
                 make_base_checkpoint,
-                inputs("problems", "trace_sets", "params:model", "params:tags", "params:seed", work="base_work"),
+                inputs("problems", "trace_sets", "params:model", "params:tags", "params:seed"),
                 "base_model",
+                stores={"work": "base_work"},
                 name="make_base_checkpoint",
+                box="training",
             )
         ]
     )
@@ -23,20 +26,20 @@ def create_base_pipeline() -> Pipeline:
 
 def create_supervised_pipeline(method: str) -> Pipeline:
     """Return the training of one supervised method."""
-    node = Node(
+    node = StageNode(
         supervised_node(method, SUPERVISED[method]),
         inputs(
             "trace_sets",
             "params:model",
             "params:seed",
             base="base_model",
-            work=f"{method}.work",
             common="params:supervised",
             own=f"params:{method}.train",
         ),
         [f"{method}.checkpoint", f"{method}.training_log", f"{method}.matching"],
-        name="train",
-        namespace=method,
+        stores={"work": f"{method}.work"},
+        name=f"{method}.train",
+        box=f"training.{method}",
         tags=f"train_{method}",
     )
     return Pipeline([node])
@@ -44,7 +47,7 @@ def create_supervised_pipeline(method: str) -> Pipeline:
 
 def create_policy_pipeline(method: str) -> Pipeline:
     """Return the training of one method of reinforcement learning."""
-    node = Node(
+    node = StageNode(
         policy_node(method),
         inputs(
             "problems",
@@ -54,13 +57,12 @@ def create_policy_pipeline(method: str) -> Pipeline:
             "params:verification",
             "params:seed",
             parent=f"{POLICY[method]}.checkpoint",
-            work=f"{method}.work",
-            store=f"{method}.rollout_store",
             schedule=f"params:{method}.train",
         ),
         [f"{method}.checkpoint", f"{method}.training_log", f"{method}.rewards"],
-        name="train",
-        namespace=method,
+        stores={"work": f"{method}.work", "store": f"{method}.rollout_store"},
+        name=f"{method}.train",
+        box=f"training.{method}",
         tags=f"train_{method}",
     )
     return Pipeline([node])
