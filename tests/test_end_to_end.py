@@ -136,10 +136,10 @@ def test_the_notebook_runs(project, monkeypatch):
 
 
 def test_a_second_run_has_nothing_to_do_and_another_seed_spoils_nothing(project):
-    assert "nothing to run: all 35 nodes are fresh" in project.kedro("plan", "--env=smoke")
+    assert "nothing to run: all 37 nodes are fresh" in project.kedro("plan", "--env=smoke")
     assert "run   build_trace_sets" in project.run("--pipelines=trace_generation", "--params=seed=1")
-    assert "nothing to run: all 35 nodes are fresh" in project.run()
-    assert "0 nodes ran, 35 were fresh" in project.run()
+    assert "nothing to run: all 37 nodes are fresh" in project.run()
+    assert "0 nodes ran, 37 were fresh" in project.run()
 
 
 def test_the_plan_names_what_a_parameter_changes(project):

@@ -80,10 +80,11 @@ def test_every_pipeline_reaches_down_to_the_raw_problems():
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_method_has_a_pipeline_whose_own_nodes_are_in_its_namespace(method):
+def test_a_method_has_a_pipeline_whose_own_nodes_are_in_its_box(method):
     own = [node for node in register_pipelines()[f"train_{method}"].nodes if f"train_{method}" in node.tags]
     assert own
-    assert {node.namespace for node in own} == {method}
+    assert {node.namespace for node in own} == {f"training.{method}"}
+    assert {node.name for node in own} == {f"{method}.train"}
 
 
 def test_paths_hold_environment_and_seed():

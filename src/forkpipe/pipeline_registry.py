@@ -12,7 +12,11 @@ from forkpipe.pipelines.evaluation.pipeline import create_pipeline as create_eva
 from forkpipe.pipelines.problems.pipeline import create_pipeline as create_problems
 from forkpipe.pipelines.report.pipeline import create_pipeline as create_reporting
 from forkpipe.pipelines.trace_generation.pipeline import create_pipeline as create_trace_generation
-from forkpipe.pipelines.training.pipeline import create_base_pipeline, create_training_pipelines
+from forkpipe.pipelines.training.pipeline import (
+    create_base_pipeline,
+    create_collecting_pipeline,
+    create_training_pipelines,
+)
 
 
 def register_pipelines() -> dict[str, Pipeline]:
@@ -27,6 +31,6 @@ def register_pipelines() -> dict[str, Pipeline]:
         "evaluation": create_evaluation(),
         "report": create_reporting(),
     }
-    whole = sum(own.values(), start=create_base_pipeline())
+    whole = sum(own.values(), start=create_base_pipeline() + create_collecting_pipeline())
     registered = {name: whole.to_nodes(*(node.name for node in pipeline.nodes)) for name, pipeline in own.items()}
     return {**registered, "__default__": whole}

@@ -6,6 +6,7 @@ import random
 import re
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from plotly.offline import get_plotlyjs
 
@@ -95,12 +96,12 @@ def synthetic(problems=6, samples=3, n=3, steps=40, seed=0):
     return {
         "comparison": table("comparison", compare(metrics, budgets, spent)),
         "metrics": table("metrics", metrics),
-        "scores": dict(zip(METHODS, scores, strict=True)),
+        "scores": pa.concat_tables(scores),
         "tag_information": tag_information(
             table("trace_sets", sets), matchings, generations, {"cycle": "<i>cycle</i>"}
         ),
-        "matching": matchings,
-        "training_log": logs,
+        "matchings": pa.concat_tables(list(matchings.values())),
+        "training_logs": pa.concat_tables(list(logs.values())),
         "problems": table("problems", all_problems),
         "traces": table("traces", traces),
         "verdicts": table("verdicts", traces),
@@ -203,8 +204,8 @@ def test_strategies_are_counted_by_problem_and_one_problem_is_shown(inputs):
 
 
 def test_empty_tables_are_said_to_be_empty(inputs):
-    bare = {**inputs, "matching": {}, "training_log": {}, "rejected": inputs["rejected"].slice(0, 0)}
-    bare["scores"] = {"sft": inputs["scores"]["sft"]}
+    bare = {**inputs, **{name: inputs[name].slice(0, 0) for name in ("matchings", "training_logs", "rejected")}}
+    bare["scores"] = inputs["scores"].filter(pc.field("method") == "sft")
     bare["trace_sets"] = inputs["trace_sets"].slice(0, 0)
     figures = make_figures(**bare)
     for name in ("matching", "training", "rejected", "tags", "strategies"):

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.rows import MatchingRow, Split
-from forkpipe.parameters.methods import METHODS, lineage
+from forkpipe.parameters.methods import MATCHED, METHODS, lineage
 
 PLAIN_TAG = -1
 CORRECT = "correct"
@@ -54,6 +55,13 @@ def method_order(methods: Iterable[str]) -> list[str]:
     """Return the methods without repetition in the order of `METHODS`, others behind them by name."""
     known = {method: index for index, method in enumerate(METHODS)}
     return sorted(set(methods), key=lambda method: (known.get(method, len(METHODS)), method))
+
+
+def by_method(table: pa.Table) -> dict[str, pa.Table]:
+    """Return the rows of each method, in the order in which methods first stand in the table."""
+    return {
+        method: table.filter(pc.field("method") == method) for method in table.column("method").unique().to_pylist()
+    }
 
 
 def load_pools(scores: Sequence[pa.Table]) -> list[Pool]:
@@ -125,14 +133,14 @@ def covering_tag(matching: pa.Table) -> int:
     return min(traces, key=lambda tag: (-teachers[tag], -traces[tag], tag))
 
 
-def covering_tags(matchings: Mapping[str, pa.Table]) -> dict[str, int]:
-    """Return the covering tag of each method whose own matching, or else that of an ancestor, is there by its name."""
-    return {
-        method: covering_tag(matchings[ancestor])
-        for method in METHODS
-        for ancestor in lineage(method)
-        if ancestor in matchings
-    }
+def covering_tags(matchings: pa.Table) -> dict[str, int]:
+    """Return the covering tag of each method of `MATCHED`, and of those that were trained from one.
+
+    Args:
+        matchings: the `matching` tables of all methods in one.
+    """
+    tags = {method: covering_tag(table) for method, table in by_method(matchings).items() if method in MATCHED}
+    return {method: tags[stage] for method in METHODS for stage in lineage(method) if stage in tags}
 
 
 def _sample(verdict: str, extracted: str) -> Sample:

@@ -22,7 +22,7 @@ def make_report(
     *,
     figures: "Mapping[str, go.Figure]",
     comparison: pa.Table,
-    scores: Mapping[str, pa.Table],
+    scores: pa.Table,
     problems: pa.Table,
     tag_information: Mapping[str, Any],
     strategy_agreement: Mapping[str, float] | None,
@@ -38,7 +38,7 @@ def make_report(
     Args:
         figures: result of `figures.registry.make_figures`.
         comparison: the `comparison` table.
-        scores: the `scores` table of each method, for the paired differences.
+        scores: the `scores` tables of all methods in one, for the paired differences.
         problems: the `problems` table, for the number of problems in each split.
         tag_information: result of `evaluation.tag_information.tag_information`.
         strategy_agreement: problems (how many were compared), v_measure and adjusted_rand.
@@ -58,7 +58,7 @@ def make_report(
         seed=seed,
         problem_counts={split: counts[split] for split in SPLITS if counts[split]},
         comparison=comparison,
-        differences=paired_differences(list(scores.values()), comparison, resamples=resamples, seed=seed),
+        differences=paired_differences([scores], comparison, resamples=resamples, seed=seed),
         figures=figures,
         tag_information=tag_information,
         strategy_agreement=strategy_agreement if strategy_agreement and strategy_agreement["problems"] else None,

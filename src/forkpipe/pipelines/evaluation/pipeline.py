@@ -1,8 +1,8 @@
-"""Wiring of evaluation: two nodes sample and score each method, three compare the methods."""
+"""Wiring of evaluation: two nodes sample and score each method, four compare the methods."""
 
 from kedro.pipeline import Pipeline
 
-from forkpipe.parameters.methods import MATCHED, METHODS, SUPERVISED, TAGGED
+from forkpipe.parameters.methods import METHODS, TAGGED
 from forkpipe.pipelines.evaluation.nodes import (
     compare_node,
     compute_metrics_node,
@@ -11,6 +11,7 @@ from forkpipe.pipelines.evaluation.nodes import (
     tag_information_node,
 )
 from forkpipe.pipelines.inputs import inputs, per_method
+from forkpipe.pipelines.nodes import concatenate_methods
 from forkpipe.pipelines.stages import StageNode
 
 
@@ -46,31 +47,31 @@ def create_method_pipeline(method: str) -> Pipeline:
 
 def create_pipeline() -> Pipeline:
     """Return the pipeline `evaluation`."""
-    scores = per_method("scores", METHODS)
-    learned = [method for method in SUPERVISED if method in TAGGED]
     nodes = [
         StageNode(
+            concatenate_methods,
+            per_method("scores", METHODS),
+            {"scores": "scores"},
+            name="collect_scores",
+            box="evaluation",
+        ),
+        StageNode(
             compute_metrics_node,
-            inputs("params:seed", settings="params:evaluation", **scores, **per_method("matching", MATCHED)),
+            inputs("scores", "matchings", "params:seed", settings="params:evaluation"),
             "metrics",
             name="compute_metrics",
             box="evaluation",
         ),
         StageNode(
             compare_node,
-            inputs("metrics", **scores, **per_method("training_log", METHODS)),
+            inputs("metrics", "scores", "training_logs"),
             "comparison",
             name="compare_methods",
             box="evaluation",
         ),
         StageNode(
             tag_information_node,
-            inputs(
-                "trace_sets",
-                "params:generation",
-                **per_method("matching", learned),
-                **per_method("generations", METHODS),
-            ),
+            inputs("trace_sets", "matchings", "params:generation", **per_method("generations", METHODS)),
             "tag_information",
             name="measure_tag_information",
             box="evaluation",

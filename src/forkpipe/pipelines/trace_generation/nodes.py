@@ -67,8 +67,3 @@ def build_trace_sets(
         len(sets), ", ".join(f"{n} of {size} traces" for size, n in sorted(sizes.items())), len(rejected),
     )  # fmt: skip
     return sets, rejected
-
-
-def collect_rejected(**parts: Any) -> list[RejectedRow]:
-    """Return what all stages rejected, in one table."""
-    return [row for part in parts.values() for row in part.to_pylist()]

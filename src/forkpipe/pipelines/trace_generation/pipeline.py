@@ -6,10 +6,10 @@ from forkpipe.generation.clustering import cluster_strategies
 from forkpipe.generation.collecting import report_generation
 from forkpipe.pipelines.implementations import clusterer_of
 from forkpipe.pipelines.inputs import inputs
+from forkpipe.pipelines.nodes import concatenate
 from forkpipe.pipelines.stages import StageNode
 from forkpipe.pipelines.trace_generation.nodes import (
     build_trace_sets,
-    collect_rejected,
     generate_traces,
     verify_traces,
 )
@@ -57,7 +57,7 @@ def create_pipeline() -> Pipeline:
                 box="data.trace_generation",
             ),
             StageNode(
-                collect_rejected,
+                concatenate,
                 inputs("rejected_problems", "rejected_overlaps", "rejected_traces", "rejected_sets"),
                 "rejected",
                 name="collect_rejected",

@@ -2,8 +2,9 @@
 
 from kedro.pipeline import Pipeline
 
-from forkpipe.parameters.methods import POLICY, SUPERVISED
-from forkpipe.pipelines.inputs import inputs
+from forkpipe.parameters.methods import METHODS, POLICY, SUPERVISED
+from forkpipe.pipelines.inputs import inputs, per_method
+from forkpipe.pipelines.nodes import concatenate_methods
 from forkpipe.pipelines.stages import StageNode
 from forkpipe.pipelines.training.nodes import make_base_checkpoint, policy_node, supervised_node
 
@@ -64,6 +65,23 @@ def create_policy_pipeline(method: str) -> Pipeline:
         name=f"{method}.train",
         box=f"training.{method}",
         tags=f"train_{method}",
+    )
+    return Pipeline([node])
+
+
+def create_collecting_pipeline() -> Pipeline:
+    """Return the pipeline that puts what all trainings have logged into one table a kind."""
+    node = StageNode(
+        concatenate_methods,
+        {
+            **per_method("training_log", METHODS),
+            **per_method("matching", SUPERVISED),
+            **per_method("rewards", POLICY),
+        },
+        {"training_log": "training_logs", "matching": "matchings", "rewards": "rewards"},
+        name="collect_training",
+        box="training",
+        tags="evaluation",
     )
     return Pipeline([node])
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 class Figure:
     """A figure of the report.
 
-    title, caption: for a reader who has not seen the project before. draw: takes tables by the names of their datasets
-    and returns the figure; `scores`, `training_log` and `matching` are the tables of these names by method.
+    title, caption: for a reader who has not seen the project before. draw: takes datasets, each by its name in the
+    catalog, and returns the figure.
     """
 
     title: str

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from forkpipe.evaluation.samples import method_order
+from forkpipe.evaluation.samples import by_method, method_order
 from forkpipe.evaluation.tag_information import TENTHS
+from forkpipe.parameters.methods import MATCHED
 from forkpipe.report.figures.base import Figure
 from forkpipe.report.style import NEUTRAL, colour_of, finish, nothing, panels
 
@@ -16,13 +17,14 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 
-def draw(tag_information: Mapping[str, Any], matching: Mapping[str, pa.Table]) -> "go.Figure":
+def draw(tag_information: Mapping[str, Any], matchings: pa.Table) -> "go.Figure":
     """Show how matching settles: mutual information of tag and strategy, and the margin, by tenth of training."""
-    if not matching:
+    tables = {method: table for method, table in by_method(matchings).items() if method in MATCHED}
+    if not tables:
         return nothing("No method was trained with tags.")
     titles = ["Do tags and strategies go together?", "How clear is the choice of tags?"]
     figure = panels(1, 2, horizontal_spacing=0.11, subplot_titles=titles)
-    for method in method_order(matching):
+    for method in method_order(tables):
         line = {"color": colour_of(method), "width": 2.5}
         points = tag_information["matching"][method]["over_training"]
         done = [point["tenth"] / TENTHS for point in points]
@@ -44,7 +46,7 @@ def draw(tag_information: Mapping[str, Any], matching: Mapping[str, pa.Table]) -
             row=1,
             col=1,
         )
-        margins = _median_margins(matching[method])
+        margins = _median_margins(tables[method])
         shared |= {"x": [tenth / TENTHS for tenth in margins], "showlegend": False}
         figure.add_scatter(**shared, y=list(margins.values()), row=1, col=2)
     tags = max(len(found["tags"]) for found in tag_information["matching"].values())

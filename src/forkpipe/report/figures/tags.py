@@ -14,14 +14,13 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 
-def draw(scores: Mapping[str, pa.Table], tag_information: Mapping[str, Any]) -> "go.Figure":
+def draw(scores: pa.Table, tag_information: Mapping[str, Any]) -> "go.Figure":
     """Show accuracy, length and strategies by tag on test, one column a method with several tags."""
     by_tag: dict[str, dict[int, list[tuple[bool, int]]]] = {}
-    for table in scores.values():
-        for row in table.select(["method", "split", "policy", "tag", "verdict", "tokens"]).to_pylist():
-            if row["split"] == "test" and row["policy"] == "by_tag" and row["tag"] >= 0:
-                tags = by_tag.setdefault(row["method"], {})
-                tags.setdefault(row["tag"], []).append((row["verdict"] == "correct", row["tokens"]))
+    for row in scores.select(["method", "split", "policy", "tag", "verdict", "tokens"]).to_pylist():
+        if row["split"] == "test" and row["policy"] == "by_tag" and row["tag"] >= 0:
+            tags = by_tag.setdefault(row["method"], {})
+            tags.setdefault(row["tag"], []).append((row["verdict"] == "correct", row["tokens"]))
     methods = method_order(by_tag)
     if not methods:
         return nothing("No method with several tags was evaluated.")

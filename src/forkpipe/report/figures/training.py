@@ -1,12 +1,12 @@
 """Loss, reward and entropy during training."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from forkpipe.evaluation.samples import method_order
+from forkpipe.evaluation.samples import by_method, method_order
 from forkpipe.report.figures.base import Figure
 from forkpipe.report.style import colour_of, finish, nothing, panels, translucent
 
@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 
-def draw(training_log: Mapping[str, pa.Table]) -> "go.Figure":
+def draw(training_logs: pa.Table) -> "go.Figure":
     """Show the loss of supervised methods, and reward and entropy of those trained by reinforcement learning."""
     measures = (("loss", "loss (nats a token)"), ("reward", "mean reward"), ("entropy", "entropy (nats)"))
     curves: dict[str, dict[str, tuple[list[int], list[float]]]] = {name: {} for name, _ in measures}
-    for method in method_order(training_log):
-        rows = training_log[method].select(["step", "loss", "reward", "entropy"]).to_pylist()
+    tables = by_method(training_logs)
+    for method in method_order(tables):
+        rows = tables[method].select(["step", "loss", "reward", "entropy"]).to_pylist()
         rewarded = any(row["reward"] is not None for row in rows)
         # A policy-gradient loss is 0 on average whatever is learned, so it would only mislead.
         for name in ("reward", "entropy") if rewarded else ("loss",):
