@@ -76,15 +76,18 @@ class Recipes:
         flat: dict[str, Any] = {}
         for name, value in values.items():
             flat |= dict(flatten(value, name.removeprefix("params:")))
-        kept = {
+        return Recipe(code, self.counted(node, flat), {})
+
+    def counted(self, node: Node, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters of a node without those that are declared to be ignored."""
+        return {
             name: value
-            for name, value in flat.items()
+            for name, value in parameters.items()
             if not any(
                 fnmatchcase(name, pattern) or fnmatchcase(f"{node.name}:{name}", pattern)
                 for pattern in self._declared.ignored_parameters
             )
         }
-        return Recipe(code, kept, {})
 
 
 def is_parameter(name: str) -> bool:

@@ -18,6 +18,7 @@ SUFFIX = ".provenance.json"
 FORMAT = 1
 CODE_OF = "code of "
 REORDERED = "its inputs or outputs changed places"
+NEW = " is new"
 
 
 @dataclass(slots=True)
@@ -40,7 +41,7 @@ class Recipe:
                 reasons.append(f"parameter {name} {_short(old_value)} -> {_short(new_value)}")
         picked = _picked(self.code), _picked(new.code)
         in_one = picked[0].keys() ^ picked[1].keys()
-        reasons += [f"{name} is {'no longer used' if name in picked[0] else 'new'}" for name in sorted(in_one)]
+        reasons += [f"{name}{' is no longer used' if name in picked[0] else NEW}" for name in sorted(in_one)]
         left_out = {part[name] for part in picked for name in in_one & part.keys()}
         changed = _changed_modules(
             *(
@@ -64,8 +65,9 @@ class Recipe:
 
 
 def is_about_code(reason: str) -> bool:
-    """Whether a reason of `Recipe.differences` names the node's code, rather than what it is given."""
-    return reason == REORDERED or reason.startswith(CODE_OF)
+    """Whether a reason of `Recipe.differences` comes from an edit of code; if all do, nothing else changed."""
+    # A class that is counted for the first time, with no parameter changed and none replaced by it.
+    return reason == REORDERED or reason.startswith(CODE_OF) or reason.endswith(NEW)
 
 
 def _picked(code: dict[str, str]) -> dict[str, str]:

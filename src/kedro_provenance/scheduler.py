@@ -10,6 +10,7 @@ it are fresh.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 from kedro.pipeline import Pipeline
@@ -194,7 +195,9 @@ class Scheduler:
                 continue
             if content is not None and content != record.digest:
                 reasons.append(f"{output} was changed after it was made")
-            reasons += record.recipe.differences(self._recipe(node, record))
+            # A parameter that is ignored today is ignored in older records too.
+            before = replace(record.recipe, parameters=self._recipes.counted(node, record.recipe.parameters))
+            reasons += before.differences(self._recipe(node, record))
         return list(dict.fromkeys(reasons))
 
     def _recipe(self, node: Node, record: Record | None = None) -> Recipe:

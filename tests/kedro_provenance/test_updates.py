@@ -1,11 +1,15 @@
 """After an update of the code: what counts as a change, and what a user is told when nearly everything is stale."""
 
 import pytest
-from kedro.pipeline import Node
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.pipeline import Node, Pipeline
+from kedro_datasets.json import JSONDataset
 
+from kedro_provenance.content import Contents
 from kedro_provenance.printing import MANY, print_accepted, print_plan
-from kedro_provenance.records import Recipe
-from kedro_provenance.scheduler import Planned
+from kedro_provenance.recipes import Declared, Recipes
+from kedro_provenance.records import Recipe, is_about_code
+from kedro_provenance.scheduler import Planned, Scheduler
 
 OLD = {"a:f": "1", "a:g": "2", "b:h": "3", "wiring": "w"}
 
@@ -98,3 +102,27 @@ def test_many_accepted_results_are_counted(capsys):
     assert len(capsys.readouterr().out.splitlines()) == 2
     print_accepted(planned(MANY, "train") + planned(2, "report"))
     assert capsys.readouterr().out == f"accepted the results of {MANY + 2} nodes as they are: train {MANY}, report 2\n"
+
+
+def test_a_parameter_that_is_ignored_from_now_on_makes_nothing_stale(tmp_path):
+    """Its value is in the record of the last run, which another declaration of the project wrote."""
+    output = JSONDataset(filepath=str(tmp_path / "o.json"))
+    catalog = DataCatalog({"params:p": MemoryDataset({"a": 1, "workers": 2}), "o": output})
+    node = Node(lambda p: p["a"], "params:p", "o", name="n")
+
+    def scheduler(*ignored):
+        recipes = Recipes(catalog, Declared(packages=(), ignored_parameters=ignored))
+        return Scheduler(Pipeline([node]), catalog, recipes, Contents(tmp_path / "cache.json"), targets=["n"])
+
+    scheduler().run(lambda node: output.save(1))
+    assert scheduler("p.workers").plan()[0].status == "fresh"
+    assert scheduler("p.a").plan()[0].status == "fresh"
+    catalog["params:p"].save({"a": 2, "workers": 3})
+    assert scheduler("p.workers").plan()[0].reasons == ["parameter p.a 1 -> 2"]
+
+
+def test_a_class_that_is_counted_for_the_first_time_is_a_change_of_code():
+    old, new = Recipe({"m:f": "1"}), Recipe({"m:f": "1", "m:Engine:x": "2"})
+    assert list(map(is_about_code, old.differences(new))) == [True]
+    other = Recipe({"m:f": "1", "m:Engine:y": "3"})
+    assert list(map(is_about_code, new.differences(other))) == [False, True]  # the user chose another one
