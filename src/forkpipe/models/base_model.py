@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from forkpipe.core.errors import InputError
-from forkpipe.models.checkpoint import save_checkpoint, without_progress_bars
+from forkpipe.models.checkpoint import Checkpoint, save_checkpoint, without_progress_bars
 from forkpipe.models.tagging import add_tag_tokens, add_tags
 from forkpipe.parameters import ModelSettings, TagSettings
 
@@ -29,7 +29,6 @@ def make_base_model(folder: Path, settings: ModelSettings, tags: TagSettings, te
         texts: what the model will read and write; the vocabulary of a model from scratch is the words in them.
         seed: seed of the initial weights.
     """
-    import torch
     from transformers import set_seed
 
     set_seed(seed)
@@ -38,13 +37,9 @@ def make_base_model(folder: Path, settings: ModelSettings, tags: TagSettings, te
         tokenizer = _word_tokenizer(texts, tags)
         model = _tiny_llama(settings, tokenizer)
     else:
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-
+        pretrained = Checkpoint(settings.source, settings.revision)
         try:
-            tokenizer = AutoTokenizer.from_pretrained(settings.source, revision=settings.revision)
-            model = AutoModelForCausalLM.from_pretrained(
-                settings.source, revision=settings.revision, dtype=torch.float32, use_safetensors=True
-            )
+            tokenizer, model = pretrained.tokenizer, pretrained.load_model()
         except (OSError, ValueError) as error:
             raise InputError(f"model.source '{settings.source}' cannot be loaded: {error}") from error
     forking_tags = add_tags(model, tokenizer, tags.n, tags.style)
