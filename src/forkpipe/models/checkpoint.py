@@ -14,7 +14,7 @@ from forkpipe.core.records import Completion
 FORKING_FILE = "forking.json"
 
 ROUTER_FOLDER = "router"
-"""Subfolder of a checkpoint with its router, where it has one (`models.router`)."""
+"""Subfolder of a checkpoint with its router, if it has one (`models.router`)."""
 
 TRAINER_STATE = "trainer_state.json"
 """What transformers.Trainer writes last into a checkpoint."""
@@ -138,7 +138,7 @@ class Checkpoint:
             folder: where to write.
             model: the trained model.
             seed: of the training.
-            tags: where they are not those of this checkpoint.
+            tags: the tags, if they differ from those of this checkpoint.
         """
         tags = self.tags if tags is None else tags
         save_checkpoint(folder, model, self.tokenizer, tags, base=self.origin, revision=f"seed {seed}")
