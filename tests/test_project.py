@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_type_hints
 
 import pyarrow as pa
 import pytest
@@ -70,6 +71,12 @@ def test_every_dataset_of_the_pipelines_is_in_the_catalog():
     known = DataCatalog.from_config({name: value for name, value in catalog().items() if name[0] != "_"})
     datasets = register_pipelines()["__default__"].datasets()
     assert [name for name in datasets if not name.startswith("param") and name not in known] == []
+
+
+def test_kedro_can_read_the_types_of_every_node():
+    """A type that is imported for type checkers only makes Kedro warn at every command."""
+    for node in register_pipelines()["__default__"].nodes:
+        assert get_type_hints(node.func), node.name
 
 
 def test_every_pipeline_reaches_down_to_the_raw_problems():

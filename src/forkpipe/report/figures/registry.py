@@ -1,6 +1,6 @@
 """Every figure by name, in the order in which the report shows them; the catalog calls them `figure_{name}`."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from forkpipe.report.figures import (
     comparison,
@@ -12,9 +12,6 @@ from forkpipe.report.figures import (
     tags,
     training,
 )
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 FIGURES = {
     "comparison": comparison.FIGURE,
@@ -31,8 +28,8 @@ INPUTS = sorted({name for figure in FIGURES.values() for name in figure.inputs})
 """Datasets that some figure is drawn from."""
 
 
-def make_figures(**tables: Any) -> "dict[str, go.Figure]":
-    """Return every figure by name.
+def make_figures(**tables: Any) -> dict[str, Any]:
+    """Return every plotly figure by name.
 
     Args:
         **tables: those of `INPUTS`, see `base.Figure`.
