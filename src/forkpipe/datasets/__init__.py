@@ -1,1 +1,1 @@
-"""Kedro datasets of the project's own: tables with a declared schema, stores, checkpoints, raw records."""
+"""The Kedro datasets of forkpipe: tables with a declared schema, stores, checkpoints, raw records."""

@@ -1,4 +1,4 @@
-"""Folders as catalog entries: checkpoints, which appear whole or not at all, and working folders."""
+"""Datasets for folders: checkpoints, which are saved whole or not at all, and working folders."""
 
 import shutil
 from pathlib import Path
@@ -12,8 +12,8 @@ from forkpipe.models.checkpoint import FORKING_FILE, Checkpoint
 class CheckpointDataset(AbstractDataset[Path, Path]):
     """A checkpoint folder; loads as its path.
 
-    Saving takes the path of a folder that a node has just written and moves it into place, so a killed run leaves
-    the old checkpoint, the new one or none, but never half of one.
+    Saving takes the path of a folder that a node has written, and moves the folder into place. So a killed run leaves
+    the old checkpoint, the new one or none, but never a partial one.
 
     Args:
         filepath: the folder.
@@ -50,7 +50,7 @@ class CheckpointDataset(AbstractDataset[Path, Path]):
 
 
 class WorkFolderDataset(AbstractDataset[Path, Path]):
-    """A folder in which a node works: made on load, never saved to.
+    """A folder in which a node works: created on load, never saved.
 
     Args:
         filepath: the folder.
@@ -58,19 +58,19 @@ class WorkFolderDataset(AbstractDataset[Path, Path]):
     """
 
     is_store = True
-    """What lies in it is no part of a recipe."""
+    """Its content is not part of a recipe."""
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         self._filepath = Path(filepath)
         self.metadata = metadata
 
     def load(self) -> Path:
-        """Return the folder, which exists."""
+        """Create the folder if it does not exist, and return it."""
         self._filepath.mkdir(parents=True, exist_ok=True)
         return self._filepath
 
     def save(self, data: Path) -> None:
-        """Refuse: a working folder is an input."""
+        """Raise an error: a working folder is only an input."""
         raise DatasetError(f"{self._filepath} is a working folder, no node can have it as its output")
 
     def _exists(self) -> bool:

@@ -1,4 +1,4 @@
-"""The catalog entry for evaluation sets: several files of problems that no problem of the run may overlap."""
+"""The dataset of evaluation sets: files of problems that no problem of the run may overlap."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,8 +26,8 @@ class EvaluationSetsDataset(AbstractDataset[list[EvaluationProblem], list[Evalua
 
     Args:
         sets: name of a set to its file: `filepath`, the column `problem` ("problem" unless given) and the column `id`
-            (row numbers unless given). None at all is allowed.
-        metadata: ignored by Kedro, used by plugins; its `origin` says where the files come from, if one is missing.
+            (row numbers unless given). There may be no set.
+        metadata: ignored by Kedro, used by plugins. If a file is missing, the error message quotes its entry `origin`.
     """
 
     def __init__(self, *, sets: Mapping[str, Any] | None = None, metadata: dict[str, Any] | None = None) -> None:
@@ -49,11 +49,11 @@ class EvaluationSetsDataset(AbstractDataset[list[EvaluationProblem], list[Evalua
         return problems
 
     def generated_from(self) -> dict[str, Any]:
-        """Return what its content is a function of: the files' bytes and the columns that are read."""
+        """Return what determines the content: a digest of each file, and the columns that are read."""
         return {given.name: given.content() for given in self._sets}
 
     def save(self, data: list[EvaluationProblem]) -> None:
-        """Refuse: the files are the user's."""
+        """Raise an error: the files belong to the user."""
         raise DatasetError("evaluation sets are read-only, EvaluationSetsDataset saves nothing")
 
     def preview(self, nrows: int = 5) -> TablePreview:

@@ -1,4 +1,4 @@
-"""A catalog entry for the user's own file of problems or traces, read as it is."""
+"""A dataset for the user's own file of problems or traces, whose values keep their types."""
 
 import json
 from itertools import islice
@@ -12,7 +12,7 @@ from forkpipe.core.read_rows import file_exists, read_rows
 
 
 class RawRecords(list[dict[str, Any]]):
-    """The rows of a file with their types untouched; `source` is its path as given, for messages."""
+    """The rows of a file, with the types that they have there; `source` is the path of the file, for messages."""
 
     source: str
 
@@ -22,14 +22,14 @@ class RawRecords(list[dict[str, Any]]):
 
 
 class RecordsError(InputError, DatasetError):
-    """An `InputError` to which Kedro adds only the entry's name; other errors it wraps in several lines.
+    """An `InputError` that Kedro does not wrap in several lines, since it is a `DatasetError` too.
 
-    `DataCatalog.load` raises a plain `DatasetError` from this one: look for it in `__cause__`.
+    `DataCatalog.load` raises a plain `DatasetError` from it, which holds it as `__cause__`.
     """
 
 
 class RecordsDataset(AbstractDataset[RawRecords, RawRecords]):
-    """Loads JSONL, gzipped JSONL, Parquet or CSV without coercing types; read-only.
+    """A JSONL, gzipped JSONL, Parquet or CSV file that is read without converting types; read-only.
 
     ```yaml
     raw_problems:
@@ -38,9 +38,9 @@ class RecordsDataset(AbstractDataset[RawRecords, RawRecords]):
     ```
 
     Args:
-        filepath: path or URL that fsspec opens; its ending names the format.
-        metadata: passed over but for `origin`, which is said where the file is missing: what to fetch from where.
-            Kedro-Viz and plugins read it.
+        filepath: path or URL that fsspec opens; its ending gives the format.
+        metadata: read by Kedro-Viz and plugins. If the file is missing, the error message quotes its entry `origin`:
+            what to fetch from where.
     """
 
     def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
@@ -62,11 +62,11 @@ class RecordsDataset(AbstractDataset[RawRecords, RawRecords]):
         return RawRecords(rows, self._filepath)
 
     def save(self, data: RawRecords) -> None:
-        """Refuse: the file is the user's."""
+        """Raise an error: the file belongs to the user."""
         raise DatasetError(f"{self._filepath}: is read-only, RecordsDataset saves nothing")
 
     def preview(self, nrows: int = 5) -> TablePreview:
-        """Return the first rows as a table that JSON can hold, reading no further than these."""
+        """Return the first rows as JSON-safe cells, without reading the others."""
         rows = [row for _, row in islice(read_rows(self._filepath), nrows)]
         columns = list(dict.fromkeys(name for row in rows for name in row))
         data = [[_json_safe(row.get(name)) for name in columns] for row in rows]
@@ -86,5 +86,5 @@ def origin_hint(path: str, metadata: dict[str, Any] | None) -> str:
 
 
 def _json_safe(value: Any) -> Any:
-    """Return the value as plain JSON: what JSON has no type for becomes text, a number that is none becomes null."""
+    """Return the value as plain JSON: values without a JSON type become text, NaN and infinity become null."""
     return json.loads(json.dumps(value, default=str), parse_constant=lambda _: None)

@@ -1,8 +1,8 @@
-"""The table dataset: Parquet with a declared Arrow schema, enforced when saved.
+"""The table dataset: a Parquet file with a declared Arrow schema, which is checked when rows are saved.
 
-pandas' Parquet dataset guesses types from the values at hand (an empty column becomes null, int with a gap becomes
-float) and its previews of list columns break kedro viz. Here a table has the schema of `core.schemas`, whatever the
-rows, and a preview reads the first rows only.
+pandas.ParquetDataset infers types from the values (an empty column becomes null, int with a gap becomes float), and its
+previews of list columns break kedro viz. A TableDataset has the schema of `core.schemas`, whatever the rows, and a
+preview reads only the first rows.
 """
 
 import json
@@ -32,7 +32,7 @@ class TableDataset(AbstractDataset[Rows, pa.Table]):
 
     Args:
         filepath: local path or any URL that fsspec knows.
-        table: name of a schema in `core.schemas`; of a dotted name the last word counts ("ssft.scores").
+        table: name of a schema in `core.schemas`; of a dotted name, only the last part counts ("ssft.scores").
         metadata: ignored by Kedro, used by plugins.
     """
 
@@ -45,27 +45,27 @@ class TableDataset(AbstractDataset[Rows, pa.Table]):
         self.metadata = metadata
 
     def load(self) -> pa.Table:
-        """Return the whole table; one of an older version gets the columns of this one, see `stores.tables`."""
+        """Return the whole table; a file of an older version gets the columns of this one, see `stores.tables`."""
         return read_table(self._filepath, self._table)
 
     def save(self, data: Rows) -> None:
-        """Check the rows against the schema and replace the file; `run_id` is filled in where it is missing."""
+        """Check the rows against the schema and replace the file; missing `run_id`s are filled in."""
         write_table(self._filepath, self._table, data)
 
     def content_digest(self) -> str:
-        """Return a digest of the rows, however the file is written; columns of times and runs are no content."""
+        """Return a digest of the rows, without the columns that hold times and run ids."""
         rows = (row for batch in self._batches() for row in batch.to_pylist())
         return digest(json.dumps(row, sort_keys=True, default=str).encode() + b"\n" for row in rows)
 
     def content_keys(self) -> str:
-        """Return a digest of the set of requests that a table of traces stands for, nothing for other tables."""
+        """Return a digest of the request ids of a table of traces, an empty text for other tables."""
         if "request_id" not in SCHEMAS[self._table].names:
             return ""
         keys = sorted({key for batch in self._batches() for key in batch.column("request_id").to_pylist()})
         return digest(["\n".join(keys).encode()])
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield the columns that the file has, so that a column added later leaves the digest of its content alone."""
+        """Yield the columns that the file has: a column that is added to the schema later changes no digest."""
         with open_table(self._filepath) as file:
             kept = [name for name in file.schema_arrow.names if name not in VOLATILE]
             yield from file.iter_batches(batch_size=4096, columns=kept)

@@ -17,7 +17,7 @@ class TraceStoreDataset(AbstractDataset[TraceStore, TraceStore]):
     """
 
     is_store = True
-    """It decides itself what is missing, so its content is no part of a recipe."""
+    """The store itself knows which answers are missing, so its content is not part of a recipe."""
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         self._path = Path(filepath)
@@ -28,7 +28,7 @@ class TraceStoreDataset(AbstractDataset[TraceStore, TraceStore]):
         return TraceStore(self._path)
 
     def save(self, data: TraceStore) -> None:
-        """Refuse: rows are appended through the store itself."""
+        """Raise an error: rows are appended through the store itself."""
         raise DatasetError(f"{self._path}: rows are appended through the store, no node can have it as its output")
 
     def _exists(self) -> bool:

@@ -1,1 +1,1 @@
-"""Trace generation: which requests teachers are asked, within which limits, and what becomes a trace set."""
+"""Trace generation: plans requests to teachers, sends them within limits, and selects trace sets."""

@@ -1,4 +1,4 @@
-"""Asking a teacher: send what the store lacks, keep each answer as it comes, stop where a limit says so."""
+"""Asks a teacher: sends the requests that the store lacks, stores each answer as it comes, and stops at a limit."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ from forkpipe.parameters import LimitSettings, TeacherSettings
 from forkpipe.stores.trace_store import TraceStore
 
 MOST_IN_FLIGHT = 4096
-"""When a limit is reached, requests that are under way are waited for, unless an engine has taken more than these."""
+"""At a limit, the run waits for the answers to requests that the engine has taken, unless there are more than these."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a round: requests that were to be sent, that were answered; which limit ended it, if one did."""
+    """The outcome of a round: requests to send, requests answered, and the limit that ended the round, if any."""
 
     to_send: int
     answered: int
@@ -37,20 +37,20 @@ class Outcome:
 
 
 class Feed(MadeRequests):
-    """The requests that an engine is given: those of a plan that are to be sent, until it is closed.
+    """The requests of a plan that an engine shall answer; it ends early when it is closed.
 
     Args:
         plan: all requests.
-        positions: of those that are to be sent.
+        positions: positions of the requests to send.
     """
 
     def __init__(self, plan: RequestPlan, positions: np.ndarray) -> None:
         self._plan = plan
         self._positions = positions
         self.taken = 0
-        """How far an engine has gone; it may look at all requests before it begins."""
+        """Number of requests that the engine has taken; it may read all of them before it starts."""
         self.closed_at: int | None = None
-        """How far it had gone when no more was to be sent."""
+        """The value of `taken` when the feed was closed."""
 
     def __len__(self) -> int:
         return len(self._positions)
@@ -79,23 +79,23 @@ def ask_teacher(
     budget: Budget | None = None,
     check: EarlyCheck | None = None,
 ) -> Outcome:
-    """Send what the store lacks and append the answers to it.
+    """Send the requests that the store lacks, and append the answers to the store.
 
-    An answer that was cut by a smaller `max_tokens` than today's, or that failed, is asked for again as a further
-    attempt; everything else is final.
+    A request that failed, or whose answer was cut by a smaller `max_tokens` than the current one, is sent again as a
+    new attempt. Every other answer is final.
 
     Args:
-        name: of the teacher.
+        name: name of the teacher.
         teacher: its settings.
-        requests: all that it is asked; `plan_requests` makes them.
-        engine: what answers.
-        store: where answers are kept; opened if it is not yet.
-        run_id: of the session, for the rows.
-        budget: what the run may spend, without limits where it is None.
-        check: looks at the first answers, None for no look.
+        requests: all requests to the teacher, see `plan_requests`.
+        engine: its engine.
+        store: the trace store; it is opened if it is not open.
+        run_id: id of the session, for the rows.
+        budget: the limits of the run; None for no limits.
+        check: checks the first answers; None for no check.
 
     Raises:
-        InputError: the engine answered too little, or what it was not asked; or `check` has stopped the run.
+        InputError: the engine left requests out or answered others, or `check` stopped the run.
     """
     budget = budget or Budget(LimitSettings())
     plan = requests if isinstance(requests, RequestPlan) else RequestPlan(len(requests), requests.__getitem__)
@@ -128,7 +128,7 @@ def _ask(
     check: EarlyCheck | None,
     meter: Meter,
 ) -> str:
-    """Send the requests at positions `todo`; return which limit has ended it, an empty text where none has."""
+    """Send the requests at positions `todo`; return the limit that ended the sending, or an empty text."""
     open_ = np.zeros(len(requests), np.bool_)
     open_[todo] = True
     feed = Feed(requests, todo)
@@ -159,7 +159,7 @@ def _ask(
 
 
 def _may_stop(feed: Feed, done: int) -> bool:
-    """Feed no more; return whether to wait no longer for what is under way, since it is nothing or everything."""
+    """Close the feed; return whether to stop waiting, since no request is under way, or too many are."""
     if feed.closed_at is None:
         feed.closed_at = feed.taken
     under_way = feed.closed_at - done

@@ -1,4 +1,4 @@
-"""What a run may spend: tokens, money, time."""
+"""The limits of a run: tokens, money, time."""
 
 import threading
 import time
@@ -7,7 +7,7 @@ from forkpipe.core.records import Completion
 from forkpipe.parameters import LimitSettings, TeacherSettings
 
 PER = 1_000_000
-"""Prices are for this many tokens."""
+"""The number of tokens that prices are for."""
 
 
 class Budget:
@@ -26,7 +26,7 @@ class Budget:
         self._ended = ""
 
     def end(self, why: str) -> bool:
-        """Let nothing more be spent; return whether it was open until now."""
+        """Stop all spending; return whether this is the first call that does."""
         with self._guard:
             was_open, self._ended = not self._ended, self._ended or why
         return was_open
@@ -38,7 +38,7 @@ class Budget:
             self._price += price_of(teacher, completion.tokens_in, completion.tokens_out) or 0.0
 
     def reached(self) -> str:
-        """Return which limit is reached and what was spent, or what else has ended it; an empty text while none has."""
+        """Return which limit is reached, or what else stopped the spending; an empty text if the run may go on."""
         if self._ended:
             return self._ended
         limits, minutes = self._limits, (time.monotonic() - self._started) / 60
@@ -52,7 +52,7 @@ class Budget:
 
 
 def price_of(teacher: TeacherSettings, tokens_in: int, tokens_out: int) -> float | None:
-    """Return what tokens cost, None where the teacher has no price."""
+    """Return the price of tokens, None if the teacher has no price."""
     if teacher.price is None:
         return None
     return (teacher.price.input * tokens_in + teacher.price.output * tokens_out) / PER

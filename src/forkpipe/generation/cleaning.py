@@ -1,4 +1,4 @@
-"""Rows of the store that today's configuration does not ask for: old prompts, teachers or problems that are gone."""
+"""Finds rows of the store that the configuration no longer asks for: old prompts, removed teachers or problems."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ from forkpipe.stores.trace_store import TraceStore
 
 @dataclass(frozen=True, slots=True)
 class Unasked:
-    """What a clean-up drops, or would: by teacher, as it was called when it was asked, rows, tokens out and bytes."""
+    """The rows that a clean-up drops or would drop, by the name that the teacher had when it was asked."""
 
     rows_kept: int
     rows: dict[str, int]
     tokens: dict[str, int]
     bytes_before: int
     bytes_after: int | None
-    """None where nothing was dropped."""
+    """None if nothing was dropped."""
 
 
 def asked_keys(problems: Sequence[Problem], settings: GenerationSettings) -> np.ndarray:
@@ -40,7 +40,7 @@ def asked_keys(problems: Sequence[Problem], settings: GenerationSettings) -> np.
 
 
 def clean(store: TraceStore, keys: np.ndarray, *, delete: bool) -> Unasked:
-    """Find the rows of requests other than `keys`, and drop them if `delete` is set."""
+    """Count the rows of requests that are not among `keys`, and drop them if `delete` is set."""
     rows: Counter[str] = Counter()
     tokens: Counter[str] = Counter()
     with store:

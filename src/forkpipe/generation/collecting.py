@@ -1,4 +1,4 @@
-"""From the store to the table of traces, and to what each teacher has cost and given."""
+"""Collects the table of traces from the store, and reports what each teacher cost and gave."""
 
 import json
 from collections import Counter
@@ -23,24 +23,24 @@ from forkpipe.stores.trace_store.index import Index
 
 
 def stop_or_warn(outcomes: Mapping[str, Outcome], limits: LimitSettings) -> None:
-    """Say what a limit has left unasked.
+    """Warn about requests that a limit has left unasked.
 
     Raises:
-        InputError: something was left and `limits.partial` does not allow to go on: traces of some requests are not to
-            be taken for those of all.
+        InputError: requests are left and `limits.partial` is not set. The traces are then incomplete, and nobody should
+            take them for all.
     """
-    left = {name: one.to_send - one.answered for name, one in outcomes.items() if one.limit}
+    left = {name: outcome.to_send - outcome.answered for name, outcome in outcomes.items() if outcome.limit}
     if not left:
         return
-    limit = next(one.limit for one in outcomes.values() if one.limit)
+    limit = next(outcome.limit for outcome in outcomes.values() if outcome.limit)
     listed = ", ".join(f"{name} {n}" for name, n in left.items())
-    said = f"{limit}: {sum(left.values())} requests are not asked ({listed})"
+    summary = f"{limit}: {sum(left.values())} requests are not asked ({listed})"
     if not limits.partial:
         raise InputError(
-            f"{said}; what was answered is kept, the same command goes on from here; "
+            f"{summary}; what was answered is kept, the same command goes on from here; "
             "generation.limits.partial: true goes on with the traces there are"
         )
-    logger.warning("%s; going on with the traces there are (generation.limits.partial)", said)
+    logger.warning("%s; going on with the traces there are (generation.limits.partial)", summary)
 
 
 def collect(
@@ -49,7 +49,7 @@ def collect(
     teachers: Mapping[str, TeacherSettings],
     outcomes: Mapping[str, Outcome],
 ) -> tuple[Batches, dict[str, Any]]:
-    """Return (the table of traces, in the order of teachers and requests; what each teacher's requests came to)."""
+    """Return (the table of traces, in the order of teachers and requests; counts over the requests of each teacher)."""
     index = store.index()
     parts: list[tuple[Index, int]] = []
     counted: dict[str, Any] = {}
@@ -76,7 +76,7 @@ def collect(
 
 
 def _truncated(table: pa.Table, cut: np.ndarray) -> pa.Table:
-    """Return the rows as today's limit has them: an answer that was given under a higher one counts as truncated."""
+    """Return the rows under the current `max_tokens`: longer answers, from a higher limit, count as truncated."""
     if not cut.any():
         return table
     column = table.schema.get_field_index("finish_reason")
@@ -87,7 +87,7 @@ def _truncated(table: pa.Table, cut: np.ndarray) -> pa.Table:
 def report_generation(
     totals: Mapping[str, Any], traces: Any, verdicts: Any, trace_sets: Any, settings: GenerationSettings
 ) -> list[GenerationReportRow]:
-    """Return a row a teacher: what was asked of it, what that has cost, what came of it."""
+    """Return a row for each teacher: what it was asked, what that cost, and how many of its traces were kept."""
     teacher_of = dict(zip(traces["trace_id"].to_pylist(), traces["teacher"].to_pylist(), strict=True))
     pairs = zip(verdicts["trace_id"].to_pylist(), verdicts["verdict"].to_pylist(), strict=True)
     correct = Counter(teacher_of[trace] for trace, verdict in pairs if verdict == "correct")

@@ -1,4 +1,4 @@
-"""A look at a teacher's first answers: a wrong key, a wrong prompt or a wrong template should cost little."""
+"""Checks the first answers of a teacher, so that a wrong key, prompt or template costs little."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -12,15 +12,15 @@ from forkpipe.verification.dispatch import ResponseRow
 from forkpipe.verification.row_verifier import RowVerifier, gold_of
 
 LEAST_READ = 10
-"""Whole answers that it takes to say that a teacher's cannot be read."""
+"""Fewest whole answers that are judged: fewer say too little."""
 
 
 class EarlyCheck:
-    """Stops a run whose first answers of a teacher are mostly failures, or mostly hold no answer that can be read.
+    """Stops a run if the first requests to a teacher mostly fail, or their responses mostly hold no answer.
 
     Args:
         settings: see `parameters.EarlyStopSettings`.
-        verify: rows of traces -> their verdict columns, in order.
+        verify: returns the verdict columns of rows of traces, in order.
     """
 
     def __init__(
@@ -32,16 +32,16 @@ class EarlyCheck:
         self._guard = threading.Lock()
 
     def look(self, teacher: str, rows: Sequence[TraceRow], final_before: int) -> None:
-        """Look at the first rows of this run.
+        """Check the first rows of this run.
 
         Args:
-            teacher: its name.
+            teacher: name of the teacher.
             rows: the first answers of this run.
-            final_before: requests that were answered before this run: what still fails after many were answered is no
-                reason to stop.
+            final_before: number of requests that were answered before this run. If most were, failures of the rest are
+                no reason to stop.
 
         Raises:
-            InputError: says what is wrong, with two examples.
+            InputError: most requests failed, or most responses hold no answer; with two examples.
         """
         failed = [row for row in rows if row["status"] == "failed"]
         if len(failed) > self._settings.max_failed * (len(rows) + final_before):
@@ -52,7 +52,7 @@ class EarlyCheck:
         whole = [row for row in rows if row["status"] == "done" and row["finish_reason"] == "stop"]
         if len(whole) < LEAST_READ:
             return
-        with self._guard:  # teachers may be asked from several threads
+        with self._guard:  # several threads may ask teachers
             verdicts = self._verify(whole)
         unread = [row for row, verdict in zip(whole, verdicts, strict=True) if verdict["verdict"] == "unparsed"]
         if len(unread) > self._settings.max_unparsed * len(whole):
@@ -60,7 +60,7 @@ class EarlyCheck:
             self._stop(teacher, what, [f"...{row['text'][-80:]}" for row in unread], "max_unparsed")
 
     def _stop(self, teacher: str, what: str, examples: Sequence[str], parameter: str) -> None:
-        shown = " and ".join(repr(one[:200]) for one in list(dict.fromkeys(examples))[:2])
+        shown = " and ".join(repr(example[:200]) for example in list(dict.fromkeys(examples))[:2])
         raise InputError(
             f"teacher {teacher}: {what}, for example {shown}; the run was stopped, what was answered is kept "
             f"(parameter generation.early_stop.{parameter})"
@@ -71,7 +71,7 @@ class EarlyCheck:
 def early_check(
     settings: EarlyStopSettings | None, verification: VerificationSettings, problems: Sequence[Problem]
 ) -> Iterator[EarlyCheck | None]:
-    """Make an `EarlyCheck` that verifies as the run will, without its judge; None where none is wanted."""
+    """Make an `EarlyCheck` that verifies as the run does, without its judge; None if the settings are None."""
     if settings is None:
         yield None
         return

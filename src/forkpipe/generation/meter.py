@@ -1,4 +1,4 @@
-"""What is said of a teacher while it is asked, and when it has been."""
+"""Progress of a teacher: a status line while it is asked, and a summary at the end."""
 
 import time
 
@@ -9,12 +9,12 @@ from forkpipe.parameters import TeacherSettings
 
 
 class Meter:
-    """Counts the answers of one teacher in one run, and says how far it is.
+    """Counts the answers of one teacher in one run, and shows the progress.
 
     Args:
         name: of the teacher.
         teacher: for its price.
-        total: requests that are to be sent.
+        total: number of requests to send.
     """
 
     def __init__(self, name: str, teacher: TeacherSettings, total: int) -> None:
@@ -26,19 +26,19 @@ class Meter:
         self._line = StatusLine()
 
     def count(self, completion: Completion) -> None:
-        """Take in an answer."""
+        """Count an answer."""
         self.done += 1
         self.failed += completion.finish_reason == "error"
         self.tokens_in += completion.tokens_in
         self.tokens_out += completion.tokens_out
-        self._line.show(self._said)
+        self._line.show(self._text)
 
     def close(self) -> None:
-        """Say the last word."""
+        """Show the summary."""
         if self.done:
-            self._line.close(self._said(ended=True))
+            self._line.close(self._text(ended=True))
 
-    def _said(self, ended: bool = False) -> str:
+    def _text(self, ended: bool = False) -> str:
         elapsed = time.monotonic() - self._started
         parts = [f"{self.done} of {self._total} answered"]
         parts.append(f"{self.failed} failed")
@@ -52,7 +52,7 @@ class Meter:
 
 
 def duration(seconds: float) -> str:
-    """Return a time as one would say it.
+    """Return a duration in a readable unit.
 
     >>> duration(42), duration(60 * 42), duration(3600 * 42)
     ('42 s', '42 min', '42.0 h')

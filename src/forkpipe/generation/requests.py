@@ -1,4 +1,4 @@
-"""What the teachers are asked: plans of requests that are made when they are looked at."""
+"""Plans of requests to teachers; each request is created when it is accessed."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -15,11 +15,11 @@ from forkpipe.parameters import TeacherSettings
 
 
 class MadeRequests(Sequence[Request], ABC):
-    """Requests that are made when they are looked at."""
+    """A sequence of requests, each created when it is accessed."""
 
     @abstractmethod
     def make(self, position: int) -> Request:
-        """Return the request at a position, from 0 on."""
+        """Return the request at a position, counted from 0."""
 
     @overload
     def __getitem__(self, position: int) -> Request: ...
@@ -27,7 +27,7 @@ class MadeRequests(Sequence[Request], ABC):
     def __getitem__(self, position: slice) -> list[Request]: ...
     def __getitem__(self, position: int | slice) -> Request | list[Request]:
         if isinstance(position, slice):
-            return [self.make(one) for one in range(*position.indices(len(self)))]
+            return [self.make(at) for at in range(*position.indices(len(self)))]
         return self.make(range(len(self))[position])
 
     def __iter__(self) -> Iterator[Request]:
@@ -35,17 +35,17 @@ class MadeRequests(Sequence[Request], ABC):
 
 
 class RequestPlan(MadeRequests):
-    """What one teacher is asked, in order; a plan of millions fits in memory.
+    """The requests to one teacher, in order; a plan of millions fits in memory.
 
     Args:
         n: number of requests.
-        make: position -> request, always the same.
+        make: returns the request at a position, always the same one.
     """
 
     def __init__(self, n: int, make: Callable[[int], Request]) -> None:
         self._n = n
         self._make = make
-        self.keys = np.fromiter((int(one.request_id, 16) for one in self), np.uint64, n)
+        self.keys = np.fromiter((int(request.request_id, 16) for request in self), np.uint64, n)
         """The requests' ids as numbers."""
         self._order = np.argsort(self.keys, kind="stable")
         if n and (np.diff(self.keys[self._order]) == 0).any():
@@ -59,7 +59,7 @@ class RequestPlan(MadeRequests):
         return self._make(position)
 
     def position(self, request_id: str) -> int:
-        """Return where a request stands; KeyError where it is not in the plan."""
+        """Return the position of a request; KeyError if the plan does not hold it."""
         try:
             key = np.uint64(int(request_id, 16))
         except (ValueError, OverflowError):
@@ -71,16 +71,16 @@ class RequestPlan(MadeRequests):
 
 
 def plan_requests(problems: Sequence[Problem], name: str, teacher: TeacherSettings, engine: Engine) -> RequestPlan:
-    """Return what one teacher is asked, `samples` a problem or as many as its engine holds.
+    """Return the requests to one teacher: `samples` for each problem, or fewer if its engine holds fewer.
 
     Args:
-        problems: those that are asked.
-        name: of the teacher.
+        problems: the problems to ask.
+        name: name of the teacher.
         teacher: its settings.
-        engine: what answers; its identity and version are part of every request's id.
+        engine: its engine, whose identity and version are part of every request's id.
     """
     held = [engine.samples_held(problem.problem) for problem in problems]
-    counts = np.array([teacher.samples if one is None else min(teacher.samples, one) for one in held], np.int64)
+    counts = np.array([teacher.samples if n is None else min(teacher.samples, n) for n in held], np.int64)
     without = held.count(0)
     if without:
         logger.warning("teacher %s holds no trace of %d of %d problems", name, without, len(problems))
@@ -112,9 +112,9 @@ def plan_requests(problems: Sequence[Problem], name: str, teacher: TeacherSettin
 def fixed_samples(
     problems: Sequence[Problem], name: str, teacher: TeacherSettings, engine: Engine
 ) -> Iterator[RequestPlan]:
-    """Yield the one round of a teacher that is asked for a fixed number of samples.
+    """Yield the only round of a teacher that is asked for a fixed number of samples.
 
-    A planner that asks in rounds is a generator like this one: it is resumed when all requests of its last round have
-    been answered, and may look into the store for what to ask next.
+    A planner with several rounds is a generator like this one. It is resumed when all requests of its last round are
+    answered, and may read the store to decide what to ask next.
     """
     yield plan_requests(problems, name, teacher, engine)

@@ -1,4 +1,4 @@
-"""Which traces make a set: at most M a problem, by default representatives of the most divergent strategies."""
+"""Selects trace sets: at most M traces for each problem, by default those of the most divergent strategies."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -19,16 +19,16 @@ def select_sets(
     """Return (rows of `trace_sets`, rows of `rejected`).
 
     Args:
-        problems: those whose traces were asked for.
+        problems: the problems that teachers were asked.
         traces: the `traces` table.
         strategies: the `strategies` table.
         settings: see `parameters.TraceSetSettings`.
-        seed: of the draws, which go by a hash of seed and trace: they favour no teacher and no order of rows.
+        seed: seed of the draws. They sort by a hash of seed and trace, so they favour no teacher and no order of rows.
 
-    Whatever is selected, only problems with at least `min_strategies` strategies give a set.
+    With every selection, only problems with at least `min_strategies` strategies give a set.
 
     Raises:
-        InputError: divergent traces are wanted, but the clusterer measured no distances.
+        InputError: the selection is "divergent", but the clusterer measures no distances.
     """
     by_id = {row["trace_id"]: row for row in traces}
     correct: dict[str, list[StrategyRow]] = defaultdict(list)
@@ -38,13 +38,13 @@ def select_sets(
     rejected: list[RejectedRow] = []
     for problem in problems:
         problem_id = problem["problem_id"]
-        found = sorted(correct[problem_id], key=lambda row: content_hash("draw", seed, row["trace_id"]))
-        held = sum(row["representative"] for row in found)
+        drawn = sorted(correct[problem_id], key=lambda row: content_hash("draw", seed, row["trace_id"]))
+        held = sum(row["representative"] for row in drawn)
         if held < settings.min_strategies:
             detail = f"{held} distinct strategies, {settings.min_strategies} needed"
             rejected.append({"stage": "trace_sets", "id": problem_id, "reason": "too few strategies", "detail": detail})
             continue
-        picked = _CHOICES[settings.select](found, by_id, settings.max_traces)
+        picked = _CHOICES[settings.select](drawn, by_id, settings.max_traces)
         chosen = sorted(picked, key=lambda row: (row["strategy"], row["trace_id"]))
         sets.append(
             {
@@ -74,9 +74,9 @@ def _representatives(drawn: Sequence[StrategyRow]) -> list[StrategyRow]:
 
 
 def _divergent(drawn: Sequence[StrategyRow], by_id: dict[str, TraceRow], most: int) -> list[StrategyRow]:
-    """Begin with the two furthest apart, then add the one whose nearest neighbour in the set is furthest.
+    """Start with the two traces that are furthest apart, then add traces that are furthest from the set.
 
-    Among equals the one whose teacher has fewer traces in the set comes first, then the first drawn.
+    Of equal candidates, take the one whose teacher has fewer traces in the set, then the first drawn.
     """
     left = _representatives(drawn)
     if len(left) <= most:
@@ -101,7 +101,7 @@ def _divergent(drawn: Sequence[StrategyRow], by_id: dict[str, TraceRow], most: i
     while len(chosen) < most:
         used = Counter(map(teacher, chosen))
         rest = [row for row in left if row not in chosen]
-        chosen.append(max(rest, key=lambda row: (min(apart(row, one) for one in chosen), -used[teacher(row)])))
+        chosen.append(max(rest, key=lambda row: (min(apart(row, other) for other in chosen), -used[teacher(row)])))
     return chosen
 
 
@@ -118,8 +118,8 @@ _CHOICES: dict[str, Callable[[Sequence[StrategyRow], dict[str, TraceRow], int], 
 
 
 def whole_text(trace: TraceRow) -> str:
-    """Return what a student learns to write behind its tag: reasoning, where an engine gave it apart, and answer.
+    """Return the text that a student learns to write after its tag: the reasoning, if there is one, and the answer.
 
-    The forking tag stands for the opening of the thinking, so only its end is marked.
+    The forking tag opens the thinking, so only the end of the thinking is marked.
     """
     return f"{trace['reasoning']}\n</think>\n{trace['text']}" if trace["reasoning"] else trace["text"]

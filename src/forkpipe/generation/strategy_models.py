@@ -1,4 +1,4 @@
-"""The models that parameters name for clustering: one that describes steps, one that judges close pairs."""
+"""The language models that help clustering: one describes the steps of traces, one judges close pairs."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,7 +12,7 @@ from forkpipe.strategies.grouping import Judging
 
 @contextmanager
 def strategy_models(settings: StrategySettings) -> Iterator[tuple[Asker | None, Judging | None]]:
-    """Give what `grouping.cluster_all` takes; the engines are closed behind it."""
+    """Yield the models that `grouping.cluster_all` takes, and close their engines at the end."""
     with ExitStack() as stack:
 
         def asker(model: AskedModelSettings, where: str) -> Asker:

@@ -1,4 +1,4 @@
-"""All teachers: those at servers side by side, those that this machine runs one after the other."""
+"""Asks all teachers: those at servers at the same time, those that this machine runs one after the other."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -18,15 +18,15 @@ Asked = dict[str, tuple[list[RequestPlan], Outcome]]
 
 
 class Asking:
-    """Asks teachers; what one spends counts for all, and an error at one ends all.
+    """Asks teachers, which share one budget; an error of one teacher stops all.
 
     Args:
-        problems: those that are asked.
+        problems: the problems to ask.
         teachers: settings by name.
-        engines: their engines, by the same names; each is closed when its teacher has been asked.
-        store: open.
-        budget: what the run may spend.
-        check: looks at each teacher's first answers, None for no look.
+        engines: engines by the same names; each is closed when its teacher has been asked.
+        store: the trace store, open.
+        budget: the limits of the run.
+        check: checks the first answers of each teacher; None for no check.
     """
 
     def __init__(
@@ -49,17 +49,17 @@ class Asking:
         self._errors: list[Exception] = []
 
     def ask(self) -> Asked:
-        """Return each teacher's rounds and what came of them, in the order of the teachers.
+        """Return the rounds of each teacher and their outcome, in the order of the teachers.
 
         Raises:
-            Exception: the first that a teacher met. The others send nothing more then, and what they had sent is waited
-                for and kept.
+            Exception: the first error of any teacher. The other teachers then send no further requests; the answers to
+                requests that they have sent are awaited and kept.
         """
         names = list(self._teachers)
         remote = [name for name in names if getattr(self._engines[name], "at_servers", False)]
         if len(names) == 1:
             remote = []
-        # Daemons: an interrupt ends the run at once, as it does where there is one teacher.
+        # Daemon threads, so that an interrupt ends the run immediately, as with a single teacher.
         threads = [threading.Thread(target=self._try, args=(name,), name=f"ask {name}", daemon=True) for name in remote]
         for thread in threads:
             thread.start()

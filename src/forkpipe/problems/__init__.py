@@ -1,1 +1,1 @@
-"""Problems: raw rows, decontamination, and what decides that two texts are the same problem."""
+"""Problems: reading raw rows, decontamination, and deciding whether two texts are the same problem."""

@@ -1,4 +1,4 @@
-"""Problems that overlap evaluation sets or one another are taken out, each with the pair that matched."""
+"""Removes problems that overlap evaluation sets or one another, and records each pair that matched."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -14,12 +14,12 @@ from forkpipe.problems.normalisation import normalise
 from forkpipe.problems.overlap import Comparable, Match, OverlapIndex
 
 KEPT_FIRST = ("test", "validation", "rl", "train")
-"""Of two problems that are the same, the one in the earlier of these splits is kept, then that of the lesser id."""
+"""Of two equal problems, the one in the earlier of these splits is kept; in one split, the one with the lesser id."""
 HELD_OUT = ("test", "validation")
 TEMPLATE_LIMIT = 50
-"""Problems of one template that are held against others for near-duplicates, see `OverlapIndex`."""
+"""Most problems of one template that are compared for near-duplicates, see `OverlapIndex`."""
 QUOTED = 200
-"""Characters of the matched problem in the detail of a rejection; `overlaps` has all."""
+"""Characters of the matched problem that the detail of a rejection quotes; `overlaps` has the whole text."""
 
 
 def remove_overlaps(
@@ -27,14 +27,15 @@ def remove_overlaps(
 ) -> tuple[list[ProblemRow], list[OverlapRow], list[RejectedRow], dict[str, Any]]:
     """Return (rows of `problems`, rows of `overlaps`, rows of `rejected`, the summary).
 
-    A problem that overlaps an evaluation set is rejected, whatever its split. What is left is held against itself:
-    equal texts with different answers are all rejected, since nobody knows which is right; of equal texts and
-    near-duplicates one is kept, see `KEPT_FIRST`. Near-duplicates on the same side of the held-out line must have the
-    same answer, for with another they are mostly another question; across it any overlap is a leak.
+    A problem that overlaps an evaluation set is rejected, whatever its split. The other problems are compared with one
+    another. Equal texts with different answers are all rejected, since nobody knows which answer is right. Of equal
+    texts and near-duplicates one is kept, see `KEPT_FIRST`. Two near-duplicates that are both held out, or both not,
+    must have the same answer: with different answers they are mostly different questions. If only one of them is held
+    out, any overlap is a leak.
 
     Args:
         problems: the table `normalised_problems`.
-        evaluation: problems of the evaluation sets, possibly none.
+        evaluation: problems of the evaluation sets; may be empty.
         settings: see `parameters.DecontaminationSettings`.
     """
     rows: list[ProblemRow] = problems.to_pylist() if hasattr(problems, "to_pylist") else list(problems)
@@ -48,7 +49,7 @@ def remove_overlaps(
     summary = {
         "problems": len(rows),
         "kept": len(kept),
-        "evaluation_sets": dict(Counter(one.set for one in evaluation)),
+        "evaluation_sets": dict(Counter(problem.set for problem in evaluation)),
         "overlaps": found.counts(),
         "too_short_for_ngrams": too_short,
         "over_template_limit": over_limit,
@@ -58,7 +59,7 @@ def remove_overlaps(
 
 
 class _Overlaps:
-    """What was found: rows of `overlaps`, and by problem the row of `rejected`."""
+    """The overlaps so far: rows of `overlaps`, and rows of `rejected` by problem."""
 
     def __init__(self, settings: DecontaminationSettings) -> None:
         self.settings = settings
@@ -66,7 +67,7 @@ class _Overlaps:
         self.rejected: dict[str, RejectedRow] = {}
 
     def index(self, *, within: bool) -> OverlapIndex:
-        """Return an empty index of the kinds that are looked for."""
+        """Return an empty index for the configured kinds of overlap."""
         ngram, near = self.settings.ngram, self.settings.near
         near_index = None
         if near is not None:
@@ -125,15 +126,15 @@ class _Overlaps:
 def _against(
     rows: list[ProblemRow], texts: dict[str, Comparable], evaluation: list[EvaluationProblem], found: _Overlaps
 ) -> dict[str, int]:
-    """Hold problems against evaluation sets; returns by set how many of its problems are too short for n-grams."""
+    """Compare problems with evaluation sets; return for each set how many problems are too short for n-grams."""
     if not evaluation:
         return {}
     index = found.index(within=False)
-    for one in evaluation:
-        index.add(Comparable.of(one.problem), one.set)
+    for problem in evaluation:
+        index.add(Comparable.of(problem.problem), problem.set)
     progress = Progress("decontamination", len(rows), unit="problems")
     for done, row in enumerate(rows, start=1):
-        best: dict[str, Match] = {}  # matches come with the surest first
+        best: dict[str, Match] = {}  # the surest matches come first
         for match in filter(found.counts_as_overlap, index.find(texts[row["problem_id"]])):
             best.setdefault(evaluation[match.other].set, match)
         for name, match in best.items():
@@ -144,12 +145,12 @@ def _against(
 
 
 def _within(rows: list[ProblemRow], texts: dict[str, Comparable], found: _Overlaps) -> int:
-    """Hold problems against one another; returns how many were over the limit of their template."""
+    """Compare problems with one another; return how many exceeded the limit of their template."""
     answers = {row["problem_id"]: normalise(row["answer"]) or row["answer"] for row in rows}
     ranked = sorted(rows, key=lambda row: (KEPT_FIRST.index(row["split"]), row["problem_id"]))
     conflicting = _conflicting(ranked, texts, answers, found)
     index = found.index(within=True)
-    kept: list[ProblemRow] = []  # what the index holds
+    kept: list[ProblemRow] = []  # the problems in the index
     progress = Progress("duplicates among the problems", len(ranked), unit="problems")
     for done, row in enumerate(ranked, start=1):
         if row["problem_id"] not in conflicting:
@@ -175,7 +176,7 @@ def _same(row: ProblemRow, other: ProblemRow, match: Match, answers: dict[str, s
 def _conflicting(
     ranked: list[ProblemRow], texts: dict[str, Comparable], answers: dict[str, str], found: _Overlaps
 ) -> set[str]:
-    """Reject equal texts with different answers, each with another of them; returns their ids."""
+    """Reject equal texts with different answers, each paired with another; return their ids."""
     groups: dict[str, list[ProblemRow]] = {}
     for row in ranked:
         groups.setdefault(texts[row["problem_id"]].whole, []).append(row)
@@ -184,7 +185,7 @@ def _conflicting(
         if not text or len({answers[row["problem_id"]] for row in group}) < 2:
             continue
         for row in group:
-            other = next(one for one in group if answers[one["problem_id"]] != answers[row["problem_id"]])
+            other = next(rival for rival in group if answers[rival["problem_id"]] != answers[row["problem_id"]])
             found.add(
                 row,
                 Match(0, "exact", 1.0),

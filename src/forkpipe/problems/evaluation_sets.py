@@ -7,12 +7,12 @@ from forkpipe.core.errors import InputError
 from forkpipe.core.read_rows import file_digest, file_exists, read_rows
 
 WITHIN = "problems"
-"""Name that tables give to the run's own problems, so that no set can have it."""
+"""The name that the tables use for the run's own problems; no evaluation set may have it."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationProblem:
-    """A problem of an evaluation set; `id` is the set's own, or the row's number."""
+    """A problem of an evaluation set; `id` comes from the file, or is the number of the row."""
 
     set: str
     id: str
@@ -41,7 +41,7 @@ class EvaluationSet:
             raise ValueError(f"evaluation set {name} is {given!r}, expected filepath, problem and id") from None
 
     def content(self) -> dict[str, Any]:
-        """Return what its problems are a function of: the file's digest (None where it is missing) and the columns."""
+        """Return what determines the problems: a digest of the file (None if it is missing), and the columns."""
         digest = file_digest(self.filepath) if file_exists(self.filepath) else None
         return {"filepath": digest, "problem": self.problem, "id": self.id}
 

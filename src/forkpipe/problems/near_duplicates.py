@@ -1,7 +1,7 @@
-"""Near-duplicates: texts whose shingles, runs of a few words, are mostly the same.
+"""Near-duplicates: texts that share most of their shingles, which are runs of a few words.
 
-MinHash LSH (datasketch) proposes pairs, the true Jaccard similarity of the shingles decides, so that a threshold is
-what it says and chance costs nothing but a few misses at the threshold itself.
+MinHash LSH (datasketch) proposes pairs, and the exact Jaccard similarity of their shingles decides. So no pair below
+the threshold is returned, and only a few pairs close to it are missed.
 """
 
 import zlib
@@ -9,12 +9,12 @@ from functools import lru_cache
 from typing import Any
 
 LEAST_RECALL = 0.99
-"""Chance at least that a pair right at the threshold is proposed; above it the chance is higher."""
+"""The least probability of proposing a pair exactly at the threshold; pairs above it have a higher one."""
 
 
 @lru_cache(maxsize=4096)
 def shingles(text: str, size: int) -> frozenset[str]:
-    """Return the runs of `size` words of a normalised text; the whole text where it has fewer.
+    """Return the runs of `size` words of a normalised text, or the whole text if it has fewer words.
 
     >>> sorted(shingles("a b c d", 3))
     ['a b c', 'b c d']
@@ -26,7 +26,7 @@ def shingles(text: str, size: int) -> frozenset[str]:
 
 
 def jaccard(one: frozenset[str], other: frozenset[str]) -> float:
-    """Return the size of the intersection over that of the union; 1 for two empty sets.
+    """Return the size of the intersection divided by the size of the union; 1 for two empty sets.
 
     >>> jaccard(frozenset("abc"), frozenset("bcd"))
     0.5
@@ -35,10 +35,10 @@ def jaccard(one: frozenset[str], other: frozenset[str]) -> float:
 
 
 def bands(threshold: float, permutations: int) -> tuple[int, int]:
-    """Return (bands, rows a band) for LSH: the longest rows that still propose a pair at the threshold nearly always.
+    """Return (bands, rows of a band) for LSH: the most rows with which `LEAST_RECALL` still holds.
 
-    A pair of Jaccard similarity s is proposed with chance 1 - (1 - s ** rows) ** bands. Longer rows propose fewer
-    pairs in vain.
+    A pair of Jaccard similarity s is proposed with probability 1 - (1 - s ** rows) ** bands. More rows propose fewer
+    pairs that turn out below the threshold.
 
     >>> bands(0.8, 128)
     (21, 6)
@@ -52,12 +52,12 @@ def bands(threshold: float, permutations: int) -> tuple[int, int]:
 
 
 class NearIndex:
-    """Texts whose near-duplicates are looked for.
+    """An index of texts that finds near-duplicates of a text.
 
     Args:
         threshold: least Jaccard similarity of the shingles, above 0.
-        shingle: words a shingle.
-        permutations: length of a MinHash; more is slower and proposes fewer pairs in vain.
+        shingle: words of a shingle.
+        permutations: length of a MinHash; longer ones are slower and propose fewer wrong pairs.
     """
 
     def __init__(self, threshold: float, *, shingle: int = 3, permutations: int = 128) -> None:
@@ -65,31 +65,31 @@ class NearIndex:
 
         self._threshold = threshold
         self._shingle = shingle
-        # crc32 is enough: datasketch mixes it again, and a collision only proposes a pair in vain.
+        # crc32 is enough: datasketch hashes it again, and a collision only proposes a wrong pair.
         self._empty = MinHash(num_perm=permutations, hashfunc=zlib.crc32)
         self._lsh = MinHashLSH(num_perm=permutations, params=bands(threshold, permutations))
         self._texts: dict[int, str] = {}
         self._last: tuple[str, Any] = ("", self._empty)
 
     def add(self, index: int, text: str) -> None:
-        """Add a normalised text under an index of the caller's, once."""
+        """Add a normalised text under an index that the caller chooses, once."""
         self._texts[index] = text
         self._lsh.insert(index, self._minhash(text))
 
     def find(self, text: str) -> list[tuple[int, float]]:
-        """Return (index, Jaccard similarity) of all texts at or above the threshold, by index."""
+        """Return (index, Jaccard similarity) of all texts at or above the threshold, sorted by index."""
         own = shingles(text, self._shingle)
-        found = []
+        near = []
         for index in sorted(self._lsh.query(self._minhash(text))):
             similarity = jaccard(own, shingles(self._texts[index], self._shingle))
             if similarity >= self._threshold:
-                found.append((index, similarity))
-        return found
+                near.append((index, similarity))
+        return near
 
     def _minhash(self, text: str) -> Any:
-        """Return the MinHash of a text; the last is kept, since a text is often looked for and then added."""
+        """Return the MinHash of a text; the last one is kept, since a text is often searched and then added."""
         if self._last[0] != text:
-            made = self._empty.copy()
-            made.update_batch([one.encode() for one in shingles(text, self._shingle)])
-            self._last = (text, made)
+            minhash = self._empty.copy()
+            minhash.update_batch([shingle.encode() for shingle in shingles(text, self._shingle)])
+            self._last = (text, minhash)
         return self._last[1]

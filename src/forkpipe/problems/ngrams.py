@@ -1,4 +1,4 @@
-"""Overlap by n-grams of words: how much of one text stands word by word in another."""
+"""Overlap by n-grams of words: how much of one text occurs word by word in another."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ Gram = tuple[str, ...]
 
 
 def ngrams(words: Sequence[str], n: int) -> set[Gram]:
-    """Return all runs of n words; none where there are fewer words.
+    """Return all runs of n words; none if there are fewer words.
 
     >>> sorted(ngrams("a b c".split(), 2))
     [('a', 'b'), ('b', 'c')]
@@ -16,19 +16,19 @@ def ngrams(words: Sequence[str], n: int) -> set[Gram]:
 
 
 class NgramIndex:
-    """Texts whose n-grams are looked for in others.
+    """An index of texts whose n-grams are searched in other texts.
 
-    An n-gram that stands in more than `common` of the texts is a form of words ("where m and n are relatively prime
-    positive integers") and counts for none, unless a text has no others.
+    An n-gram of more than `common` texts is a phrase ("where m and n are relatively prime positive integers"). It does
+    not count, unless a text has no other n-grams.
 
-    A text of fewer than n words is found where the whole of it stands in the other, if it has `shortest` words; fewer
-    would be found everywhere, so those are for exact matches and near-duplicates only, and `too_short` lists them.
+    A text of fewer than n words matches if the other text holds all of it in a row. With fewer than `shortest` words it
+    would match almost anything: such texts are left to exact matches and near-duplicates, and `too_short` lists them.
 
     Args:
-        n: words a gram.
-        share: least share of a text's n-grams that must stand in the other.
+        n: words of an n-gram.
+        share: least share of a text's n-grams that the other text must hold.
         shortest: fewest words of a text, at most n.
-        common: see above.
+        common: most texts that may share an n-gram that counts.
     """
 
     def __init__(self, n: int = 13, share: float = 0.25, shortest: int = 5, common: int = 5) -> None:
@@ -46,14 +46,14 @@ class NgramIndex:
         self.too_short: list[int] = []
 
     def add(self, index: int, words: Sequence[str]) -> None:
-        """Add a text under an index of the caller's."""
+        """Add a text under an index that the caller chooses."""
         if len(words) >= self._n:
             grams = ngrams(words, self._n)
             self._all[index] = self._telling[index] = len(grams)
             for gram in grams:
                 holders = self._grams[gram]
                 holders.append(index)
-                if len(holders) == self._common + 1:  # from now on it tells of none
+                if len(holders) == self._common + 1:  # from now on it does not count for any of them
                     for holder in holders:
                         self._telling[holder] -= 1
                 elif len(holders) > self._common:
@@ -65,7 +65,7 @@ class NgramIndex:
             self.too_short.append(index)
 
     def find(self, words: Sequence[str]) -> list[tuple[int, float]]:
-        """Return (index, share of that text's n-grams found in these words) of all texts with enough, by index."""
+        """Return (index, share of the text's n-grams in these words) of all texts that match, sorted by index."""
         telling: Counter[int] = Counter()
         common: Counter[int] = Counter()
         for gram in ngrams(words, self._n):

@@ -1,7 +1,7 @@
-"""Problem texts made comparable: what two copies of a problem may differ in goes, what makes it a problem stays.
+"""Normalises problem texts, so that two copies of a problem become equal and two different problems do not.
 
-Letter case, punctuation of prose, LaTeX delimiters, spacing and fonts go, and the several ways to write one symbol
-become one. Numbers, signs, round brackets and letters stay: a problem with another number is another problem.
+Removes letter case, punctuation of prose, LaTeX delimiters, spacing and fonts, and writes each symbol in one way. Keeps
+numbers, signs, round brackets and letters: a problem with another number is another problem.
 """
 
 import re
@@ -39,7 +39,7 @@ _GREEK = {
     for code in range(ord("α"), ord("ω") + 1)
     if (name := unicodedata.name(chr(code)).removeprefix("GREEK SMALL LETTER ").lower()) != "final sigma"
 }
-# One alone is a symbol; next to another it is a word of Greek.
+# A single Greek letter is a symbol; several in a row are a Greek word.
 _LONE_GREEK = re.compile("(?<![Ͱ-Ͽἀ-῿])[α-ρσ-ω](?![Ͱ-Ͽἀ-῿])")
 
 _LATEX = [
@@ -64,17 +64,17 @@ _LATEX = [
 ]
 
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-# A number; a sign of comparison or calculation, or a round bracket, for 8 / (4 / 2) is not 8 / 4 / 2; a character of a
-# script without spaces; a run of letters.
+# A number; an operator or a round bracket, since 8 / (4 / 2) is not 8 / 4 / 2; a character of a script without spaces;
+# a run of letters.
 _WORD = re.compile(rf"\d+(?:\.\d+)?|\.\d+|<=|>=|!=|[-+*/^=<>!|%()]|[{_CJK}]|[^\W\d_{_CJK}]+")
 _SAME_WORD = {"degrees": "degree"}
 
 NUMBER = "#"
-"""Stands for every number in a masked text; no normalised text holds it."""
+"""Replaces every number in a masked text; no normalised text holds it."""
 
 
 def normalise(text: str) -> str:
-    r"""Return the words of a problem, one space between them; never raises, and a second time changes nothing.
+    r"""Return the words of a problem, separated by single spaces; never raises, and is idempotent.
 
     >>> normalise(r"Find $\dfrac{1}{2}\cdot x^{2}$, if  $x\le 1{,}000$.")
     'find frac 1 2 * x ^ 2 if x <= 1000'
@@ -84,12 +84,12 @@ def normalise(text: str) -> str:
     text = unicodedata.normalize("NFKC", text.translate(_SYMBOLS)).translate(_SYMBOLS)
     for pattern, replacement in _LATEX:
         text = pattern.sub(replacement, text)
-    text = _LONE_GREEK.sub(lambda found: f" {_GREEK[found[0]]} ", _caseless(text))
+    text = _LONE_GREEK.sub(lambda letter: f" {_GREEK[letter[0]]} ", _caseless(text))
     return " ".join(_SAME_WORD.get(word, word) for word in _WORD.findall(text))
 
 
 def _caseless(text: str) -> str:
-    """Return the text with case folded in composed form; a few characters need more than one round."""
+    """Return the text with case folded, in composed form; a few characters need several rounds."""
     for _ in range(4):
         folded = unicodedata.normalize("NFKC", text.casefold())
         if folded == text:
@@ -113,9 +113,9 @@ def mask_numbers(normalised: str) -> str:
 
 
 def same_numbers(one: Iterable[str], other: Iterable[str]) -> bool:
-    """Whether the numbers among the words of one text are all among the other's, each as often.
+    """Whether one text holds all numbers of the other, each at least as often.
 
-    Inclusion, either way, and no equality: a copy inside a longer text, or with its choices listed, has more.
+    Either text may hold more numbers: a copy within a longer text, or with its choices listed, does.
 
     >>> same_numbers("2 apples 3 pears".split(), "3 pears 2 apples and 7 plums".split())
     True

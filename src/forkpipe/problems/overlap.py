@@ -1,8 +1,8 @@
-"""Whether a problem overlaps others: the kinds of overlap, and one pass of a text over all others.
+"""Decides whether a problem overlaps others, and how.
 
-Numbers count: a pair whose wording overlaps but whose numbers differ is `renumbered`: another problem, in the same
-words. A figure in Asymptote that only one of two texts has is passed over, since copies often lose it; two figures
-must be alike as well.
+A pair whose wording overlaps and whose numbers differ is `renumbered`: another problem, in the same words. If only one
+of two texts has an Asymptote figure, the figure is ignored, since copies often lose it. If both have one, the figures
+must be similar too.
 """
 
 import re
@@ -17,31 +17,31 @@ from forkpipe.problems.normalisation import mask_numbers, normalise, same_number
 
 Kind = Literal["exact", "ngram", "near", "renumbered"]
 KINDS: tuple[Kind, ...] = ("exact", "ngram", "near", "renumbered")
-"""From the surest on: of several, the first is a pair's kind."""
+"""The surest kind first; if several apply to a pair, the first one counts."""
 
 LEAST_PROSE = 13
-"""With fewer words beside it, a figure is what the problem is, and no ornament."""
+"""With fewer words than these beside a figure, the figure belongs to the problem itself."""
 FIGURE_SHINGLE = 3
 FIGURE_SHARE = 0.7
-"""Of the lesser figure's shingles; copies differ in sizes and labels, and one may stand beside another figure."""
+"""Least common share of the smaller figure's shingles: copies differ in sizes and labels, or have more figures."""
 
 _FIGURE = re.compile(r"\[asy\](.*?)(?:\[/asy\]|$)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Comparable:
-    """A problem's text, prepared for comparing."""
+    """The text of a problem, prepared for comparison."""
 
     whole: str
-    """Normalised, figures included."""
+    """Normalised text with figures."""
     prose: str
-    """The same without figures, unless little is left."""
+    """Normalised text without figures, unless that leaves too few words."""
     figure: str
-    """The figures, normalised; empty where `prose` holds them or there are none."""
+    """Normalised figures; empty if `prose` includes them or there are none."""
 
     @classmethod
     def of(cls, text: str) -> "Comparable":
-        """Prepare a text as it came."""
+        """Prepare a raw text."""
         whole = normalise(text)
         figures = _FIGURE.findall(text)
         if not figures:
@@ -59,10 +59,10 @@ class Comparable:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """One overlap: `other` is the index of the text that was found, `score` is 1 for equal texts.
+    """An overlap: `other` is the index of the overlapping text, `score` is 1 for equal texts.
 
-    The score of ngram is the share of the other's n-grams that the text holds, of near the Jaccard similarity of
-    shingles; of renumbered that by which it was found.
+    For ngram, the score is the share of the other text's n-grams that this text holds; for near, the Jaccard similarity
+    of shingles; for renumbered, the score of the comparison that matched.
     """
 
     other: int
@@ -71,14 +71,14 @@ class Match:
 
 
 class OverlapIndex:
-    """Texts that others are held against.
+    """An index of texts that finds those that overlap a text.
 
     Args:
-        ngram: index of n-grams, None for no overlap of that kind.
-        near: index of near-duplicates, None for none.
-        template_limit: of texts that differ in their numbers alone, how many are held against for near-duplicates, None
-            for all. Problems from one template are all candidates of one another, which takes the square of their
-            number; those over the limit are found when they are equal or renumbered, and `over_limit` counts them.
+        ngram: index of n-grams; None to skip this kind of overlap.
+        near: index of near-duplicates; None to skip this kind.
+        template_limit: most texts of one template (texts that differ only in numbers) that are compared for
+            near-duplicates, None for all. All of them are candidates of one another, so the time grows with the square
+            of their number. Texts over the limit are still found if equal or renumbered; `over_limit` counts them.
     """
 
     def __init__(
@@ -90,12 +90,12 @@ class OverlapIndex:
         self._ngram = ngram
         self._near = near
         self._texts: list[Comparable] = []
-        # The first of every group is enough: any more say nothing new of a problem.
+        # The first text of each group is enough.
         self._exact: dict[str, dict[str, int]] = {}
         self._masked: dict[str, dict[str, int]] = {}
 
     def add(self, text: Comparable, group: str = "") -> int:
-        """Add a text to a group; returns its index, counted from 0."""
+        """Add a text to a group, and return its index, counted from 0."""
         index = len(self._texts)
         self._texts.append(text)
         self._exact.setdefault(text.whole, {}).setdefault(group, index)
@@ -113,20 +113,20 @@ class OverlapIndex:
 
     @property
     def too_short(self) -> list[int]:
-        """Indices of the texts that are too short for n-grams."""
+        """The indices of texts that are too short for n-grams."""
         return [] if self._ngram is None else self._ngram.too_short
 
     def find(self, text: Comparable) -> list[Match]:
-        """Return one match for each text that overlaps, the surest kind and the highest score first."""
-        found: dict[int, Match] = {}
+        """Return one match for each overlapping text; the surest kind and the highest score come first."""
+        best: dict[int, Match] = {}
         for match in self._candidates(text):
-            known = found.get(match.other)
+            known = best.get(match.other)
             if known is None or _rank(match) < _rank(known):
-                found[match.other] = match
-        return sorted(found.values(), key=_rank)
+                best[match.other] = match
+        return sorted(best.values(), key=_rank)
 
     def _candidates(self, text: Comparable) -> Iterator[Match]:
-        if not text.whole:  # nothing that could be compared
+        if not text.whole:  # nothing to compare
             return
         for index in self._exact.get(text.whole, {}).values():
             yield Match(index, "exact", 1.0)

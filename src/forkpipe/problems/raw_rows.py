@@ -1,9 +1,9 @@
-"""Raw rows become problems: fields mapped, types checked, duplicates and unreadable answers rejected."""
+"""Turns raw rows into problems: maps fields, checks types, rejects duplicates and unreadable answers."""
 
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Any
 
 from forkpipe.core.errors import InputError
@@ -20,15 +20,15 @@ def normalise_problems(
 ) -> tuple[list[ProblemRow], list[RejectedRow]]:
     """Return (rows of `problems`, rows of `rejected`).
 
-    Identical problem and answer twice: the first is kept. The same problem with different answers: all are rejected,
-    since nobody knows which is right. So is a problem whose answer the verifier cannot read: every response to it would
-    be unparsed. A missing column, a value that is not text, a source id twice or no row at all
-    stops the run (InputError): these are faults of the file, not of a problem.
+    Of rows with the same problem and answer, the first is kept. Rows with the same problem and different answers are
+    all rejected, since nobody knows which answer is right. A problem whose answer the verifier cannot read is rejected
+    too, since every response to it would be unparsed. Faults of the file stop the run (InputError): a missing column, a
+    value that is not text, a repeated source id, or no rows.
 
     Args:
-        raw: what the catalog entry `raw_problems` loads: records, a pandas or Hugging Face table.
+        raw: rows as the catalog entry `raw_problems` loads them: records, a pandas or a Hugging Face table.
         settings: see `parameters.ProblemSettings`.
-        verification: says which verifier reads which answers.
+        verification: names the verifier of each answer type.
     """
     source = str(getattr(raw, "source", "raw_problems"))
     problems = [_problem(row, number, source, settings) for number, row in enumerate(_records(raw), start=1)]
@@ -54,7 +54,7 @@ def _records(raw: Any) -> Iterable[Mapping[str, Any]]:
         return list(raw.to_pylist())
     if hasattr(raw, "to_dict") and hasattr(raw, "columns"):  # pandas
         return list(raw.to_dict(orient="records"))
-    if isinstance(raw, Mapping):  # a DatasetDict: all its parts
+    if isinstance(raw, Mapping):  # a DatasetDict
         return [row for part in raw.values() for row in part]
     return list(raw)
 
@@ -64,7 +64,7 @@ def _problem(row: Mapping[str, Any], number: int, source: str, settings: Problem
     problem, answer = (_text(row, field, number, source) for field in (fields.problem, fields.answer))
     source_id = str(number) if fields.source_id is None else _text(row, fields.source_id, number, source)
     used = {fields.problem, fields.answer, fields.source_id}
-    made = Problem.create(
+    unsplit = Problem.create(
         problem,
         answer,
         answer_type=_answer_type(answer, settings),
@@ -72,7 +72,7 @@ def _problem(row: Mapping[str, Any], number: int, source: str, settings: Problem
         source_id=source_id,
         metadata={key: value for key, value in row.items() if key not in used},
     )
-    return Problem(**{**asdict(made), "split": split_of(made.problem_id, settings)})
+    return replace(unsplit, split=split_of(unsplit.problem_id, settings))
 
 
 def _text(row: Mapping[str, Any], field: str, number: int, source: str) -> str:
@@ -80,7 +80,7 @@ def _text(row: Mapping[str, Any], field: str, number: int, source: str) -> str:
         raise InputError(f"{source} row {number}: field '{field}' is missing, expected it as in problems.fields")
     value = row[field]
     if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)  # ids and answers are often numbers; a float is refused, for it may have lost digits
+        value = str(value)  # ids and answers are often integers; floats are refused, since they may have lost digits
     if not isinstance(value, str):
         raise InputError(f"{source} row {number}: field '{field}' is {type(value).__name__}, expected text")
     if not value.strip():
@@ -95,7 +95,7 @@ def _answer_type(answer: str, settings: ProblemSettings) -> str:
 
 
 def split_of(problem_id: str, settings: ProblemSettings) -> Split:
-    """Return the split of a problem: a function of its id, so that adding problems moves no other."""
+    """Return the split of a problem, which depends only on its id: adding problems moves no other problem."""
     place = unit_interval("split", settings.split_salt, problem_id)
     bound = 0.0
     drawn: Split = SPLITS[0]
@@ -106,7 +106,7 @@ def split_of(problem_id: str, settings: ProblemSettings) -> Split:
         bound += share
         if place < bound:
             return drawn
-    return drawn  # rounding left a sliver above the last bound
+    return drawn  # the shares sum to slightly less than 1 by rounding
 
 
 def _check_source_ids(problems: list[Problem], source: str) -> None:

@@ -1,21 +1,21 @@
 """The id of the current session, for the `run_id` column of every table.
 
-Datasets do not learn which session they save for, so a hook says it once before the pipeline runs. A process runs one
-session at a time, so one value will do.
+Kedro does not tell datasets which session saves them, so a hook sets the id before the pipeline runs. A process runs
+one session at a time, so one value is enough.
 """
 
 INTERACTIVE = "interactive"
-"""Run id of rows that are written outside a Kedro session."""
+"""The run id of rows that are written outside a Kedro session."""
 
 _current = INTERACTIVE
 
 
 def begin(run_id: str) -> None:
-    """Say that the rows from now on belong to this session."""
+    """Set the session that writes all further rows."""
     global _current
     _current = run_id
 
 
 def current() -> str:
-    """Return the id of the session in progress."""
+    """Return the id of the current session."""
     return _current

@@ -25,10 +25,10 @@ _MISFITS = (pa.ArrowException, UnicodeEncodeError)
 
 
 class Batches:
-    """A table that is made piece by piece while it is saved, so that it is never in memory as a whole.
+    """A table that is produced in batches while it is saved, so that it is never in memory as a whole.
 
     Args:
-        make: returns the pieces, of the declared schema, in order.
+        make: returns the batches in order, as tables of the declared schema.
     """
 
     def __init__(self, make: Callable[[], Iterator[pa.Table]]) -> None:
@@ -42,22 +42,22 @@ Rows: TypeAlias = pa.Table | Sequence[Mapping[str, Any]] | Batches
 
 
 def write_table(path: str, name: str, data: Rows) -> None:
-    """Replace the file at `path` by rows of the table `name`; `run_id` is filled in where it is missing.
+    """Write rows of the table `name` to the file at `path`, and fill in `run_id` where it is missing.
 
     Raises:
         ValueError: a row does not fit the schema; the message names table, row and column.
     """
-    pieces: Iterable[pa.Table] = data if isinstance(data, Batches) else [to_table(data, name, run_id.current())]
+    batches: Iterable[pa.Table] = data if isinstance(data, Batches) else [to_table(data, name, run_id.current())]
     filesystem, inner_path = fsspec.core.url_to_fs(path)
     filesystem.makedirs(str(PurePosixPath(inner_path).parent), exist_ok=True)
-    # A reader, or a run that is killed here, never sees half a file.
+    # The file is renamed at the end, so that nobody reads half a file if this run is killed.
     temporary = f"{inner_path}.tmp"
     with (
         filesystem.open(temporary, "wb") as file,
         pq.ParquetWriter(file, SCHEMAS[name], compression="zstd") as writer,
     ):
-        for piece in pieces:
-            writer.write_table(piece)
+        for batch in batches:
+            writer.write_table(batch)
     filesystem.mv(temporary, inner_path)
 
 
@@ -74,10 +74,10 @@ def read_table(path: str, name: str) -> pa.Table:
 
 @contextmanager
 def open_table(path: str) -> Iterator[pq.ParquetFile]:
-    """Open a Parquet file for reading, without Python in between where it is local.
+    """Open a Parquet file for reading; Arrow itself reads a local file, without a Python file object.
 
-    Arrow's threads free what they have read; a buffer of Python's that is freed while the interpreter ends aborts the
-    process. For the same reason nothing is read ahead.
+    Arrow's threads free the buffers that they have read. If such a buffer belongs to Python and is freed while the
+    interpreter shuts down, the process aborts. For the same reason nothing is read ahead.
     """
     filesystem, inner_path = fsspec.core.url_to_fs(path)
     local = isinstance(filesystem, LocalFileSystem)
@@ -128,7 +128,7 @@ def as_declared(table: pa.Table, name: str, columns: Sequence[str] | None = None
 
 
 def stored_names(stored: pa.Schema, name: str, columns: Sequence[str]) -> list[str]:
-    """Return how a file of the schema `stored` calls those of these columns of the table `name` that it has."""
+    """Return the names under which a file of the schema `stored` holds columns of the table `name`, if it does."""
     held = [_index(stored, name, column) for column in columns]
     return [stored.names[index] for index in held if index >= 0]
 
@@ -140,7 +140,7 @@ def renamed_row(row: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def to_table(data: pa.Table | Sequence[Mapping[str, Any]], name: str, current_run: str) -> pa.Table:
-    """Return rows as a table of the declared schema; ValueError naming table, row and column where they do not fit."""
+    """Return rows as a table of the declared schema; ValueError names the table, row and column that does not fit."""
     schema = SCHEMAS[name]
     rows = data.to_pylist() if isinstance(data, pa.Table) else data
     known = set(schema.names)
@@ -181,7 +181,7 @@ def _version(schema: pa.Schema) -> int:
 
 
 def _index(stored: pa.Schema, name: str, column: str) -> int:
-    """Return where a column lies in a file, under its name or the one that it had before; -1 where it does not."""
+    """Return the index of a column in a file, under its present or its former name; -1 if the file lacks it."""
     index = stored.get_field_index(column)
     older = RENAMED.get(name, {}).get(column)
     return stored.get_field_index(older) if index < 0 and older else index

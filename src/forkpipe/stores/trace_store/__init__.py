@@ -1,15 +1,16 @@
-"""The trace store: what teachers have answered so far, kept so that a killed run loses nothing.
+"""The trace store keeps the answers of teachers, so that a killed run loses none.
 
-A folder. Answers are appended to a journal, a line an attempt, and compacted into Parquet shards of the table `traces`:
+It is a folder. Each attempt is appended to a journal as one line; journals are compacted into Parquet shards of the
+table `traces`:
 
     trace_store/
-      lock                    held by the run that writes: process, host, since when
-      journal-000007.jsonl    what this run has appended since shard 6
-      shard-000006.parquet    immutable; says in its footer which files it replaces
+      lock                    held by the run that writes; names its process, its host and when it started
+      journal-000007.jsonl    rows that this run has appended since shard 6
+      shard-000006.parquet    immutable; its footer lists the files that it replaces
       set_aside/              files and lines that could not be read
 
-A shard appears whole (written under another name, synced, renamed) and says which files it replaces before they are
-removed, so that a crash in between leaves nothing twice. Rows are keyed by (request_id, attempt).
+A shard is written under another name, synced and renamed, so it is whole or absent. Its footer lists the files that it
+replaces before they are deleted, so a crash in between duplicates no row. The key of a row is (request_id, attempt).
 """
 
 from forkpipe.stores.trace_store.store import TraceStore

@@ -1,4 +1,4 @@
-"""What the store holds without its texts: a few numbers an attempt, in arrays."""
+"""The index of a store: a few numbers for each attempt, in arrays, without the texts."""
 
 import json
 from dataclasses import dataclass, fields
@@ -17,27 +17,27 @@ FINISH_REASONS = ("stop", "length", "error")
 STOP, LENGTH, ERROR = range(3)
 _FINISH = {reason: code for code, reason in enumerate(FINISH_REASONS)}
 MOST_KINDS = 1000
-"""Kinds of errors that are told apart; an engine that puts a text of its own into each fills no memory."""
+"""Most kinds of errors that are counted apart, so that an engine whose every error differs cannot fill the memory."""
 
 
 def keys_of(request_ids: pa.Array | pa.ChunkedArray) -> np.ndarray:
-    """Return ids of 16 hex digits as the numbers they are; ValueError for any other text."""
+    """Return ids of 16 hex digits as numbers; ValueError for any other text."""
     chunks = request_ids.chunks if isinstance(request_ids, pa.ChunkedArray) else [request_ids]
-    found = [np.zeros(0, np.uint64)]
+    keys = [np.zeros(0, np.uint64)]
     for chunk in chunks:
         joined = b"".join(chunk.cast(pa.binary()).to_pylist())
         if len(joined) != ID_LENGTH * len(chunk) or not pc.all(pc.equal(pc.binary_length(chunk), ID_LENGTH)).as_py():
             raise ValueError(f"a request id does not have {ID_LENGTH} digits")
-        found.append(np.frombuffer(bytes.fromhex(joined.decode("ascii")), dtype=">u8").astype(np.uint64))
-    return np.concatenate(found)
+        keys.append(np.frombuffer(bytes.fromhex(joined.decode("ascii")), dtype=">u8").astype(np.uint64))
+    return np.concatenate(keys)
 
 
 @dataclass(slots=True)
 class Index:
-    """Arrays with an entry an attempt; `shard` and `row` say where its text lies.
+    """Arrays with one entry for each attempt; `shard` and `row` say where its text is stored.
 
-    key: the request's id as a number. limit: the max_tokens it was asked with. finish: index into FINISH_REASONS.
-    kind: index into `kinds`, what kind of error it ended with, 0 for none.
+    key: the request's id as a number. limit: the max_tokens of the request. finish: index into FINISH_REASONS. kind:
+    index into `kinds`, the kind of error that ended the attempt, 0 for none.
     """
 
     key: np.ndarray
@@ -56,7 +56,7 @@ class Index:
         return len(self.key)
 
     def take(self, chosen: np.ndarray | slice) -> "Index":
-        """Return some entries, by their numbers, a mask or a slice."""
+        """Return the entries at some positions, given as numbers, a mask or a slice."""
         return Index(**{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
 
     @staticmethod
@@ -77,12 +77,12 @@ _TYPES = {
 
 
 def scan_shard(path: Path, shard: int, kinds: list[str]) -> Index:
-    """Return the index of one shard; texts are not read.
+    """Return the index of one shard without reading its texts.
 
     Args:
         path: the shard.
         shard: its number, for `Index.shard`.
-        kinds: kinds of errors by their code; new ones are added.
+        kinds: kinds of errors by code; new kinds are appended.
     """
     table = read_columns(path, _COLUMNS)
     sampling, settings = decoded(table["sampling"])
@@ -106,7 +106,7 @@ def scan_shard(path: Path, shard: int, kinds: list[str]) -> Index:
 
 
 def error_kind(error: str) -> str:
-    """Return what kind of error a text tells of: what stands before its first colon, where that is short.
+    """Return the kind of an error: the part of its text before the first colon, if that is short.
 
     >>> error_kind("timeout: no answer in 600 s"), error_kind("it did not work"), error_kind("")
     ('timeout', 'other', '')

@@ -1,4 +1,4 @@
-"""The journal: a line of JSON an attempt, appended at once and synced in small batches."""
+"""The journal: one line of JSON for each attempt, written immediately and synced in small batches."""
 
 import json
 import os
@@ -9,15 +9,15 @@ from typing import Any
 
 SYNC_ROWS = 64
 SYNC_SECONDS = 1.0
-"""A row is handed to the operating system at once, so that a killed process loses none; when the machine itself dies,
-at most this many rows, or the rows of this time, are not on its disk yet."""
+"""Each row is passed to the operating system immediately, so a killed process loses none. If the machine itself dies,
+at most this many rows, or the rows of this many seconds, are lost."""
 
 
 class Journal:
-    """A file that rows are appended to. Safe to use from several threads.
+    """A file to which rows are appended. Safe to use from several threads.
 
     Args:
-        path: a file that is not there yet.
+        path: a file that does not exist yet.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,7 +33,7 @@ class Journal:
         threading.Thread(target=self._sync_by_time, name="journal", daemon=True).start()
 
     def append(self, row: Mapping[str, Any]) -> None:
-        """Write a row; OSError where it could not be written, now or by the last sync."""
+        """Write a row; OSError if this row, or the last sync, could not be written."""
         line = json.dumps(row).encode() + b"\n"
         with self._guard:
             if self._fault is not None:
@@ -46,7 +46,7 @@ class Journal:
                 self._sync()
 
     def close(self) -> None:
-        """Sync and close; the file stays."""
+        """Sync and close the file."""
         self._closed.set()
         with self._guard:
             if self._fd >= 0:
@@ -60,7 +60,7 @@ class Journal:
             while written < len(line):
                 written += os.write(self._fd, line[written:])
         except OSError:
-            os.ftruncate(self._fd, self.size)  # a full disk: no half line before the next row
+            os.ftruncate(self._fd, self.size)  # after a failed write (a full disk), remove the partial line
             raise
 
     def _sync(self) -> None:
@@ -74,12 +74,12 @@ class Journal:
                 try:
                     if self._fd >= 0:
                         self._sync()
-                except OSError as error:  # said by the next append
+                except OSError as error:  # raised by the next append
                     self._fault = error
 
 
 def read_journal(path: Path) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
-    """Yield every line as it is, and as a row where it is one."""
+    """Yield every line as bytes, and the row that it holds, or None."""
     with path.open("rb") as file:
         for line in file:
             try:
@@ -90,7 +90,7 @@ def read_journal(path: Path) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make new names and removals within a folder durable."""
+    """Make the creation, renaming and deletion of files in a folder durable."""
     fd = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(fd)

@@ -1,4 +1,4 @@
-"""What is set aside: files that are not the store's or cannot be read, and lines of a journal that a crash has torn."""
+"""Recovery after a crash: moves files that cannot be read, and torn lines of journals, out of the way."""
 
 import json
 from collections.abc import Iterator
@@ -15,18 +15,18 @@ from forkpipe.stores.trace_store.journal import read_journal
 from forkpipe.stores.trace_store.shards import GROUP_ROWS
 
 SET_ASIDE = "set_aside"
-"""Folder within the store; nothing in it is read again."""
+"""A folder within the store; nothing in it is read."""
 
 
 def set_aside(path: Path) -> Path:
-    """Move a file or folder of the store out of the way, under its own name or, where that is taken, one like it."""
+    """Move a file or folder of the store to `SET_ASIDE`; if its name is taken there, a number is added."""
     target = _free(path.parent / SET_ASIDE / path.name)
     path.rename(target)
     return target
 
 
 def journal_tables(journal: Path) -> Iterator[pa.Table]:
-    """Yield the rows of a journal as tables of the schema of `traces`; other lines are set aside and named."""
+    """Yield the rows of a journal as tables of the schema of `traces`; log other lines and set them aside."""
     torn: list[bytes] = []
     rows: list[dict[str, Any]] = []
     for number, (line, row) in enumerate(read_journal(journal), start=1):
@@ -55,7 +55,7 @@ def _table(rows: list[dict[str, Any]], torn: list[bytes], journal: Path) -> pa.T
             try:
                 kept.append(to_table([candidate], "traces", run_id.current()))
             except ValueError as error:
-                said = error
+                problem = error
             else:
                 if candidate is not row:
                     logger.warning(
@@ -64,12 +64,12 @@ def _table(rows: list[dict[str, Any]], torn: list[bytes], journal: Path) -> pa.T
                 break
         else:
             torn.append(json.dumps(row).encode() + b"\n")
-            logger.warning("%s: %s; set aside, request %s is sent again", journal, said, row["request_id"])
+            logger.warning("%s: %s; set aside, request %s is sent again", journal, problem, row["request_id"])
     return pa.concat_tables(kept) if kept else to_table([], "traces", run_id.current())
 
 
 def _without_surrogates(value: Any) -> Any:
-    """Return a text that UTF-8 can hold: an engine may pass on halves of surrogate pairs."""
+    """Return a text that UTF-8 can encode: an engine may return half a surrogate pair."""
     if not isinstance(value, str):
         return value
     return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
@@ -80,7 +80,7 @@ def _is_id(value: Any) -> bool:
 
 
 def _free(path: Path) -> Path:
-    """Return a path that is not taken, in a folder that is there."""
+    """Return a path that does not exist, and create its folder."""
     path.parent.mkdir(exist_ok=True)
     tried, number = path, 1
     while tried.exists():

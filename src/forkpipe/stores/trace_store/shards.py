@@ -1,4 +1,4 @@
-"""Shards: immutable Parquet files of the table `traces`, each whole or not there."""
+"""Shards: immutable Parquet files of the table `traces`, each whole or absent."""
 
 import json
 import os
@@ -19,21 +19,21 @@ from forkpipe.stores.trace_store.journal import sync_folder
 
 SCHEMA = SCHEMAS["traces"]
 GROUP_ROWS = 1024
-"""Rows a row group: what is read at once to get at one text."""
+"""Rows of a row group, which is read as a whole to get one text."""
 UNREADABLE = (pa.ArrowException, OSError)
-"""What reading a damaged file raises; Arrow's own is a ValueError or an OSError."""
+"""The errors that reading a damaged file raises; those of Arrow are ValueError or OSError too."""
 
 _REPLACES = b"forkpipe.replaces"
 _REPEATED = ["teacher", "teacher_revision", "prompt_hash", "sampling", "finish_reason", "status", "error", "run_id"]
 
 
 def write_shard(path: Path, tables: Iterable[pa.Table], replaces: Sequence[str]) -> int:
-    """Write a shard that appears whole or not at all, and return its rows; without rows none is written.
+    """Write a shard, whole or not at all, and return its number of rows; without rows no shard is written.
 
     Args:
         path: the shard.
         tables: its rows, of the schema of `traces`.
-        replaces: names of the files of the folder that it stands for; the caller removes them afterwards.
+        replaces: names of the files that it replaces; the caller deletes them afterwards.
     """
     schema = SCHEMA.with_metadata({**(SCHEMA.metadata or {}), _REPLACES: json.dumps(list(replaces)).encode()})
     rows = (table for table in tables if table.num_rows)
@@ -57,11 +57,11 @@ def write_shard(path: Path, tables: Iterable[pa.Table], replaces: Sequence[str])
 
 
 def check_shard(path: Path) -> tuple[list[str] | None, str]:
-    """Return (the files that a shard replaces, ""), or (None, what is wrong with it).
+    """Return (names of the files that a shard replaces, ""), or (None, what is wrong with the shard).
 
     Raises:
-        InputError: the shard is whole, and of a version of the table that this one cannot read: its answers were paid
-            for, so that only the user can decide to ask again.
+        InputError: the shard is whole, but this version of forkpipe cannot read it. Its answers were paid for, so the
+            user has to decide whether to ask again.
     """
     try:
         schema = pq.read_schema(path)
@@ -80,14 +80,14 @@ def check_shard(path: Path) -> tuple[list[str] | None, str]:
 
 
 def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
-    """Return some columns of a shard, without touching the others; texts that repeat come as dictionaries."""
+    """Return some columns of a shard without reading the others; columns of repeated texts come as dictionaries."""
     repeated = [name for name in columns if name in _REPEATED]
     with pq.ParquetFile(path, read_dictionary=repeated, page_checksum_verification=True) as file:
         return as_declared(file.read(columns=stored_names(file.schema_arrow, "traces", columns)), "traces", columns)
 
 
 def read_rows(path: Path, rows: np.ndarray, columns: Sequence[str] | None = None) -> pa.Table:
-    """Return rows of a shard by their ascending numbers; only the row groups that hold them are read."""
+    """Return rows of a shard by their numbers, in ascending order; reads only the row groups that hold them."""
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
         sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
         ends = np.cumsum(sizes)
@@ -96,7 +96,7 @@ def read_rows(path: Path, rows: np.ndarray, columns: Sequence[str] | None = None
         kept = np.cumsum([0, *(sizes[group] for group in groups)])[:-1]
         names = stored_names(file.schema_arrow, "traces", columns or SCHEMA.names)
         table = file.read_row_groups(groups.tolist(), columns=names)
-    # A reader's batches may be many; taking from one is what is fast.
+    # Taking rows is fast from one chunk and slow from many.
     return as_declared(table.combine_chunks().take(pa.array(rows - starts[inside] + kept[inside])), "traces", columns)
 
 
@@ -114,10 +114,10 @@ def n_rows(path: Path) -> int:
 
 def decoded(column: pa.ChunkedArray) -> tuple[np.ndarray, list[Any]]:
     """Return a dictionary column as (codes, values)."""
-    one = column.unify_dictionaries().combine_chunks()
-    if isinstance(one, pa.ChunkedArray):  # no rows at all
-        one = one.chunk(0) if one.num_chunks else pc.dictionary_encode(pa.array([], pa.string()))
-    return one.indices.to_numpy(zero_copy_only=False), one.dictionary.to_pylist()
+    array = column.unify_dictionaries().combine_chunks()
+    if isinstance(array, pa.ChunkedArray):  # no rows at all
+        array = array.chunk(0) if array.num_chunks else pc.dictionary_encode(pa.array([], pa.string()))
+    return array.indices.to_numpy(zero_copy_only=False), array.dictionary.to_pylist()
 
 
 def _first_line(error: BaseException) -> str:

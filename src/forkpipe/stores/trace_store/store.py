@@ -1,4 +1,4 @@
-"""The store: a journal that becomes shards, what a crash has left, and what does not belong."""
+"""The store: appends rows to a journal, turns journals into shards, and recovers from crashes."""
 
 import os
 import re
@@ -21,24 +21,23 @@ from forkpipe.stores.trace_store.lock import FolderLock
 from forkpipe.stores.trace_store.recovery import SET_ASIDE, journal_tables, set_aside
 
 JOURNAL_BYTES = 64 << 20
-"""A journal of this size becomes a shard: some 16,000 rows of 4 kB, half a second's pause."""
+"""The size at which a journal becomes a shard: about 16,000 rows of 4 kB, a pause of half a second."""
 SMALL_BYTES, MERGE_AT = 8 << 20, 16
-"""So many shards below this size are merged when the store is opened: a run leaves at least one."""
+"""Opening the store merges this many shards below this size: each run leaves at least one."""
 READ_BYTES = 64 << 20
-"""Texts in memory at a time when many are read."""
+"""Bytes of texts in memory at a time when many rows are read."""
 
 _SHARD = re.compile(r"shard-(\d{6,})\.parquet")
 _JOURNAL = re.compile(r"journal-(\d{6,})\.jsonl")
 
 
 class TraceStore:
-    """Rows of attempts. All is done within `with store:`, which holds the lock; it may be nested.
+    """Rows of attempts. Use it within `with store:`, which holds the lock; such blocks may be nested.
 
     `append` may be called from several threads.
 
     Args:
-        path: the folder. A file of the same name with ".jsonl" behind it is a store of an earlier version, and is taken
-            over.
+        path: the folder. If a file PATH.jsonl exists, it is a store of an earlier version: its rows are moved here.
         journal_bytes: see `JOURNAL_BYTES`.
     """
 
@@ -86,7 +85,7 @@ class TraceStore:
                     self._lock.release()
 
     def append(self, row: TraceRow) -> None:
-        """Write a row to the journal; a killed process does not lose it any more."""
+        """Write a row to the journal; after that, a killed process does not lose it."""
         with self._guard:
             self._check_open()
             if self._journal is None:
@@ -98,7 +97,7 @@ class TraceStore:
                 self.compact()
 
     def compact(self) -> None:
-        """Make the journal a shard."""
+        """Turn the journal into a shard."""
         with self._guard:
             self._check_open()
             if self._journal is not None:
@@ -107,7 +106,7 @@ class TraceStore:
                 self._take_in(path)
 
     def index(self) -> Index:
-        """Return an entry for each row, also of the journal, which becomes a shard. A shard that fails is set aside."""
+        """Return an entry for each row; the journal becomes a shard first. A shard that cannot be read is set aside."""
         with self._guard:
             self.compact()
             for number in list(self._shards):
@@ -127,9 +126,9 @@ class TraceStore:
         return sum(self._path_of_shard(number).stat().st_size for number in self._shards)
 
     def tables(self, entries: Index, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """Yield the rows of entries of the index, in their order, some `READ_BYTES` of texts at a time.
+        """Yield the rows of entries of the index, in the order of the entries, about `READ_BYTES` of texts at a time.
 
-        What was asked for in about this order lies close together: then each text is read once.
+        Rows that were written in about this order are stored close together, and then each text is read once.
         """
         rows = sum(len(part) for part in self._indexed.values())
         step = max(shards.GROUP_ROWS, int(READ_BYTES / (3 * max(self.size(), 1) / max(rows, 1))))  # texts shrink
@@ -145,7 +144,7 @@ class TraceStore:
             yield from table.to_pylist()
 
     def drop(self, entries: Index) -> None:
-        """Delete the rows of entries of the index: shard by shard, each replaced by one without them."""
+        """Delete the rows of entries of the index: each shard that holds some is replaced by one without them."""
         with self._guard:
             self.compact()
             for number in np.unique(entries.shard).tolist():
@@ -165,7 +164,7 @@ class TraceStore:
         return self.path / f"journal-{number:06d}.jsonl"
 
     def _recover(self) -> None:
-        """Bring the folder in order: finish what a crash has interrupted, set aside what does not belong."""
+        """Finish what a crash has interrupted, and set aside files that do not belong to the store."""
         self._shards, self._indexed = [], {}
         replaced: set[str] = set()
         journals: list[Path] = []
@@ -175,7 +174,7 @@ class TraceStore:
             if path.name.startswith(".") or path.name in ("lock", SET_ASIDE):
                 continue
             if _SHARD.fullmatch(path.name.removesuffix(".tmp")) and path.name.endswith(".tmp"):
-                path.unlink()  # what it was made of is still there
+                path.unlink()  # the files that it was made from still exist
             elif shard and path.is_file():
                 numbers.append(int(shard[1]))
                 replaces, wrong = shards.check_shard(path)
@@ -206,10 +205,10 @@ class TraceStore:
         self._merge_small()
 
     def _take_in(self, journal: Path) -> None:
-        """Make a journal the shard of its number."""
-        found = _JOURNAL.fullmatch(journal.name)
-        assert found is not None
-        number = int(found[1])
+        """Turn a journal into the shard with the same number."""
+        matched = _JOURNAL.fullmatch(journal.name)
+        assert matched is not None
+        number = int(matched[1])
         if shards.write_shard(self._path_of_shard(number), journal_tables(journal), [journal.name]):
             self._shards.append(number)
         journal.unlink()
@@ -224,27 +223,27 @@ class TraceStore:
             self._replace(group, chain.from_iterable(shards.read_all(self._path_of_shard(n)) for n in group))
 
     def _replace(self, old: list[int], tables: Iterable[pa.Table]) -> None:
-        """Put one shard in the place of others."""
+        """Replace shards by one shard."""
         number, self._next = self._next, self._next + 1
-        names = [self._path_of_shard(one).name for one in old]
+        names = [self._path_of_shard(replaced).name for replaced in old]
         if shards.write_shard(self._path_of_shard(number), tables, names):
             self._shards.append(number)
         for name in names:
             (self.path / name).unlink()
         sync_folder(self.path)
-        self._shards = [one for one in self._shards if one not in old]
-        for one in old:
-            self._indexed.pop(one, None)
+        self._shards = [kept for kept in self._shards if kept not in old]
+        for replaced in old:
+            self._indexed.pop(replaced, None)
 
     def _read(self, entries: Index, columns: Sequence[str] | None) -> pa.Table:
-        """Return the rows of entries in their order."""
+        """Return the rows of entries, in the order of the entries."""
         order = np.lexsort((entries.row, entries.shard))
-        found = []
+        tables = []
         for number in np.unique(entries.shard).tolist():
             path = self._path_of_shard(number)
             try:
                 rows = entries.row[order][entries.shard[order] == number]
-                found.append(shards.read_rows(path, rows, columns))
+                tables.append(shards.read_rows(path, rows, columns))
             except shards.UNREADABLE as error:
                 if path.exists():
                     self._set_aside(path, f"its texts cannot be read ({type(error).__name__})")
@@ -253,7 +252,7 @@ class TraceStore:
                 ) from error
         back = np.empty(len(order), np.int64)
         back[order] = np.arange(len(order))
-        return pa.concat_tables(found).combine_chunks().take(pa.array(back))
+        return pa.concat_tables(tables).combine_chunks().take(pa.array(back))
 
     def _set_aside(self, path: Path, why: str) -> None:
         where = set_aside(path)
