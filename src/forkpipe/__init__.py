@@ -32,7 +32,7 @@ _OFFERED = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is offered when it is first asked for."""
+    """Import a name of `_OFFERED` when it is first used."""
     if name in _OFFERED:
         return getattr(import_module(f"forkpipe.{_OFFERED[name]}"), name)
     raise AttributeError(f"module 'forkpipe' has no attribute {name!r}")

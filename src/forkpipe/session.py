@@ -51,10 +51,10 @@ DECLARED = Declared(
         "generate_traces:generation.early_stop.*",
         "generate_traces:generation.teachers.*.price",
         "generate_traces:generation.teachers.*.price.*",
-        # What an engine's options change is in its identity, which the recipe holds.
+        # Recipes hold the class of an engine and its identity, which says what its options change.
         "generation.teachers.*.options.*",
-        "evaluation.engine.options.*",
-        "rollouts.engine.options.*",
+        "evaluation.engine.*",
+        "rollouts.engine.*",
         "verification.judge.options.*",
         "strategies.summaries.options.*",
         "strategies.judge.options.*",

@@ -1,8 +1,8 @@
-"""What engines have completed, by request id: a run that is killed and started again asks for nothing twice.
+"""A store of completions by request id, so that a run that is killed and started again asks for nothing twice.
 
-A store is one JSONL file; each line is a completion, with the engine that wrote it and the token limit it was asked
-with. The id of a request for a checkpoint holds the checkpoint's digest, so completions outlive a change of the
-learning rate, and no checkpoint is given the completions of another.
+A store is one JSONL file. Each line is a completion, with the engine that wrote it and the token limit of its request.
+The id of a request for a checkpoint holds the checkpoint's digest, so completions outlive a change of the learning
+rate, and no checkpoint is given the completions of another.
 """
 
 import json
@@ -20,24 +20,24 @@ from forkpipe.core.progress import logger
 from forkpipe.core.records import Completion, Request
 
 APPEND_SECONDS = 1.0
-"""A completion that comes this long after the last write is written at once; those in between wait for it."""
+"""Least time between two writes; completions that come in between are written with the next one."""
 _BEGINNING = b'{"request_id": "'
 _FIELDS = {field.name for field in fields(Completion)}
 
 
 class _Line(NamedTuple):
-    """Where a completion lies, and what decides whether it answers a request."""
+    """The place of a completion in the file, and what decides whether it answers a request."""
 
     offset: int
     engine: str
-    """Empty in files of older versions, which any engine is taken to have written."""
+    """Empty in files of older versions, whose completions count for any engine."""
     max_tokens: int | None
     """None in files of older versions."""
     cut: bool
     tokens: int
 
     def answers(self, request: Request, engine: str) -> bool:
-        """Whether the engine would write the same today, whose limit of tokens may be another."""
+        """Whether this engine would complete the request in the same way, although its token limit may be another."""
         limit = request.sampling.max_tokens
         if self.engine not in ("", engine):
             return False
@@ -67,12 +67,11 @@ class CompletionStore:
                     raise InputError(f"{path}: is no cache of answers and no store of completions, expected JSON lines")
 
     def of(self, requests: Iterable[Request], engine: str = "") -> "Completions":
-        """Return the completions of requests that the store holds, to be completed by `Completions.ask`.
+        """Return the completions that the store holds of some requests; `Completions.ask` gets the others.
 
         Args:
             requests: equal ones count once.
-            engine: version and identity of the engine (`core.engine.described`); another engine's completions do not
-                count.
+            engine: version and identity of the engine (`core.engine.described`), whose completions alone count.
         """
         self._scan()
         wanted = {request.request_id: request for request in requests}
@@ -125,7 +124,7 @@ class CompletionStore:
         return Completion(**{**kept, "token_ids": tuple(row["token_ids"])})
 
     def _scan(self) -> None:
-        """Index what was appended since the last scan; name and leave out a line that a crash has torn."""
+        """Index the lines that were appended since the last scan, with a warning for a line that a crash has torn."""
         if self._path is None or not self._path.exists():
             return
         if self._path.stat().st_size < self._scanned:  # the file was replaced
@@ -160,7 +159,7 @@ class Completions(Mapping[str, Completion]):
         self._requests = requests
         self._engine = engine
         self._offsets = offsets
-        self._in_memory: dict[str, Completion] = {}  # failures, and everything where nothing is kept
+        self._in_memory: dict[str, Completion] = {}  # failures; and all completions if the store keeps nothing
 
     def __getitem__(self, request_id: str) -> Completion:
         if request_id in self._in_memory:
@@ -182,14 +181,14 @@ class Completions(Mapping[str, Completion]):
         return request_id in self._offsets or request_id in self._in_memory
 
     def ask(self, engine: Engine, on_progress: Callable[[int], None] | None = None) -> None:
-        """Ask an engine for what is missing; each completion is durable soon after it has come.
+        """Ask an engine for what is missing, and write each completion to the store soon after it has come.
 
         Args:
-            engine: the engine; it may leave requests out, which then stay missing.
-            on_progress: called with the number of completions that are there.
+            engine: the engine. A request that it leaves out stays missing.
+            on_progress: called with the number of completions so far.
 
         Raises:
-            InputError: the engine answered what it was not asked.
+            InputError: the engine answered a request that is not open.
         """
         waiting = {request.request_id: request.sampling.max_tokens for request in self.missing}
         if not waiting:

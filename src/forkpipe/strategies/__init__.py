@@ -1,4 +1,4 @@
-"""How traces solve their problem: steps, distances, clusters. Needs no Kedro, no model and no network.
+"""Compare how traces solve a problem: steps, distances, clusters. Needs no Kedro, no model and no network.
 
 >>> from forkpipe import strategies
 >>> problem = "How many numbers from 1 to 100 are divisible by 3 or 5?"
@@ -30,7 +30,7 @@ _OFFERED = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is offered when it is first asked for."""
+    """Import a name of `_OFFERED` when it is first used."""
     if name in _OFFERED:
         return getattr(import_module(f"forkpipe.strategies.{_OFFERED[name]}"), name)
     raise AttributeError(f"module 'forkpipe.strategies' has no attribute {name!r}")

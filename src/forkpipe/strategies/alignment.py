@@ -1,7 +1,7 @@
-"""How much of a trace has a counterpart in another: each sentence beside the most alike of the other's, in any order.
+"""Compare two traces sentence by sentence: each with the most similar sentence of the other, in any order.
 
-A sentence is what it holds: techniques, equations, values, numbers and words, each with a weight by how much it tells.
-Two sentences are as alike as the cosine of their weights. Sentence embeddings in place of these weights find no more
+A sentence is described by its techniques, equations, values, numbers and words, each with a weight. The similarity of
+two sentences is the cosine of their weights. Sentence embeddings in place of these weights did no better
 (docs/results/2026-11-23-strategies.md).
 """
 
@@ -15,11 +15,11 @@ from forkpipe.strategies.trace_steps import TRIVIAL, Given, Step
 from forkpipe.strategies.weights import number_weight, technique_weight, value_weight
 
 GIVEN = 0.1
-"""Of the weight of what the problem says too: every solution has it, but a sentence on it is about it."""
+"""Factor for parts that the problem contains too: every solution has them, yet they say what a sentence is about."""
 
 
 class Sentence(NamedTuple):
-    """What a sentence holds."""
+    """The weighted parts of a sentence."""
 
     weights: Mapping[str, float]
     """Of length 1."""
@@ -28,7 +28,7 @@ class Sentence(NamedTuple):
 
 
 def described(sentences: Sequence[Step], given: Given) -> tuple[Sentence, ...]:
-    """Return what each sentence holds; those that hold nothing are left out."""
+    """Return the parts of each sentence; sentences without any are left out."""
     found = []
     for sentence in sentences:
         weights = _weights(sentence, given)
@@ -39,10 +39,10 @@ def described(sentences: Sequence[Step], given: Given) -> tuple[Sentence, ...]:
 
 
 def unaligned(a: Sequence[Sentence], b: Sequence[Sentence]) -> float:
-    """Return the mean distance of a sentence of one trace to the most alike of the other, 0 to 1, by what it tells.
+    """Return the mean distance, 0 to 1, from a sentence to the most similar one of the other trace, by its weight.
 
-    Of the two directions the smaller: a trace that only says more is no other way. Where only one trace holds sentences
-    it is .5, for nothing is known.
+    The smaller of the two directions: a trace that only says more has no other approach. It is .5 if only one trace has
+    sentences, since then nothing is known.
     """
     if not a or not b:
         return 0.5 if a or b else 0.0
@@ -68,7 +68,7 @@ def _mean(cosines: Sequence[float], of: Sequence[Sentence]) -> float:
 
 
 def _weights(sentence: Step, given: Given) -> dict[str, float]:
-    # One kind's names are told from another's by a letter in front.
+    # A letter in front keeps the names of different kinds apart.
     weights = {f"t {name}": 2 * technique_weight(name) * _by(name in given.techniques) for name in sentence.techniques}
     weights |= {f"e {form}": 3 * _by(form in given.equations) for form in sentence.equations}
     weights |= {f"c {form}": 1.4 for form in sentence.computations}

@@ -1,4 +1,4 @@
-"""Functions over problems and texts."""
+"""Functions that `forkpipe.strategies` offers: compare two traces, cluster several, list the steps of one."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,14 +9,14 @@ from forkpipe.strategies.trace_steps import Step, steps_of
 
 
 class Pair(NamedTuple):
-    """Two traces compared: how far apart, 0 to 1, and whether that is "same" or "different"."""
+    """The distance between two traces, 0 to 1, and its label: "same" or "different"."""
 
     distance: float
     label: str
 
 
 def compare(problem: str, a: str, b: str, threshold: float = THRESHOLD) -> Pair:
-    """Say whether two traces solve a problem by the same strategy.
+    """Compare the strategies of two traces of one problem.
 
     Raises:
         InputError: the threshold is no number from 0 to 1.
@@ -36,5 +36,5 @@ def cluster(problem: str, texts: Sequence[str], threshold: float = THRESHOLD) ->
 
 
 def steps(problem: str, text: str) -> list[Step]:
-    """Return what a trace does, step by step."""
+    """Return the steps of a trace."""
     return steps_of(problem, text)

@@ -1,4 +1,4 @@
-"""Questions to a language model through any engine; kept answers are not asked for again."""
+"""Ask a language model questions through any engine, and keep the answers."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -13,16 +13,16 @@ _SQLITE = b"SQLite format 3\0"
 
 
 class Asker:
-    """Asks an engine.
+    """Asks an engine questions; questions whose answers are kept are not asked again.
 
     Args:
         engine: see `core.engine.Engine`.
-        sampling: how to draw.
+        sampling: temperature, top_p and limit of the answers.
         revision: version of the model that the engine asks.
-        cache: file of the answers, created where it is missing; None keeps nothing.
+        cache: file of the answers, created if it does not exist; None keeps nothing.
 
-    The id of a question covers the engine, its version, the revision, the sampling and the whole text; a question about
-    a trace holds the trace.
+    A kept answer counts only for the same engine, version, revision, sampling and text. A question about a trace
+    contains the trace.
     """
 
     def __init__(self, engine: Engine, sampling: Sampling, revision: str = "", cache: str | None = None) -> None:
@@ -32,7 +32,7 @@ class Asker:
         self._store = answer_store(cache)
 
     def ask(self, questions: Sequence[str]) -> list[str | None]:
-        """Return the answers in order, None where the engine failed, was cut or said nothing."""
+        """Return the answers in order, None for an answer that failed, was cut or is empty."""
         requests = [self._request(question) for question in questions]
         answers = self._store.of(requests, described(self._engine))
         answers.ask(self._engine)
@@ -55,9 +55,10 @@ def _text(answer: Completion | None) -> str | None:
 
 
 def answer_store(cache: str | None) -> CompletionStore:
-    """Return the store at a path, where None keeps nothing.
+    """Return the store of a cache file.
 
-    A cache that an earlier version wrote (SQLite) stays as it is: its answers are copied to FILE.jsonl, which goes on.
+    A SQLite file, as earlier versions wrote it, is not changed: its answers are copied to FILE.jsonl, which is used
+    from then on.
     """
     if cache is None:
         return CompletionStore(None)

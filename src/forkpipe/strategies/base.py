@@ -1,4 +1,4 @@
-"""What a strategy clusterer is, and what it returns."""
+"""The protocol of strategy clusterers, and the clusters they return."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,8 @@ class Clusters:
     """The strategies among n texts, in k clusters.
 
     `labels` (n) are cluster indices, 0 the largest cluster (ties: the one with the smallest index of a text);
-    `representatives` (k) are the indices of the medoids; `distances` (n), 0 to 1, are to the own representative.
+    `representatives` (k) are the indices of the medoids; `distances` (n), 0 to 1, are from each text to the
+    representative of its cluster.
     """
 
     labels: list[int]

@@ -1,7 +1,7 @@
 """Canonical forms of equations and values, by polynomials over the rationals (sympy).
 
-Nothing here can run away: the size of a formula is bounded before it is read, and degrees, terms and digits while it is
-computed; what goes beyond has no canonical form. A clock would make the result depend on the machine.
+Time and memory are bounded: by the size of a formula before it is read, and by degrees, terms and digits while it is
+computed. A formula beyond the bounds has no canonical form. A time limit would make the result depend on the machine.
 """
 
 import math
@@ -19,11 +19,11 @@ MOST_ATOMS = 10
 
 
 class TooLargeError(ValueError):
-    """A formula without a canonical form within the bounds."""
+    """A formula has no canonical form within the bounds."""
 
 
 def value_of(tree: Tree) -> Fraction | None:
-    """Return the exact value of a formula without names, None where it has none within the bounds.
+    """Return the exact value of a formula without names, None if it has none within the bounds.
 
     >>> value_of(("/", ("binom", ("number", Fraction(9)), ("number", Fraction(2))), ("number", Fraction(8))))
     Fraction(9, 2)
@@ -71,14 +71,14 @@ def _value(tree: Tree) -> Fraction:
 
 
 DIGITS_KEPT = 8
-"""Of a value that is not rational."""
+"""Digits of a value that is not rational."""
 
 
 def value_text(tree: Tree) -> str | None:
-    r"""Return the absolute value of a formula without unknowns in one notation, None where it has none.
+    r"""Return the absolute value of a formula without unknowns as text, None if it has none.
 
-    Exact where it is rational, else rounded: surds, sines, logarithms and pi have many forms of one value. A sine
-    of a number without pi is taken in degrees.
+    Rational values are exact and others rounded, since surds, sines, logarithms and pi write one value in many ways. A
+    sine of a number without pi is taken in degrees.
 
     >>> three, twelve = ("number", Fraction(3)), ("number", Fraction(12))
     >>> value_text(("sqrt", twelve)) == value_text(("*", ("number", Fraction(2)), ("sqrt", three)))
@@ -142,16 +142,16 @@ def _small(number: Any) -> Fraction:
 
 
 def equation_form(left: Tree, right: Tree, known: Collection[str] = ()) -> str | None:
-    """Return what an equation says, whatever its arrangement, scale and the names of its unknowns.
+    """Return an equation in a form that is independent of arrangement, scale and the names of its unknowns.
 
     Args:
         left: one side.
         right: the other.
-        known: names that are given, by the problem for instance: they are kept, all others become u1, u2, ...
+        known: names that keep their name, such as those of the problem; all others become u1, u2, ...
 
     Returns:
-        The primitive polynomial that is zero; None for identities, for what fixes nothing but a number, and beyond the
-        bounds.
+        The primitive polynomial that the equation sets to zero; None for identities, for equations that only fix a
+        number, and beyond the bounds.
 
     >>> x, two, four = ("name", "x"), ("number", Fraction(2)), ("number", Fraction(4))
     >>> equation_form(("/", four, x), two) == equation_form(("*", two, ("name", "y")), four)
@@ -207,7 +207,7 @@ def _exponent(tree: Tree) -> int | None:
 
 
 def _rational(tree: Tree, generators: dict[str, Any], ring: Any) -> tuple[Any, Any]:
-    """Return numerator and denominator, not reduced."""
+    """Return numerator and denominator without reducing them."""
     value = value_of(tree)
     if value is not None:
         return ring(ring.domain(value.numerator, value.denominator)), ring(1)
@@ -252,7 +252,7 @@ def _times(left: Any, right: Any) -> Any:
 
 
 def _named(terms: Iterable[tuple[tuple[int, ...], Any]], atoms: list[str], known: frozenset[str]) -> str:
-    """Write a polynomial with unknowns in the order of what they do, so that their names do not matter."""
+    """Return a polynomial as text with its unknowns renamed by their roles, so that their names do not matter."""
     terms = [(powers, Fraction(int(c.numerator), int(c.denominator))) for powers, c in terms]
     if sum(c for _, c in terms) < 0 or (sum(c for _, c in terms) == 0 and min(terms)[1] < 0):
         terms = [(powers, -c) for powers, c in terms]
@@ -270,7 +270,7 @@ def _named(terms: Iterable[tuple[tuple[int, ...], Any]], atoms: list[str], known
 
 
 def shape(tree: Tree) -> str:
-    """Return a formula as it is computed, with the operands of sums and products in order.
+    """Return the operations of a formula as text, with the operands of sums and products sorted.
 
     >>> shape(("*", ("number", Fraction(8)), ("binom", ("name", "n"), ("number", Fraction(2)))))
     '*(8,binom(n,2))'

@@ -1,9 +1,9 @@
-r"""Strategy-level dedup: group the correct traces of one problem by HOW they solve it, not by how they are worded.
+r"""Group the correct traces of one problem by how they solve it, not by their wording.
 
-Distance in shared words says little of the approach of a solution, embeddings of its sentences about as much as this
-does, without saying why (docs/results/2026-11-23-strategies.md). Here a trace becomes its sentences, each described by
-the techniques it names, the equations it holds in canonical form, the values it reaches and its rarer words; what two
-traces do alike and what only one of them does makes their distance. No model is asked.
+A trace is split into sentences, each described by the techniques it names, its equations in canonical form, the values
+it reaches and its rarer words. The distance between two traces follows from what they share and what only one of them
+does; no model is asked. Shared words alone say little about the approach, and sentence embeddings did about as well as
+this distance without showing why (docs/results/2026-11-23-strategies.md).
 """
 
 import math
@@ -23,17 +23,18 @@ from forkpipe.strategies.trace_steps import Given, given_by, sentences_of, steps
 from forkpipe.strategies.vocabulary import is_prose
 
 THRESHOLD = 0.3
-"""A probability of being different; F1 of held-out pairs is flat around it (docs/results/2026-11-23-strategies.md).
+"""Largest distance of traces with the same strategy; F1 on held-out pairs is flat around it.
 
-Less than one half: who misses few of the rare different pairs has to accept some that are not.
+It is less than one half because different pairs are rare: to miss few of them, some false ones have to be accepted
+(docs/results/2026-11-23-strategies.md).
 """
 
 BARE_THRESHOLD = 0.55
-"""Where the profiles of two traces in bare notation are as far apart as `THRESHOLD`."""
+"""Distance of profiles (bare notation) that corresponds to `THRESHOLD`."""
 
 
 class _Read(NamedTuple):
-    """A trace as the distances see it."""
+    """The parts of a trace that distances compare."""
 
     bare: bool
     profile: Profile
@@ -41,7 +42,7 @@ class _Read(NamedTuple):
 
 
 class StepClusterer:
-    """Groups traces that take alike steps: complete linkage under a maximum diameter.
+    """Groups traces with similar steps, by complete linkage with a maximum diameter.
 
     Bare notation ("7 sq 15 mul 3", no sentence and no equation) is compared by operations and values instead.
 
@@ -65,20 +66,20 @@ class StepClusterer:
         return link(texts, self.distances(problem, texts), self.threshold)
 
     def distances(self, problem: str, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Return the n x n distances between texts, 0 to 1; 0 where nothing tells two texts apart."""
+        """Return the n x n distances between texts, 0 (nothing tells them apart) to 1."""
         given = given_by(problem)
         read = [_read(problem, given, text) for text in texts]
         found = np.zeros((len(texts), len(texts)))
         for i, a in enumerate(read):
             for j, b in enumerate(read[:i]):
                 apart = _bare_distance(a.profile, b.profile) if a.bare and b.bare else distance(a.traits, b.traits)
-                # A distance at the threshold must not depend on the last bit.
+                # Whether a distance is at the threshold must not depend on its last bit.
                 found[i, j] = found[j, i] = round(apart, 12)
         return found
 
 
 def _bare_distance(a: Profile, b: Profile) -> float:
-    """Put the distance of profiles on the scale of the other one, so that one threshold serves both."""
+    """Return the distance of two profiles on the scale of `distance`, so that one threshold serves both."""
     return float(profile_distance(a, b) ** (math.log(THRESHOLD) / math.log(BARE_THRESHOLD)))
 
 

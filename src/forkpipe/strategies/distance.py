@@ -1,9 +1,9 @@
-r"""How far two traces of one problem are apart in approach, 0 to 1: the probability that a reader calls them different.
+r"""The distance between the approaches of two traces: the probability, 0 to 1, that a reader calls them different.
 
-What only one of two traces does is counted in both directions, and the smaller of the two counts: a trace that only
-says more (detail, checks, a longer exploration) takes the same way as the shorter one, while two ways to solve a
-problem each hold something that the other lacks. What both do counts against it. A logistic regression on labelled
-pairs, and on procedural ones of short solutions, weighs the measures (benchmarks/strategies/fit.py).
+Each measure counts what trace a does and trace b does not, and the reverse, and takes the smaller: a trace that only
+says more (details, checks, a longer exploration) has the same approach as the shorter one, while two approaches each
+contain something that the other lacks. What both traces do lowers the distance. The weights of the measures come from
+a logistic regression on labelled pairs and on generated pairs of short solutions (benchmarks/strategies/fit.py).
 """
 
 import math
@@ -17,20 +17,20 @@ from forkpipe.strategies.weights import number_weight, technique_weight, value_w
 
 
 class Traits(NamedTuple):
-    """A trace as the distance sees it."""
+    """The parts of a trace that the distance compares."""
 
     sentences: tuple[Sentence, ...]
     techniques: frozenset[str]
-    """Of its steps: without those of the problem, as equations and values are."""
+    """Techniques, equations and values are those of the steps, without what the problem states."""
     equations: frozenset[str]
     values: frozenset[str]
-    """Those that a formula comes to."""
+    """Results of formulas."""
     numbers: frozenset[str]
-    """Those that are written anywhere, without those of the problem."""
+    """All numbers in the trace, without those of the problem."""
 
 
 def traits_of(sentences: Sequence[Step], steps: Sequence[Step], given: Given) -> Traits:
-    """Return what the distance looks at; see `steps.sentences_of` and `steps.steps_of`."""
+    """Return the parts that the distance compares; see `trace_steps.sentences_of` and `trace_steps.steps_of`."""
     numbers = _union(frozenset(count_values(sentence.text)) for sentence in sentences)
     return Traits(
         sentences=described(sentences, given),
@@ -46,18 +46,18 @@ def _union(parts: Iterable[frozenset[str]]) -> frozenset[str]:
 
 
 class Components(NamedTuple):
-    """The measures of which a distance is made; log means log(1 + weight)."""
+    """The measures that make up a distance; "log weight" is log(1 + weight)."""
 
     techniques: float
-    """Log weight of the techniques that only one names."""
+    """Log weight of the techniques that only one trace names."""
     values: float
-    """Log weight of the intermediate values that only one reaches."""
+    """Log weight of the intermediate values that only one trace reaches."""
     alignment: float
-    """Mean distance of a sentence to the most alike of the other trace."""
+    """Mean distance from a sentence to the most similar sentence of the other trace."""
     nothing_shared: float
-    """1 where no intermediate value and no equation is in both, falling to 0 with the weight of those that are."""
+    """1 if the traces share no intermediate value and no equation; falls to 0 with the weight of those they share."""
     shared_numbers: float
-    """Log weight of the numbers that both write down."""
+    """Log weight of the numbers that both traces contain."""
 
 
 def components(a: Traits, b: Traits) -> Components:
@@ -81,22 +81,22 @@ def _weight(found: Iterable[str], weight: Callable[[str], float]) -> float:
 
 WEIGHTS = Components(techniques=1.16, values=0.61, alignment=3.7, nothing_shared=1.69, shared_numbers=-0.74)
 BIAS = -3.72
-"""Of a logistic regression on 531 labelled pairs, rounded; pairs drawn as those were, 28 % of them different."""
+"""From a logistic regression on 531 labelled pairs, 28 % of them different; rounded."""
 
 
 def evidence(found: Components) -> float:
-    """Return the log odds that a reader calls two traces different, given that they do not do the same."""
+    """Return the log odds that a reader calls two traces different, given that something tells them apart."""
     return BIAS + math.fsum(weight * part for weight, part in zip(WEIGHTS, found, strict=True))
 
 
 def apartness(found: Components) -> float:
-    """Return a factor of the odds, 0 where nothing tells two traces apart, near 1 where something does."""
+    """Return a factor for the odds: 0 if nothing tells two traces apart, near 1 if something does."""
     only_one = math.fsum(map(math.expm1, (found.techniques, found.values, found.alignment)))
     return only_one / (only_one + 1)
 
 
 def distance(a: Traits, b: Traits) -> float:
-    """Return how far two traces are apart, 0 (nothing tells them apart) to 1."""
+    """Return the distance between two traces, 0 (nothing tells them apart) to 1."""
     found = components(a, b)
     odds = apartness(found) * math.exp(evidence(found))
     return odds / (1 + odds)

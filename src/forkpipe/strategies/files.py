@@ -1,4 +1,4 @@
-"""Strategies of a user's file: pairs compared, traces clustered; what `forkpipe strategies` does."""
+"""Compare the pairs or cluster the traces of a user's file: what `forkpipe strategies` does."""
 
 import json
 import sys
@@ -14,26 +14,26 @@ from forkpipe.strategies.clusterer import THRESHOLD
 Row = dict[str, Any]
 
 TEXT_FIELDS = ("trace", "text", "response", "solution")
-"""Fields that may hold a trace, the first that a row has is read."""
+"""Fields that may hold a trace; the first one that a row has is read."""
 
 
 def compare_file(path: str, output: str | None, threshold: float = THRESHOLD) -> int:
-    """Write a row {"distance", "label"} for every row of a file of pairs, in order; return how many.
+    """Write {"distance", "label"} for every row of a file of pairs, in order; return the number of rows.
 
     Args:
         path: rows with `problem`, `a` and `b`.
-        output: JSONL, made when all is compared; None is standard output, row by row.
-        threshold: up to which two traces are "same".
+        output: JSONL, which appears when all rows are done; None writes to standard output, row by row.
+        threshold: largest distance at which two traces are "same".
 
     Raises:
-        InputError: a file, row or field is wrong, named.
+        InputError: a file, row or field is wrong; the message names it.
     """
     if output is None:
         return _write(path, threshold, sys.stdout)
     if not Path(output).absolute().parent.is_dir():
         raise InputError(f"{output}: no such folder")
     if Path(output).resolve() == Path(path).resolve():
-        raise InputError(f"{output}: is the input too, expected another file")
+        raise InputError(f"{output}: is also the input, expected another file")
     temporary = Path(f"{output}.partial")
     try:
         with temporary.open("w", encoding="utf-8") as file:
@@ -50,8 +50,8 @@ def _write(path: str, threshold: float, file: TextIO) -> int:
     count = 0
     for number, row in read_rows(path):
         problem, a, b = (text_of(path, number, row, field) for field in ("problem", "a", "b"))
-        found = compare(problem, a, b, threshold)
-        file.write(json.dumps({"distance": round(found.distance, 6), "label": found.label}) + "\n")
+        pair = compare(problem, a, b, threshold)
+        file.write(json.dumps({"distance": round(pair.distance, 6), "label": pair.label}) + "\n")
         file.flush()
         count += 1
     if not count:
@@ -60,23 +60,23 @@ def _write(path: str, threshold: float, file: TextIO) -> int:
 
 
 def text_of(path: str, number: int, row: Mapping[str, Any], field: str) -> str:
-    """Return a field that must be a text with something in it.
+    """Return a field that must be a text and not empty.
 
     Raises:
-        InputError: it is not; names file, row and field.
+        InputError: it is not; the message names file, row and field.
     """
     where = f"{path} row {number}"
     if field not in row:
         raise InputError(f"{where}: field '{field}' is missing, the row has: {', '.join(row) or 'none'}")
     value = row[field]
     if not isinstance(value, str) or not value.strip():
-        said = "empty" if isinstance(value, str) else f"{type(value).__name__}"
-        raise InputError(f"{where}: field '{field}' is {said}, expected text")
+        problem = "empty" if isinstance(value, str) else type(value).__name__
+        raise InputError(f"{where}: field '{field}' is {problem}, expected text")
     return value
 
 
 def groups_of(path: str, text_field: str | None = None) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Yield (problem, texts, teachers) for every problem of a file, in the order in which the problems first come.
+    """Yield (problem, texts, teachers) for every problem of a file, in the order of their first rows.
 
     Args:
         path: rows with `problem`, a text and perhaps a `teacher`.

@@ -1,7 +1,7 @@
-r"""Formulas in a text, read into trees: LaTeX, Unicode and plain notation alike.
+r"""Read the formulas in a text, in LaTeX, Unicode or plain notation, into trees.
 
-A scanner walks over the whole text, so that it does not matter whether a formula stands between dollar signs: words
-of two letters and more end a formula. What cannot be read is left out, never guessed.
+The scanner reads the whole text, with or without dollar signs; a word of two letters or more ends a formula. A formula
+that cannot be read is left out, never guessed.
 """
 
 import re
@@ -17,7 +17,7 @@ LONGEST_SIDE = 60
 
 _FUNCTIONS = "sqrt|sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|log|ln|exp|gcd|lcm|lfloor|lceil|binom|dbinom|tbinom"
 MOST_DIGITS = 80
-"""Of a number; a longer one is no number of a solution."""
+"""Digits of a number; longer ones do not occur in solutions."""
 
 _SHORT_WORDS = (
     "is|so|to|of|if|an|or|we|in|by|at|as|be|do|go|he|it|me|my|no|on|up|us|and|for|the|has|are|let|get|not|yes|can|any|all|but"
@@ -56,7 +56,7 @@ class Token(NamedTuple):
 
 
 def formulas(text: str) -> Iterator[list[list[Token]]]:
-    """Yield the formulas of a text, each as the token lists of the sides between its relations."""
+    """Yield the formulas of a text, each as one token list for every side of its relations."""
     sides: list[list[Token]] = [[]]
     for match in _TOKEN.finditer(text):
         kind = match.lastgroup or "other"
@@ -75,14 +75,14 @@ def formulas(text: str) -> Iterator[list[list[Token]]]:
 
 
 class UnreadableError(ValueError):
-    """A token list that is no formula."""
+    """A token list is not a formula."""
 
 
 def parse(tokens: list[Token]) -> Tree:
     """Return the tree of one side of a relation.
 
     Raises:
-        UnreadableError: it is too long or no formula that this grammar knows.
+        UnreadableError: it is too long, or not a formula of this grammar.
     """
     if not 0 < len(tokens) <= LONGEST_SIDE:
         raise UnreadableError

@@ -1,4 +1,4 @@
-"""Clusters of many problems, where parameters name one with the help of a language model."""
+"""Cluster the traces of many problems, with the help of a language model if the parameters name one."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -22,7 +22,7 @@ Group = tuple[str, Sequence[str]]
 
 
 class Measured(NamedTuple):
-    """The clusters of a problem, and the distances between its texts where the clusterer measures any."""
+    """The clusters of a problem, and the distances between its texts if the clusterer measures distances."""
 
     clusters: Clusters
     distances: NDArray[np.float64] | None
@@ -35,7 +35,7 @@ class _Measures(Protocol):
 
 
 class Judging(NamedTuple):
-    """A judge, and how far from the threshold a distance may be for the pair to be put before it."""
+    """A judge, and the largest distance from the threshold at which it is asked about a pair."""
 
     asker: Asker
     margin: float
@@ -47,16 +47,16 @@ def cluster_all(
     summaries: Asker | None = None,
     judging: Judging | None = None,
 ) -> Iterator[Measured]:
-    """Cluster the texts of every problem; lazily, `CHUNK` problems at a time.
+    """Yield the clusters of every problem; `CHUNK` problems are in memory at a time.
 
     Args:
         clusterer: see `base.StrategyClusterer`.
         groups: problems with their texts.
-        summaries: what names the steps of a text; a text that it does not summarise is read as it is.
-        judging: for pairs near the threshold.
+        summaries: asks a model for the steps of a text; a text without a summary is read as it is.
+        judging: decides pairs near the threshold.
 
     Raises:
-        InputError: there is a judge or a summary, but the clusterer measures no distances.
+        InputError: a model is to summarise or judge, but the clusterer measures no distances.
     """
     if summaries or judging:
         check_measures(clusterer)
@@ -70,7 +70,7 @@ def cluster_all(
 
 
 def check_measures(clusterer: StrategyClusterer) -> None:
-    """Raise `InputError` for a clusterer that a model cannot help."""
+    """Raise `InputError` if a model cannot help the clusterer, because it measures no distances."""
     if not has_distances(clusterer):
         raise InputError(
             f"strategy clusterer '{clusterer.name}' has no 'threshold' and 'distances', expected both where a model "
@@ -79,7 +79,7 @@ def check_measures(clusterer: StrategyClusterer) -> None:
 
 
 def has_distances(clusterer: StrategyClusterer) -> bool:
-    """Whether a clusterer says how far texts are apart."""
+    """Whether a clusterer measures distances between texts."""
     return hasattr(clusterer, "distances") and hasattr(clusterer, "threshold")
 
 
@@ -111,15 +111,15 @@ def _judged(
         for j in range(i)
         if abs(distances[i, j] - threshold) <= judging.margin and chunk[number][1][i] != chunk[number][1][j]
     ]
-    said = judge(judging.asker, [(chunk[n][0], chunk[n][1][i], chunk[n][1][j]) for n, i, j in close])
+    verdicts = judge(judging.asker, [(chunk[n][0], chunk[n][1][i], chunk[n][1][j]) for n, i, j in close])
     moved = [distances.copy() for distances in measured]
-    for (number, i, j), verdict in zip(close, said, strict=True):
+    for (number, i, j), verdict in zip(close, verdicts, strict=True):
         moved[number][i, j] = moved[number][j, i] = judged(moved[number][i, j], verdict, threshold)
     return moved
 
 
 def judged(distance: float, verdict: str | None, threshold: float) -> float:
-    """Return a distance on the side of the threshold that a judge names; where it stands if it names none."""
+    """Return the distance moved to the side of the threshold that the judge chose; unchanged if it chose none."""
     if verdict == "same":
         return min(distance, threshold)
     return max(distance, min(1.0, threshold + 1e-6)) if verdict == "different" else distance

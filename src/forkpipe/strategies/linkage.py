@@ -1,4 +1,4 @@
-r"""From distances to clusters: complete linkage under a maximum diameter, and who represents a cluster."""
+r"""Make clusters from distances by complete linkage with a maximum diameter, and choose their representatives."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,11 +10,11 @@ from forkpipe.strategies.base import Clusters
 from forkpipe.strategies.reading import split_boxed
 
 SLACK = 0.05
-"""Of the members whose mean distance is so close to the medoid's, a complete and short one represents the cluster."""
+"""The representative is the shortest text with a boxed answer whose mean distance is within this of the medoid's."""
 
 
 def reading_order(texts: Sequence[str]) -> list[int]:
-    """Return indices by length and text: ties in linkage are broken by position, so the order given cannot matter."""
+    """Return indices sorted by length and text. Linkage breaks ties by position, so the given order must not count."""
     return sorted(range(len(texts)), key=lambda index: (len(texts[index]), texts[index], index))
 
 
@@ -28,7 +28,7 @@ def link(texts: Sequence[str], distances: NDArray[np.float64], diameter: float) 
     """
     order = reading_order(texts)
     ordered = distances[np.ix_(order, order)]
-    # Equal texts stand together in this order. One of them is linked for all: where ties decide, they could part.
+    # Equal texts are neighbours in this order. Only the first of them is linked, or ties could separate them.
     firsts = [at for at, index in enumerate(order) if not at or texts[index] != texts[order[at - 1]]]
     ends = [*firsts[1:], len(order)]
     groups = [
@@ -36,7 +36,7 @@ def link(texts: Sequence[str], distances: NDArray[np.float64], diameter: float) 
         for group in _complete_linkage(ordered[np.ix_(firsts, firsts)], diameter)
     ]
     clusters = sorted(([order[position] for position in group], group) for group in groups)
-    clusters.sort(key=lambda both: (-len(both[0]), min(both[0])))
+    clusters.sort(key=lambda cluster: (-len(cluster[0]), min(cluster[0])))
     labels, to_representative, representatives = [0] * len(texts), [0.0] * len(texts), []
     for label, (members, group) in enumerate(clusters):
         chosen = group[_representative([texts[index] for index in members], ordered[np.ix_(group, group)])]
@@ -48,7 +48,7 @@ def link(texts: Sequence[str], distances: NDArray[np.float64], diameter: float) 
 
 
 def far_apart(distances: NDArray[np.float64], representatives: Sequence[int], threshold: float) -> list[int]:
-    """Return the clusters whose representatives are further than a threshold from those of all returned before.
+    """Return clusters whose representatives are all further apart than a threshold; earlier clusters go first.
 
     Complete linkage bounds the distances within a cluster; representatives of two clusters can still be close.
     """
@@ -60,7 +60,7 @@ def far_apart(distances: NDArray[np.float64], representatives: Sequence[int], th
 
 
 def _representative(texts: Sequence[str], inside: NDArray[np.float64]) -> int:
-    """Return the position of the text that stands for a group; the texts are sorted by length."""
+    """Return the position of the text that represents a group; the texts are sorted by length."""
     mean = inside.mean(axis=1)
     central = [position for position in range(len(texts)) if mean[position] <= mean.min() + SLACK + 1e-12]
     complete = [position for position in central if split_boxed(texts[position])[1]]

@@ -1,7 +1,7 @@
 r"""Distance between traces in bare notation ("7 sq 15 mul 3"): overlap of operations and of intermediate values.
 
-Such a trace has no sentences to cut and no formulas to read: it is operations and numbers, and which number follows
-which tells how they were come by.
+Such a trace has no sentences and no formulas, only operations and numbers; the order of the numbers shows how they were
+computed.
 """
 
 import math
@@ -12,31 +12,31 @@ from forkpipe.strategies.reading import ANY_TAG, count_values, count_values_prod
 from forkpipe.strategies.vocabulary import count_operations
 
 REPEATS_THAT_COUNT = 7
-"""Log weights saturate here (1 + 7 = 2 ** 3), so that a trace that checks its result twenty times does not drown."""
+"""Largest number of occurrences that counts: a trace may check its result twenty times."""
 
 THINKING_WEIGHT = 0.25
-"""What only the thinking holds: the solution says which approach was taken, the thinking also which were dropped."""
+"""Factor for what occurs only in the thinking, which also contains approaches that were dropped."""
 
 OPERATIONS_WEIGHT = 0.6
 """Two traces that share no operation are then at least .6 apart, two with the same operations at most .4."""
 
 MOST_VALUES = 64
-"""How many values describe a trace: keeps a long exploration from drowning those on which the solution rests."""
+"""Largest number of values that describe a trace, so that a long exploration does not outweigh the solution."""
 
 
 class Profile(NamedTuple):
-    """What a trace does: weights by operation, and weights by intermediate value (in bare notation also by pair)."""
+    """Weights of the operations and intermediate values of a trace (in bare notation also of pairs of values)."""
 
     operations: dict[str, float]
     values: dict[str, float]
 
 
 def profile(problem: str, text: str) -> Profile:
-    r"""Describe a trace by its operations and intermediate values, without what the problem and the answer give away.
+    r"""Return the weights of the operations and intermediate values of a trace.
 
-    A weight is log2(1 + times), saturating at `REPEATS_THAT_COUNT` times, and `THINKING_WEIGHT` of that for what stands
-    in the thinking only. Operations and values named in the problem and the values in the final \boxed answer are left
-    out: every solution shares them.
+    A weight is log2(1 + occurrences), with at most `REPEATS_THAT_COUNT` occurrences, times `THINKING_WEIGHT` for what
+    occurs only in the thinking. Operations and values of the problem and the values in the final \boxed answer are left
+    out, since every solution shares them.
 
     >>> profile("7 ^ 2 mod 17", r"7 sq 15 \boxed{ 15 }")
     Profile(operations={'sq': 1.0}, values={'7 15': 1.0})
@@ -63,7 +63,7 @@ def _add(weights: dict[str, float], times: Mapping[str, int], scale: float, know
 
 
 def profile_distance(a: Profile, b: Profile) -> float:
-    """Return the weighted Jaccard distances of operations and values, averaged; 0 where nothing tells two apart."""
+    """Return the weighted Jaccard distances of operations and values, averaged; 0 if nothing tells two apart."""
     operations, values = _jaccard(a.operations, b.operations), _jaccard(a.values, b.values)
     if operations is None or values is None:
         return operations or values or 0.0
@@ -71,6 +71,6 @@ def profile_distance(a: Profile, b: Profile) -> float:
 
 
 def _jaccard(a: Mapping[str, float], b: Mapping[str, float]) -> float | None:
-    """Return 1 - sum of minima / sum of maxima, None where both are empty."""
+    """Return 1 - sum of minima / sum of maxima, None if both are empty."""
     either = sum(max(a.get(name, 0.0), b.get(name, 0.0)) for name in sorted({*a, *b}))
     return 1 - sum(min(a[name], b[name]) for name in sorted(a.keys() & b.keys())) / either if either else None

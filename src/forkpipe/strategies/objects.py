@@ -1,4 +1,4 @@
-"""The words of a solution that say what it works with, beyond the named techniques, and how much each of them tells."""
+"""Words, beyond the named techniques, that say what a solution works with, and their weights."""
 
 import re
 
@@ -6,7 +6,7 @@ _WORD = re.compile(r"(?<![\\a-z])[a-z]{3,}")
 _ENDINGS = ("ing", "ies", "es", "ed", "ly", "s", "e", "y")
 
 RAREST = 4
-"""Level of the words that are not in the table: in fewer than one solution of 33."""
+"""Level of words that are not in the table: fewer than one solution in 33 contains them."""
 
 
 def stem(word: str) -> str:
@@ -27,12 +27,12 @@ def stems(text: str) -> set[str]:
 
 
 def objects(text: str) -> set[str]:
-    """Return the stems of the words of a text that are not in most solutions anyway."""
+    """Return the stems of the words of a text, without those that most solutions contain."""
     return {found for found in stems(text) if object_weight(found)}
 
 
 def object_weight(found: str) -> float:
-    """Return how much a stem tells, 0 to `RAREST`: the rounded logarithm of one over the share of solutions with it.
+    """Return the weight of a stem, 0 to `RAREST`: the rounded log of one over the share of solutions that contain it.
 
     >>> object_weight("therefor"), object_weight("equal"), object_weight("chord")
     (0.0, 1.0, 4.0)
@@ -40,7 +40,7 @@ def object_weight(found: str) -> float:
     return _LEVELS.get(found, float(RAREST))
 
 
-# From 1,585 solutions of LIMO, AIME and MATH problems (benchmarks/strategies/words.py): a line a level and its stems.
+# From 1,585 solutions of LIMO, AIME and MATH problems (benchmarks/strategies/words.py). Each line: a level, its stems.
 _TABLE = """
 0 and answer are can each find first for from given have let need now number problem sinc solv that the then therefor
   thes this thus two valu which with

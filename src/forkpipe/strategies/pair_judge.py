@@ -1,6 +1,7 @@
-"""A language model for pairs near the threshold. For curation only: as a reward a judge would be played.
+"""A language model that decides whether two traces near the threshold use the same approach.
 
-Asked twice, the second time with the solutions exchanged; what it says counts only where both answers agree.
+For curation only: a policy that is trained on a judge's answers learns to please it. The judge is asked twice, the
+second time with the solutions exchanged, and decides only if both answers agree.
 """
 
 from collections.abc import Sequence
@@ -34,18 +35,18 @@ Name the key idea of each in one line. End with one line that holds only the wor
 
 
 def judge(asker: Asker, pairs: Sequence[tuple[str, str, str]]) -> list[str | None]:
-    """Return "same", "different" or None (no clear word) for every (problem, text, text)."""
+    """Return "same", "different" or None (undecided) for every (problem, text, text)."""
     questions = [
         _RUBRIC.format(problem=without_marks(problem), first=_shown(first), second=_shown(second))
         for problem, a, b in pairs
         for first, second in ((a, b), (b, a))
     ]
-    said = [verdict_of(answer) for answer in asker.ask(questions)]
-    return [one if one == other else None for one, other in zip(said[::2], said[1::2], strict=True)]
+    verdicts = [verdict_of(answer) for answer in asker.ask(questions)]
+    return [first if first == second else None for first, second in zip(verdicts[::2], verdicts[1::2], strict=True)]
 
 
 def verdict_of(answer: str | None) -> str | None:
-    """Return what the last line says, None where it is neither word alone.
+    """Return the verdict on the last line of an answer, None if the line is not one of the two words.
 
     >>> verdict_of("Both factor.\\nSAME"), verdict_of("SAME or DIFFERENT"), verdict_of(None)
     ('same', None, None)

@@ -1,6 +1,6 @@
-r"""What a trace holds: its thinking and its solution, the operations it uses, the values it reaches.
+r"""Split a trace into thinking, solution and answer, and count its values.
 
-Every pattern is bounded or matches disjoint stretches, so that reading is linear in the length of the text.
+Every pattern is bounded or matches disjoint stretches, so the time is linear in the length of the text.
 """
 
 import itertools
@@ -23,7 +23,7 @@ def split_thinking(text: str) -> tuple[str, str]:
 
 
 def split_boxed(text: str) -> tuple[str, list[str]]:
-    r"""Cut the outermost boxes out of a text; return what is left and what they held.
+    r"""Return a text without its outermost boxes, and the contents of the boxes.
 
     >>> split_boxed(r"so x = 2 \boxed{\frac{1}{2}}.")
     ('so x = 2  .', ['\\frac{1}{2}'])
@@ -32,7 +32,7 @@ def split_boxed(text: str) -> tuple[str, list[str]]:
     starts = [0, *(box.end for box in boxes)]
     ends = [*(box.start for box in boxes), len(text)]
     outside = " ".join(text[start:end] for start, end in zip(starts, ends, strict=True))
-    # What is left are blank boxes, and boxes that are never closed: their content stays.
+    # Blank boxes and boxes that are never closed are left: their content stays.
     return _OPENS_BOX.sub("", outside), [box.inside for box in boxes]
 
 
@@ -41,7 +41,7 @@ _FRACTION = re.compile(r"\\[dt]?frac\s?\{\s?([0-9]{1,20})\s?\}\s?\{\s?([0-9]{1,2
 
 
 def count_values(text: str) -> Counter[str]:
-    r"""Count the numbers in a text, each in one notation; a numeric \frac is one value.
+    r"""Count the numbers in a text, in one notation; a numeric \frac is one value.
 
     >>> sorted(count_values(r"1,250 + 0.50 = \frac{5}{6}, 007"))
     ['0.5', '1250', '5/6', '7']
@@ -57,7 +57,7 @@ def count_values_produced(text: str) -> Counter[str]:
     if is_prose(text):
         # A single digit is mostly the number of a step, an exponent or a coefficient.
         return Counter({value: times for value, times in values.items() if len(value) > 1})
-    # Bare notation is little but numbers: which one follows which tells how they were come by.
+    # Bare notation is mostly numbers; their order shows how they were computed.
     values.update(f"{first} {second}" for first, second in itertools.pairwise(_numbers(text)))
     return values
 

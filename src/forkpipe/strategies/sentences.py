@@ -1,4 +1,4 @@
-r"""From a trace to the sentences that carry its solution: no drawing, no check, no second solution, no chatter."""
+r"""Find the sentences of a trace that make up its solution, without drawings, checks, second solutions and chatter."""
 
 import re
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from forkpipe.strategies.reading import ANY_TAG, split_thinking
 
 LONGEST_READ = 60_000
-"""Characters of a trace that are read; a longer exploration is taken from its end, where it has arrived."""
+"""At most this many characters of a trace are read, the last ones: a long exploration reaches its result at the end."""
 
 _DRAWING = re.compile(r"\[asy\].{0,20000}?\[/asy\]|\\begin\{asy\}.{0,20000}?\\end\{asy\}|```.{0,20000}?```", re.DOTALL)
 _HEADING = re.compile(r"^[\s#*>_-]{0,9}")
@@ -33,7 +33,7 @@ _CONTINUED = re.compile(r"^(?:\\\[|\\\]|\$\$|\\begin\{\w+\*?\}|\\end\{\w+\*?\})?
 
 
 def solution_of(text: str) -> str:
-    """Return the part of a trace that is read: the first solution that stands behind its thinking, else its whole.
+    """Return the part of a trace that is read: the first solution after the thinking, or the whole trace.
 
     >>> solution_of("<think>5? Or 7?</think>We add 2 and 3 and so we find that it is 5.\\nSolution 2\\nGuess 5.")
     'We add 2 and 3 and so we find that it is 5.\\n'
@@ -59,7 +59,7 @@ def sentences(text: str) -> Iterator[str]:
         if sentence[0] in "#*":
             checking = bool(_CHECK_HEADING.match(bare))
         is_check = announced or bool(_CHECK.match(bare))
-        announced = is_check and sentence.endswith(":")  # "Let me verify:" is about what follows
+        announced = is_check and sentence.endswith(":")  # "Let me verify:" announces the next sentence
         if checking or is_check or _CHATTER.search(sentence):
             continue
         yield sentence

@@ -1,4 +1,4 @@
-"""The strategies of a problem side by side, with the steps that set them apart."""
+"""Show the strategies of a problem side by side, with the steps that set them apart."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ LONGEST_STEP = 160
 
 
 class Column(NamedTuple):
-    """A strategy: whose traces it holds, and what only its representative does."""
+    """A strategy: the teachers of its traces, and the steps that only its representative takes."""
 
     title: str
     teachers: list[str]
@@ -19,9 +19,9 @@ class Column(NamedTuple):
 
 
 def columns_of(problem: str, texts: Sequence[str], teachers: Sequence[str], clusters: Clusters) -> list[Column]:
-    """Return a column a strategy: the steps of its representative with something no other one has.
+    """Return one column for each strategy, with the steps of its representative that no other representative takes.
 
-    A representative without steps (bare notation) is shown by its beginning.
+    For a representative without steps (bare notation) the column shows its beginning.
     """
     described = [steps_of(problem, texts[index]) for index in clusters.representatives]
     facts = [set().union(*map(facts_of, steps)) if steps else set() for steps in described]
@@ -32,7 +32,7 @@ def columns_of(problem: str, texts: Sequence[str], teachers: Sequence[str], clus
             (step, sorted(facts_of(step) - others, key=lambda fact: (fact not in step.techniques, fact)))
             for step in steps
         ]
-        members = [teachers[index] for index, found in enumerate(clusters.labels) if found == label]
+        members = [teachers[index] for index, cluster in enumerate(clusters.labels) if cluster == label]
         shown = [_line(step, apart) for step, apart in own if apart or len(described) == 1]
         if not steps:  # bare notation
             shown = [_short(" ".join(texts[clusters.representatives[label]].split()))]
@@ -47,13 +47,13 @@ def columns_of(problem: str, texts: Sequence[str], teachers: Sequence[str], clus
 
 
 def facts_of(step: Step) -> set[str]:
-    """Return what a step does, without its wording."""
+    """Return the techniques, equations, computations and values of a step."""
     return set(step.techniques | step.equations | step.computations | step.values)
 
 
 def _line(step: Step, apart: Sequence[str]) -> str:
-    said = _short(step.text)
-    return f"{said}  [{', '.join(apart[:4])}]" if apart else said
+    text = _short(step.text)
+    return f"{text}  [{', '.join(apart[:4])}]" if apart else text
 
 
 def _short(text: str) -> str:

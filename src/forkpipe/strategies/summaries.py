@@ -1,4 +1,4 @@
-"""Steps named by a language model: each trace becomes a short list, which is then read like any solution."""
+"""A language model rewrites each trace as a short list of steps, which is then read like any solution."""
 
 import re
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from forkpipe.strategies.asker import Asker
 from forkpipe.strategies.sentences import solution_of
 
 LONGEST_ASKED = 24_000
-"""Characters of a solution that the model sees, the last ones."""
+"""The model sees at most this many characters of a solution, the last ones."""
 
 _QUESTION = """A problem and a correct solution follow, between marks. Summarise the solution into its steps: \
 2 to 8 lines, each "- NAME: what is done", where NAME names the technique or operation in a few common words of \
@@ -29,19 +29,19 @@ _LINE = re.compile(r"^\s{0,8}(?:[-*•]|[0-9]{1,2}[.)])\s{0,4}(?P<name>[^:\n]{2,
 
 
 def summarise(asker: Asker, traces: Sequence[tuple[str, str]]) -> list[str]:
-    """Return, for every (problem, trace), the model's lines; the trace itself where it gave none."""
+    """Return the model's list of steps for every (problem, trace), or the trace itself if the model gave none."""
     answers = asker.ask([question(problem, text) for problem, text in traces])
     return [named_steps(answer) or text for answer, (_, text) in zip(answers, traces, strict=True)]
 
 
 def question(problem: str, text: str) -> str:
-    """Return what is asked about a trace."""
+    """Return the question about a trace."""
     solution = solution_of(text)[-LONGEST_ASKED:]
     return _QUESTION.format(problem=without_marks(problem), solution=without_marks(solution))
 
 
 def named_steps(answer: str | None) -> str:
-    """Return the lines "NAME: rest" of an answer, the empty text where it holds none.
+    """Return the lines "NAME: rest" of an answer, an empty text if there are none.
 
     >>> named_steps("Sure!\\n- Substitution: y = 3 - x\\n2) Quadratic formula: x = 1")
     'Substitution: y = 3 - x\\nQuadratic formula: x = 1'
@@ -51,5 +51,5 @@ def named_steps(answer: str | None) -> str:
 
 
 def without_marks(text: str) -> str:
-    """Return a text without what could be taken for one of the marks."""
+    """Return a text in which nothing looks like one of the marks of a question."""
     return re.sub(r"\[(?=/?(?:end of )?(?:problem|solution|first|second)\b)", "(", text)

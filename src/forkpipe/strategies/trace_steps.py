@@ -1,4 +1,4 @@
-r"""A trace as its steps: each says what it does (techniques, equations, values), not how that is worded."""
+r"""Split a trace into steps, each described by what it does (techniques, equations, values), not by its wording."""
 
 import itertools
 import re
@@ -17,7 +17,7 @@ MOST_SENTENCES, MOST_STEPS = 300, 150
 
 
 class Step(NamedTuple):
-    """What one sentence of a solution does."""
+    """One sentence of a solution and what it does."""
 
     techniques: frozenset[str]
     equations: frozenset[str]
@@ -30,7 +30,7 @@ class Step(NamedTuple):
 
 
 class Given(NamedTuple):
-    """What the problem says."""
+    """What the problem states."""
 
     techniques: frozenset[str]
     equations: frozenset[str]
@@ -40,7 +40,7 @@ class Given(NamedTuple):
 
 
 def given_by(problem: str) -> Given:
-    """Return what a problem says, so that its restatement is no step."""
+    """Return what a problem states, so that restating it is not a step."""
     equations, _, values, names = _facts(problem, frozenset())
     again, _, _, _ = _facts(problem, names)
     values |= {
@@ -50,7 +50,7 @@ def given_by(problem: str) -> Given:
 
 
 def sentences_of(text: str, given: Given) -> list[Step]:
-    """Return every sentence of a trace as a step with all that it holds, at most `MOST_SENTENCES`."""
+    """Return the sentences of a trace, at most `MOST_SENTENCES`, each as a step with everything it contains."""
     held = []
     solution = solution_of(text).replace("\\boxed", "").replace("\\fbox", "")
     for sentence in itertools.islice(sentences(solution), MOST_SENTENCES):
@@ -60,13 +60,13 @@ def sentences_of(text: str, given: Given) -> list[Step]:
 
 
 def steps_of(problem: str, text: str, given: Given | None = None, held: Sequence[Step] | None = None) -> list[Step]:
-    r"""Return the steps of a trace, at most `MOST_STEPS`: the sentences with something new, and what that is.
+    r"""Return the steps of a trace, at most `MOST_STEPS`: the sentences that add something, and what they add.
 
     Args:
         problem: what the trace solves.
         text: the trace.
-        given: `given_by(problem)`, where that is known already.
-        held: `sentences_of(text, given)`, where that is known already.
+        given: `given_by(problem)`, if it is known already.
+        held: `sentences_of(text, given)`, if it is known already.
 
     >>> for step in steps_of("How many pairs have 9 points?", r"By combinations, \(\binom{9}{2} = 36\).")[:1]:
     ...     print(sorted(step.techniques), sorted(step.computations), sorted(step.values))
@@ -87,11 +87,11 @@ def steps_of(problem: str, text: str, given: Given | None = None, held: Sequence
 
 
 TRIVIAL = frozenset({"0", "1", "2"})
-"""Values that say nothing: they are in every solution."""
+"""Values that tell nothing, since every solution contains them."""
 
 
 def _operands_of(text: str, answers: frozenset[str]) -> frozenset[str]:
-    """Return the numbers of which the answer is made at the end (m + n from m / n): all solutions have them."""
+    """Return the numbers that the final answer is computed from (m + n from m / n): all solutions contain them."""
     found: set[str] = set()
     for sides in formulas(text[-1500:]):
         trees = [tree for side in sides if (tree := _read(side)) is not None]
@@ -142,7 +142,7 @@ _SOLVED = re.compile(r"(?:(?P<constant>-?[0-9]+) \+ )?(?:(?P<factor>-?[0-9]+)\*)
 
 
 def _is_value(left: Tree, right: Tree) -> bool:
-    """Whether an equation only says what a number or an unknown is, and that is not rational."""
+    """Whether an equation only states the value of a number or unknown, and the value is not rational."""
     value = value_text(right)
     return value is not None and value[0] == "~" and (left[0] == "name" or value_text(left) is not None)
 

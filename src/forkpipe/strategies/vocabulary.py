@@ -15,7 +15,7 @@ _OPENING = re.compile(
     r"|lets?|like|look|meanwhile|moreover|namely|next|now|oh|ok|okay|right|second(?:ly)?|see|since|so|still|sure|then"
     r"|therefore|third(?:ly)?|thus|wait|well|yeah|yes)"
 )
-"""Words that hold sentences together, in front of prose and of bare notation alike; they name no operation."""
+"""Function words, in prose and before bare notation; they name no operation."""
 
 
 def is_prose(text: str) -> bool:
@@ -27,8 +27,8 @@ def is_prose(text: str) -> bool:
 def count_operations(text: str) -> Counter[str]:
     r"""Count the operator symbols and the words that name a technique.
 
-    In prose a word counts when it begins with a known stem; in bare notation every word of two letters or more does,
-    but for those that only open a sentence.
+    In prose a word counts if it begins with a known stem; in bare notation every word of two letters or more counts,
+    except those that only open a sentence.
 
     >>> dict(count_operations(r"We add the roots: \frac{x}{2} + \sqrt 3"))
     {'+': 1, 'root': 2, '/': 1}
@@ -82,8 +82,8 @@ def _technique(word: str) -> str:
 
 _OPERATORS = {"+", "-", "*", "/", "^", "|", "<", ">"}
 
-# One line a concept: its name, then the symbols, LaTeX commands and stems that mean it. A word counts when it begins
-# with a stem; a stem that ends in a full stop is a whole word ("sin." must not find "since").
+# Each line: the name of a concept, then its symbols, LaTeX commands and stems. A word counts if it begins with a stem;
+# a stem that ends in a full stop is a whole word ("sin." must not find "since").
 _VOCABULARY = r"""
 + +
 - - −
@@ -203,7 +203,7 @@ _CONCEPTS = {sign: line.split()[0] for line in _VOCABULARY.splitlines() for sign
 _LONGEST_STEM = max(map(len, _CONCEPTS))
 _SYMBOL = re.compile("[" + re.escape("".join(sign for sign in _CONCEPTS if len(sign) == 1)) + "]")
 
-# One line a technique of several words: its name, then what it may be called (regular expressions over lower case).
+# One line for each technique of several words: its name, then patterns for its wordings (in lower case).
 _PHRASES = r"""
 law-of-cosines | laws? of cosines?|cosine (?:law|rule)
 law-of-sines | (?:extended )?laws? of sines?|sine (?:law|rule)
@@ -283,7 +283,7 @@ lagrange-interpolation | lagrange interpolation|finite differences?
 """.strip()
 _PHRASE_LINES = [line.split(" | ") for line in _PHRASES.splitlines()]
 _PHRASE_NAMES = {str(number): name for number, (name, _) in enumerate(_PHRASE_LINES)}
-# Tried where a word begins, not at every letter: most of the time went into this.
+# Tried only where a word begins: matching at every letter took most of the time.
 _PHRASE = re.compile(
     "(?<![a-z])(?:" + "|".join(f"(?P<p{number}>{signs})" for number, (_, signs) in enumerate(_PHRASE_LINES)) + ")"
 )
@@ -294,4 +294,4 @@ add-equations base-height ratio elimination expansion optimum power prime gcd tr
 quadratic coordinates coefficient approximation sequence angle system
 """
 COMMON_TECHNIQUES = frozenset(_COMMON.split())
-"""Those named in one solution of twenty and more, whatever the problem."""
+"""Techniques that at least one solution in twenty names, whatever the problem."""
