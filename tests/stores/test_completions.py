@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forkpipe.core.errors import InputError
@@ -115,6 +115,7 @@ def test_what_came_before_a_fault_is_kept(tmp_path):
     assert ask(tmp_path / "c.jsonl", requests)[1] == ["c", "d"]
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_file_that_is_cut_anywhere_gives_all_whole_lines_and_goes_on(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("cut") / "c.jsonl"
@@ -131,6 +132,7 @@ def test_a_file_that_is_cut_anywhere_gives_all_whole_lines_and_goes_on(tmp_path_
     assert ask(path, requests)[1] == []
 
 
+@settings(deadline=None)
 @given(
     st.builds(
         Completion,
