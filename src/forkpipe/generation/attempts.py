@@ -41,14 +41,14 @@ class Latest:
     next_attempt: np.ndarray
 
 
-def is_among(found: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """Return a mask of the numbers of `found` that are among `keys`: np.isin, five times as fast for millions."""
+def is_among(candidates: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """Return a mask of the numbers of `candidates` that are among `keys`: np.isin, five times as fast for millions."""
     if not len(keys):
-        return np.zeros(len(found), np.bool_)
-    wanted, order = np.sort(keys), np.argsort(found)
-    ascending = found[order]
+        return np.zeros(len(candidates), np.bool_)
+    wanted, order = np.sort(keys), np.argsort(candidates)
+    ascending = candidates[order]
     where = np.searchsorted(wanted, ascending)
-    mask = np.empty(len(found), np.bool_)
+    mask = np.empty(len(candidates), np.bool_)
     mask[order] = wanted[np.minimum(where, len(wanted) - 1)] == ascending
     return mask
 
@@ -59,12 +59,12 @@ def latest(index: Index, keys: np.ndarray, max_tokens: int) -> Latest:
     part = index.take(relevant)
     done = is_final(part, max_tokens)
     order = np.argsort(part.key)
-    found = part.key[order]
-    if (found[1:] == found[:-1]).any():  # several attempts at a request: the slower sort
+    ascending = part.key[order]
+    if (ascending[1:] == ascending[:-1]).any():  # several attempts at a request: the slower sort
         order = np.lexsort((part.attempt, done, part.key))
-        found = part.key[order]
-    ends = np.flatnonzero(np.append(found[1:] != found[:-1], True)) if len(found) else np.zeros(0, np.int64)
-    asked = found[ends]
+        ascending = part.key[order]
+    ends = np.flatnonzero(np.append(ascending[1:] != ascending[:-1], True)) if len(ascending) else np.zeros(0, np.int64)
+    asked = ascending[ends]
     where = np.searchsorted(asked, keys)
     known = where < len(asked)
     known[known] = asked[where[known]] == keys[known]

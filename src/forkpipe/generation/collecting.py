@@ -56,13 +56,13 @@ def collect(
     for name, plans in asked.items():
         limit = teachers[name].sampling.max_tokens
         keys = np.concatenate([plan.keys for plan in plans])
-        found = latest(index, keys, limit)
-        parts.append((index.take(found.entry[found.entry >= 0]), limit))
-        counted[name] = {"asked": outcomes[name].answered, **totals(index, keys, found, store.kinds, limit)}
-        one = counted[name]
+        newest = latest(index, keys, limit)
+        parts.append((index.take(newest.entry[newest.entry >= 0]), limit))
+        counted[name] = {"asked": outcomes[name].answered, **totals(index, keys, newest, store.kinds, limit)}
+        summary = counted[name]
         logger.info(
             "teacher %s: %d requests, %d asked now, %d failed, %d truncated, %d not asked",
-            name, one["requests"], one["asked"], one["failed"], one["truncated"], one["not_asked"],
+            name, summary["requests"], summary["asked"], summary["failed"], summary["truncated"], summary["not_asked"],
         )  # fmt: skip
 
     def tables() -> Iterator[pa.Table]:
@@ -111,11 +111,11 @@ def report_generation(
 
 
 def _summary(row: GenerationReportRow) -> str:
-    said = f"teacher {row['teacher']}: {row['requests']} requests, {row['correct']} correct, {row['kept']} kept"
+    text = f"teacher {row['teacher']}: {row['requests']} requests, {row['correct']} correct, {row['kept']} kept"
     if row["kept"]:
-        said += f", {row['tokens_per_kept']:.0f} tokens a kept trace"
+        text += f", {row['tokens_per_kept']:.0f} tokens a kept trace"
     if row["price"] is not None:
-        said += f", price {row['price']:.4g}"
+        text += f", price {row['price']:.4g}"
     if row["price_per_kept"] is not None:
-        said += f", {row['price_per_kept']:.4g} a kept trace"
-    return said
+        text += f", {row['price_per_kept']:.4g} a kept trace"
+    return text

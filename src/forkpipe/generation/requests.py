@@ -64,10 +64,10 @@ class RequestPlan(MadeRequests):
             key = np.uint64(int(request_id, 16))
         except (ValueError, OverflowError):
             raise KeyError(request_id) from None
-        found = int(np.searchsorted(self.keys, key, sorter=self._order))
-        if found == len(self) or self.keys[self._order[found]] != key:
+        at = int(np.searchsorted(self.keys, key, sorter=self._order))
+        if at == len(self) or self.keys[self._order[at]] != key:
             raise KeyError(request_id)
-        return int(self._order[found])
+        return int(self._order[at])
 
 
 def plan_requests(problems: Sequence[Problem], name: str, teacher: TeacherSettings, engine: Engine) -> RequestPlan:

@@ -40,22 +40,22 @@ def remove_overlaps(
     """
     rows: list[ProblemRow] = problems.to_pylist() if hasattr(problems, "to_pylist") else list(problems)
     texts = {row["problem_id"]: Comparable.of(row["problem"]) for row in rows}
-    found = _Overlaps(settings)
-    too_short = _against(rows, texts, evaluation, found)
+    overlaps = _Overlaps(settings)
+    too_short = _against(rows, texts, evaluation, overlaps)
     over_limit = 0
     if settings.within:
-        over_limit = _within([row for row in rows if row["problem_id"] not in found.rejected], texts, found)
-    kept = [row for row in rows if row["problem_id"] not in found.rejected]
+        over_limit = _within([row for row in rows if row["problem_id"] not in overlaps.rejected], texts, overlaps)
+    kept = [row for row in rows if row["problem_id"] not in overlaps.rejected]
     summary = {
         "problems": len(rows),
         "kept": len(kept),
         "evaluation_sets": dict(Counter(problem.set for problem in evaluation)),
-        "overlaps": found.counts(),
+        "overlaps": overlaps.counts(),
         "too_short_for_ngrams": too_short,
         "over_template_limit": over_limit,
     }
     _log(summary)
-    return kept, found.rows, list(found.rejected.values()), summary
+    return kept, overlaps.rows, list(overlaps.rejected.values()), summary
 
 
 class _Overlaps:
@@ -124,43 +124,43 @@ class _Overlaps:
 
 
 def _against(
-    rows: list[ProblemRow], texts: dict[str, Comparable], evaluation: list[EvaluationProblem], found: _Overlaps
+    rows: list[ProblemRow], texts: dict[str, Comparable], evaluation: list[EvaluationProblem], overlaps: _Overlaps
 ) -> dict[str, int]:
     """Compare problems with evaluation sets; return for each set how many problems are too short for n-grams."""
     if not evaluation:
         return {}
-    index = found.index(within=False)
+    index = overlaps.index(within=False)
     for problem in evaluation:
         index.add(Comparable.of(problem.problem), problem.set)
     progress = Progress("decontamination", len(rows), unit="problems")
     for done, row in enumerate(rows, start=1):
         best: dict[str, Match] = {}  # the surest matches come first
-        for match in filter(found.counts_as_overlap, index.find(texts[row["problem_id"]])):
+        for match in filter(overlaps.counts_as_overlap, index.find(texts[row["problem_id"]])):
             best.setdefault(evaluation[match.other].set, match)
         for name, match in best.items():
             other = evaluation[match.other]
-            found.add(row, match, name, other.id, other.problem, rejects=found.rejects(match))
+            overlaps.add(row, match, name, other.id, other.problem, rejects=overlaps.rejects(match))
         progress.update(done)
     return dict(Counter(evaluation[number].set for number in index.too_short))
 
 
-def _within(rows: list[ProblemRow], texts: dict[str, Comparable], found: _Overlaps) -> int:
+def _within(rows: list[ProblemRow], texts: dict[str, Comparable], overlaps: _Overlaps) -> int:
     """Compare problems with one another; return how many exceeded the limit of their template."""
     answers = {row["problem_id"]: normalise(row["answer"]) or row["answer"] for row in rows}
     ranked = sorted(rows, key=lambda row: (KEPT_FIRST.index(row["split"]), row["problem_id"]))
-    conflicting = _conflicting(ranked, texts, answers, found)
-    index = found.index(within=True)
+    conflicting = _conflicting(ranked, texts, answers, overlaps)
+    index = overlaps.index(within=True)
     kept: list[ProblemRow] = []  # the problems in the index
     progress = Progress("duplicates among the problems", len(ranked), unit="problems")
     for done, row in enumerate(ranked, start=1):
         if row["problem_id"] not in conflicting:
-            matches = list(filter(found.counts_as_overlap, index.find(texts[row["problem_id"]])))
+            matches = list(filter(overlaps.counts_as_overlap, index.find(texts[row["problem_id"]])))
             same = [
-                match for match in matches if found.rejects(match) and _same(row, kept[match.other], match, answers)
+                match for match in matches if overlaps.rejects(match) and _same(row, kept[match.other], match, answers)
             ]
             for match in (same or matches)[:1]:
                 other = kept[match.other]
-                found.add(row, match, WITHIN, other["problem_id"], other["problem"], rejects=bool(same))
+                overlaps.add(row, match, WITHIN, other["problem_id"], other["problem"], rejects=bool(same))
             if not same:
                 index.add(texts[row["problem_id"]])
                 kept.append(row)
@@ -174,7 +174,7 @@ def _same(row: ProblemRow, other: ProblemRow, match: Match, answers: dict[str, s
 
 
 def _conflicting(
-    ranked: list[ProblemRow], texts: dict[str, Comparable], answers: dict[str, str], found: _Overlaps
+    ranked: list[ProblemRow], texts: dict[str, Comparable], answers: dict[str, str], overlaps: _Overlaps
 ) -> set[str]:
     """Reject equal texts with different answers, each paired with another; return their ids."""
     groups: dict[str, list[ProblemRow]] = {}
@@ -186,7 +186,7 @@ def _conflicting(
             continue
         for row in group:
             other = next(rival for rival in group if answers[rival["problem_id"]] != answers[row["problem_id"]])
-            found.add(
+            overlaps.add(
                 row,
                 Match(0, "exact", 1.0),
                 WITHIN,
@@ -208,7 +208,7 @@ def _log(summary: dict[str, Any]) -> None:
         summary["kept"],
         summary["problems"],
         listed(f"{name} ({number})" for name, number in summary["evaluation_sets"].items()),
-        listed(f"{one['set']} {one['kind']} {one['problems']} {one['action']}" for one in summary["overlaps"]),
+        listed(f"{n['set']} {n['kind']} {n['problems']} {n['action']}" for n in summary["overlaps"]),
     )
     for name, number in summary["too_short_for_ngrams"].items():
         logger.info("decontamination: %d problems of %s are too short for ngram: exact and near only", number, name)

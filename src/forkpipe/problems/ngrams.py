@@ -71,18 +71,18 @@ class NgramIndex:
         for gram in ngrams(words, self._n):
             holders = self._grams.get(gram, ())
             (telling if len(holders) <= self._common else common).update(holders)
-        found = {index: count / self._telling[index] for index, count in telling.items()}
-        found |= {index: count / self._all[index] for index, count in common.items() if not self._telling[index]}
-        found |= dict.fromkeys(self._find_short(words), 1.0)
-        return sorted((index, share) for index, share in found.items() if share >= self._share)
+        shares = {index: count / self._telling[index] for index, count in telling.items()}
+        shares |= {index: count / self._all[index] for index, count in common.items() if not self._telling[index]}
+        shares |= dict.fromkeys(self._find_short(words), 1.0)
+        return sorted((index, share) for index, share in shares.items() if share >= self._share)
 
     def _find_short(self, words: Sequence[str]) -> set[int]:
         if not self._starts:
             return set()
-        found = set()
+        matched = set()
         for start in range(len(words) - self._shortest + 1):
             for index in self._starts.get(tuple(words[start : start + self._shortest]), ()):
                 short = self._short[index]
                 if tuple(words[start : start + len(short)]) == short:
-                    found.add(index)
-        return found
+                    matched.add(index)
+        return matched

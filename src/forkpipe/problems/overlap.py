@@ -137,8 +137,8 @@ class OverlapIndex:
         if self._near is not None:
             yield from self._judged(text, "near", self._near.find(text.prose))
 
-    def _judged(self, text: Comparable, kind: Kind, found: Iterable[tuple[int, float]]) -> Iterator[Match]:
-        for index, score in found:
+    def _judged(self, text: Comparable, kind: Kind, candidates: Iterable[tuple[int, float]]) -> Iterator[Match]:
+        for index, score in candidates:
             other = self._texts[index]
             if text.figure and other.figure and not _same_figure(text.figure, other.figure):
                 continue
