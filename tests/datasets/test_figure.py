@@ -1,0 +1,32 @@
+"""Figures: saved as they are, previewed for a narrow panel."""
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from forkpipe.datasets.figure import FigureDataset
+
+
+def test_the_preview_fits_a_narrow_panel_and_the_file_is_as_it_was(tmp_path):
+    figure = make_subplots(1, 2, shared_yaxes=True, subplot_titles=["first", "second"])
+    for column in (1, 2):
+        figure.add_scatter(x=[0.1, 0.2], y=["sft", "ssft"], text=["10", "20"], mode="markers+text", row=1, col=column)
+        figure.update_xaxes(title_text="share", dtick=0.25, row=1, col=column)
+    dataset = FigureDataset(filepath=str(tmp_path / "figure.json"))
+    dataset.save(figure)
+    preview = dataset.preview()
+    assert preview["layout"]["yaxis"]["tickvals"] == ["sft", "ssft"]
+    assert [preview["layout"][axis]["title"]["text"] for axis in ("xaxis", "xaxis2")] == ["share", ""]
+    assert [preview["layout"][axis]["nticks"] for axis in ("xaxis", "xaxis2")] == [3, 3]
+    assert {trace["textfont"]["size"] for trace in preview["data"]} == {9}
+    assert dataset.load() == figure
+
+
+def test_tables_and_heatmaps_have_a_preview(tmp_path):
+    figure = make_subplots(2, 1, specs=[[{"type": "xy"}], [{"type": "table"}]])
+    figure.add_heatmap(z=[[0.5]], texttemplate="%{z:.0%}", row=1, col=1)
+    figure.add_table(header={"values": ["step"]}, cells={"values": [["7 sq"]]}, row=2, col=1)
+    dataset = FigureDataset(filepath=str(tmp_path / "figure.json"))
+    dataset.save(go.Figure(figure))
+    heatmap, table = dataset.preview()["data"]
+    assert heatmap.get("texttemplate") is None
+    assert table["cells"]["font"]["size"] == 9
