@@ -1,18 +1,28 @@
-"""Collect what the report shows from tables and figures, and render it."""
+"""The report: one HTML file that holds its figures and the code that draws them, so it opens offline and prints.
 
+The page is the Jinja2 template `report.html`. Whatever comes from data (names, reasons, versions) is escaped; nothing
+is fetched.
+"""
+
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+from markupsafe import Markup
 
 from forkpipe.core.records import SPLITS
 from forkpipe.evaluation.differences import paired_differences
+from forkpipe.evaluation.metrics import budget_warning, headline
+from forkpipe.report.captions import FIGURES, METHODS, POLICIES
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+TEMPLATE = "report.html"
 TITLE = "forkpipe: SSFT and GFPO against their baselines"
 PACKAGES = ("forkpipe", "kedro", "torch", "transformers", "trl", "math-verify")
 """Packages whose versions the report names."""
@@ -33,7 +43,7 @@ def make_report(
     title: str = TITLE,
     versions: Mapping[str, str] | None = None,
 ) -> str:
-    """Return the report as one HTML document.
+    """Return the report as one self-contained HTML document.
 
     Args:
         figures: result of `figures.registry.make_figures`.
@@ -49,19 +59,75 @@ def make_report(
         title: heading of the report.
         versions: package -> version, for the footer; None for those of `PACKAGES` as installed.
     """
-    from forkpipe.report.html import render_report
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from plotly.offline import get_plotlyjs
 
+    versions = versions or {name: version(name) for name in PACKAGES}
     counts = Counter(problems.column("split").to_pylist())
-    return render_report(
+    rows = headline(comparison)
+    names = [name for name in FIGURES if name in figures] + [name for name in figures if name not in FIGURES]
+    shown = {name: _figure(name, figures[name]) for name in names}
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters |= {"number": _number, "percent": _percent, "points": _points}
+    return templates.get_template(TEMPLATE).render(
         title=title,
         environment=environment,
         seed=seed,
-        problem_counts={split: counts[split] for split in SPLITS if counts[split]},
-        comparison=comparison,
+        problem_counts=", ".join(f"{counts[split]:,} {split}" for split in SPLITS if counts[split]),
+        rows=rows,
+        samples=" or ".join(f"{n:,}" for n in sorted({row["n_samples"] for row in rows})),
+        k=next((row["k"] for row in rows if row["k"] is not None), "N"),
+        glossary=_glossary(rows),
+        lead=shown.pop("comparison", None),
+        figures=list(shown.values()),
         differences=paired_differences([scores], comparison, resamples=resamples, seed=seed),
-        figures=figures,
-        tag_information=tag_information,
-        strategy_agreement=strategy_agreement if strategy_agreement and strategy_agreement["problems"] else None,
+        warning=budget_warning(comparison),
         generation=generation.to_pylist(),
-        versions={name: version(name) for name in PACKAGES} if versions is None else versions,
+        tag_rows=[
+            (method, source, row)
+            for source, key in (("matching", "matching"), ("test texts", "generations"))
+            for method, row in tag_information[key].items()
+            if row["mutual_information_bits"] is not None
+        ],
+        labeler=tag_information["labeler"],
+        strategy_agreement=strategy_agreement if strategy_agreement and strategy_agreement["problems"] else None,
+        versions=", ".join(f"{name} {number}" for name, number in versions.items()),
+        plotly_js=Markup(get_plotlyjs()),
     )
+
+
+def _glossary(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Return the methods and policies of the headline with what they mean."""
+    used = {row[name] for row in rows for name in ("policy", "cons_n_policy", "pass_n_policy")}
+    methods = [(row["method"], METHODS[row["method"]]) for row in rows if row["method"] in METHODS]
+    return methods + [(policy, meaning) for policy, meaning in POLICIES.items() if policy in used]
+
+
+def _figure(name: str, figure: "go.Figure") -> dict[str, str]:
+    from plotly.io import to_html
+
+    title, caption = FIGURES.get(name, (name, ""))
+    # A fixed id, so that the same results give the same file.
+    ident = "figure-" + re.sub(r"\W", "-", name)
+    config = {"responsive": True, "displaylogo": False, "displayModeBar": False}
+    html = to_html(figure, config=config, full_html=False, include_plotlyjs=False, div_id=ident)
+    return {"title": title, "caption": caption, "html": Markup(html)}
+
+
+def _number(value: float | None, form: str = ",") -> str:
+    return Markup("&ndash;") if value is None else f"{value:{form}}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def _points(share: float) -> str:
+    """Return a difference of shares in percentage points, with its sign."""
+    return Markup(f"{100 * share:+.1f}".replace("-", "&minus;"))
