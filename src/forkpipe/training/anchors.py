@@ -23,7 +23,7 @@ from forkpipe.models.checkpoint import encoder, end_of, max_positions
 from forkpipe.parameters import AnchorSettings
 from forkpipe.training.config import SSFTConfig
 from forkpipe.training.costs import CostSettings, matching_costs
-from forkpipe.training.scoring import next_tokens, summed_kl, token_nll
+from forkpipe.training.scoring import inner_model, next_tokens, summed_kl, token_nll
 from forkpipe.training.sequences import IGNORED, SetCollator, encode_sets, matched_sequences, set_rows
 
 Sequences = list[tuple[list[int], list[int]]]
@@ -99,7 +99,7 @@ class Anchor:
             if self.reference is not None:
                 yield
             else:
-                with _inner(model).disable_adapter():
+                with inner_model(model).disable_adapter():
                     yield
 
 
@@ -180,8 +180,3 @@ def pad_sequences(sequences: Sequences, pad_id: int) -> dict[str, Tensor]:
         "attention_mask": torch.tensor(mask),
         "labels": torch.tensor(labels),
     }
-
-
-def _inner(model: Any) -> Any:
-    """Return the model inside data-parallel wrappers."""
-    return model.module if hasattr(model, "module") else model

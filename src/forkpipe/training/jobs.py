@@ -4,7 +4,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from forkpipe.core.progress import logger
+from transformers import TrainerCallback
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from forkpipe.core.progress import Progress, logger
 from forkpipe.models.checkpoint import last_complete
 from forkpipe.parameters import PassSettings
 
@@ -31,8 +34,6 @@ def unfinished(work: Path, job: str, needs: str = "") -> Path | None:
 
 def run(trainer: Any, name: str, callback: Any, going_on: Path | None) -> None:
     """Train, from the checkpoint `going_on` if it is given; `callback` replaces transformers' progress output."""
-    from transformers.trainer_callback import PrinterCallback, ProgressCallback
-
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     trainer.add_callback(callback)
@@ -48,6 +49,24 @@ def clear(work: Path) -> None:
         shutil.rmtree(checkpoint)
 
 
+class MetricCallback(TrainerCallback):
+    """Shows how far a training is, with one of the logged metrics.
+
+    Args:
+        progress: where to show it.
+        metric: name of the metric in the trainer's logs.
+        label: what to call it, its name if empty.
+    """
+
+    def __init__(self, progress: Progress, metric: str, label: str = "") -> None:
+        self.progress, self.metric, self.label = progress, metric, label or metric
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
+        """Show the step's metric."""
+        if logs and self.metric in logs:
+            self.progress.update(state.global_step, f"{self.label} {logs[self.metric]:.3f}")
+
+
 def passes(settings: PassSettings, whole: int) -> dict[str, Any]:
     """Return the fields of transformers.TrainingArguments that say how the `whole` rows of a step are computed."""
     import torch
@@ -59,9 +78,16 @@ def passes(settings: PassSettings, whole: int) -> dict[str, Any]:
         "bf16": settings.bf16,
         # Without a GPU transformers computes in bfloat16 only if use_cpu is set.
         **({"use_cpu": True} if settings.bf16 and not torch.cuda.is_available() else {}),
-        # The name is deprecated, but old versions do not know the new one: set it only if it is wanted.
-        **({"gradient_checkpointing": True} if settings.gradient_checkpointing else {}),
+        **checkpointing(settings.gradient_checkpointing),
     }
+
+
+def checkpointing(wanted: bool) -> dict[str, Any]:
+    """Return the field of transformers.TrainingArguments for gradient checkpointing, if it is wanted.
+
+    Its name is deprecated, but old versions do not know the new one.
+    """
+    return {"gradient_checkpointing": True} if wanted else {}
 
 
 def constant_rate(seed: int) -> dict[str, Any]:

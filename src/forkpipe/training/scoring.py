@@ -161,18 +161,18 @@ def _without_adapter(head: Any) -> Any:
         head = inner
 
 
-def _inner(model: Any) -> Any:
+def inner_model(model: Any) -> Any:
     """Return the model inside data-parallel wrappers."""
     return model.module if hasattr(model, "module") else model
 
 
 def _output_matrix(model: Any) -> Any:
-    return _inner(model).get_output_embeddings()
+    return inner_model(model).get_output_embeddings()
 
 
 def head_is_last(model: Any) -> bool:
     """Whether the model's logits are the product with its output matrix, unchanged."""
-    config = _inner(model).config.get_text_config()
+    config = inner_model(model).config.get_text_config()
     return _output_matrix(model) is not None and not any(
         getattr(config, name, None) not in (None, 1.0) for name in RESCALES
     )

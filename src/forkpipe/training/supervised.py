@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainerCallback
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.ids import content_hash
@@ -19,7 +18,7 @@ from forkpipe.models.tagging import plain_tag
 from forkpipe.parameters import SupervisedSettings
 from forkpipe.parameters.trainers import SSFTFields, values_of
 from forkpipe.training.config import SSFTConfig
-from forkpipe.training.jobs import clear, run, unfinished
+from forkpipe.training.jobs import MetricCallback, checkpointing, clear, run, unfinished
 from forkpipe.training.logs import logged_columns
 from forkpipe.training.sequences import set_rows
 from forkpipe.training.ssft import SSFTTrainer
@@ -88,7 +87,7 @@ def train_supervised(
         eval_dataset=data[1] or None,
         peft_config=lora_config(settings.lora) if settings.lora else None,
     )
-    run(trainer, method, _ProgressCallback(Progress(method, settings.max_steps, unit="steps")), going_on)
+    run(trainer, method, MetricCallback(Progress(method, settings.max_steps, unit="steps"), "loss"), going_on)
     parent.save_successor(folder, merged(trainer.model), seed, tags)
     clear(work)
     return TrainingResult(_log_rows(trainer.state.log_history, tags.n), trainer.matchings.log)
@@ -96,9 +95,6 @@ def train_supervised(
 
 def _config(work: Path, settings: SupervisedSettings, assignment: Assignment, template: str, seed: int) -> SSFTConfig:
     named = {**values_of(settings, SSFTFields), **{name: getattr(settings, name) for name in TRANSFORMERS}}
-    if settings.gradient_checkpointing:
-        # The name is deprecated, but old versions do not know the new one: set it only if it is wanted.
-        named["gradient_checkpointing"] = True
     return SSFTConfig(
         output_dir=str(work),
         assignment=assignment,
@@ -120,6 +116,7 @@ def _config(work: Path, settings: SupervisedSettings, assignment: Assignment, te
         disable_tqdm=True,
         dataloader_pin_memory=torch.cuda.is_available(),
         **named,
+        **checkpointing(settings.gradient_checkpointing),
     )
 
 
@@ -137,15 +134,3 @@ def _log_rows(history: Sequence[dict[str, Any]], n_tags: int) -> list[StepColumn
         elif "eval_loss" in logs:
             row |= {**logged_columns(logs), "tag_usage": [logs[f"eval_usage_{i + 1}"] for i in range(n_tags)]}
     return [row for row in rows.values() if "loss" in row]
-
-
-class _ProgressCallback(TrainerCallback):
-    """Shows how far the training is."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
-        """Report the step's loss."""
-        if logs and "loss" in logs:
-            self.progress.update(state.global_step, f"loss {logs['loss']:.3f}")

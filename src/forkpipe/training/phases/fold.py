@@ -19,9 +19,9 @@ from forkpipe.parameters import FoldPhase
 from forkpipe.training.anchors import make_anchor, matched_traces
 from forkpipe.training.config import GFPOConfig
 from forkpipe.training.gfpo import GFPOTrainer
-from forkpipe.training.jobs import clear, constant_rate, passes, run, unfinished
+from forkpipe.training.jobs import MetricCallback, clear, constant_rate, passes, run, unfinished
 from forkpipe.training.phases.base import Context, PhaseResult
-from forkpipe.training.phases.tags import ProgressOfTags, log_rows
+from forkpipe.training.phases.tags import log_rows
 
 
 class FoldTrainer(GFPOTrainer):
@@ -74,7 +74,7 @@ def fold_router(
         ),
     )
     progress = Progress(f"{context.method} fold", steps, unit="steps")
-    run(trainer, context.method, ProgressOfTags(progress, "agreement with the router"), going_on)
+    run(trainer, context.method, MetricCallback(progress, "reward", "agreement with the router"), going_on)
     parent.save_successor(folder, trainer.model, context.seed)
     clear(work)
     log = log_rows(trainer.state.log_history, tags.n, {})

@@ -23,7 +23,7 @@ from forkpipe.parameters.trainers import GFPOFields, values_of
 from forkpipe.training.anchors import make_anchor, matched_traces, written_sequences
 from forkpipe.training.config import GFPOConfig
 from forkpipe.training.gfpo import GFPOTrainer
-from forkpipe.training.jobs import clear, constant_rate, passes, run, unfinished
+from forkpipe.training.jobs import MetricCallback, clear, constant_rate, passes, run, unfinished
 from forkpipe.training.logs import logged_columns
 from forkpipe.training.phases.base import Context, PhaseResult
 from forkpipe.training.phases.rewards import reward_table, rewards_by_tag
@@ -86,7 +86,12 @@ def train_tags(
     )
     if settings.refresh_every is not None:
         trainer.add_callback(_RefreshCallback(trainer, tables, [problem.problem_id for problem in chosen]))
-    run(trainer, context.method, ProgressOfTags(Progress(context.method, steps, unit="steps")), going_on)
+    run(
+        trainer,
+        context.method,
+        MetricCallback(Progress(context.method, steps, unit="steps"), "reward", "expected reward"),
+        going_on,
+    )
     if settings.scope == "router":
         save_router(trainer.model, folder)
         trained = trainer.model.unload()  # the parent model, without the adapter
@@ -203,15 +208,3 @@ def log_rows(history: Sequence[dict[str, Any]], n_tags: int, drawn_at: dict[int,
         for logs in history
         if "loss" in logs
     ]
-
-
-class ProgressOfTags(TrainerCallback):
-    """Shows how far the training is."""
-
-    def __init__(self, progress: Progress, what: str = "expected reward") -> None:
-        self.progress, self.what = progress, what
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
-        """Report the step's expected reward."""
-        if logs and "reward" in logs:
-            self.progress.update(state.global_step, f"{self.what} {logs['reward']:.3f}")
