@@ -3,13 +3,14 @@
 torch is imported inside the nodes: listing pipelines must not load it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.ids import content_hash
 from forkpipe.core.records import Assignment, Problem, TraceSet
+from forkpipe.core.rows import MatchingRow, RewardRow, TrainingLogRow
 from forkpipe.parameters import (
     ModelSettings,
     RolloutSettings,
@@ -22,8 +23,6 @@ from forkpipe.parameters import (
 from forkpipe.pipelines.implementations import rollouts_made_by
 from forkpipe.stores.completions import CompletionStore
 from kedro_provenance.recipes import implementations
-
-Row = dict[str, Any]
 
 STAGING = "checkpoint"
 """Folder within a work folder where a checkpoint is written before it is moved into place."""
@@ -53,7 +52,7 @@ def supervised_node(method: str, assignment: Assignment) -> Callable[..., Any]:
         seed: int,
         *,
         work: Path,
-    ) -> tuple[Path, list[Row], list[Row]]:
+    ) -> tuple[Path, list[TrainingLogRow], list[MatchingRow]]:
         from forkpipe.training.supervised import train_supervised
 
         result = train_supervised(
@@ -68,7 +67,8 @@ def supervised_node(method: str, assignment: Assignment) -> Callable[..., Any]:
             seed,
             held_out=sets_of("validation", trace_sets),
         )
-        return work / STAGING, _named(result.training_log, method), _named(result.matching, method)
+        log: list[TrainingLogRow] = [{"method": method, **row} for row in result.training_log]
+        return work / STAGING, log, [{"method": method, **row} for row in result.matching]
 
     train.__name__ = f"train_{method}"
     train.__doc__ = f"Train {method} on the trace sets; returns checkpoint, training log and matchings."
@@ -91,7 +91,7 @@ def policy_node(method: str) -> Callable[..., Any]:
         *,
         work: Path,
         store: CompletionStore,
-    ) -> tuple[Path, list[Row], list[Row]]:
+    ) -> tuple[Path, list[TrainingLogRow], list[RewardRow]]:
         from forkpipe.training.phases.base import Context
         from forkpipe.training.phases.rewards import verifying
         from forkpipe.training.phases.schedule import train_policy
@@ -109,7 +109,8 @@ def policy_node(method: str) -> Callable[..., Any]:
                 content_hash(verification.model_dump()),
             )
             result = train_policy(parent, work / STAGING, work, schedule, context)
-        return work / STAGING, _named(result.log, method), _named(result.rewards, method)
+        log: list[TrainingLogRow] = [{"method": method, **row} for row in result.log]
+        return work / STAGING, log, [{"method": method, **row} for row in result.rewards]
 
     train.__name__ = f"train_{method}"
     train.__doc__ = f"Train {method} through its phases; returns checkpoint, training log and rewards."
@@ -127,7 +128,3 @@ def rl_problems(problems: Any) -> list[Problem]:
     if not chosen:
         raise InputError("no problem is in split rl, expected at least one: see problems.shares")
     return chosen
-
-
-def _named(rows: Sequence[Mapping[str, Any]], method: str) -> list[Row]:
-    return [{"method": method, **row} for row in rows]
