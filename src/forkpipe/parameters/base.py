@@ -47,6 +47,8 @@ class AsksEngine(Settings):
     @classmethod
     def _read_both_forms(cls, given: Any) -> Any:
         engine = given.get("engine") if isinstance(given, Mapping) else None
+        if isinstance(engine, EngineSettings):
+            engine = engine.model_dump()
         if engine is None and not (isinstance(given, Mapping) and "options" in given):
             return given
         parts = dict(engine) if isinstance(engine, Mapping) else {"name": engine} if engine is not None else {}

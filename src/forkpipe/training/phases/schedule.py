@@ -12,7 +12,7 @@ from forkpipe.core.ids import content_hash
 from forkpipe.core.progress import logger
 from forkpipe.engines.registry import create_completing
 from forkpipe.models.checkpoint import Checkpoint
-from forkpipe.parameters import FoldPhase, Schedule, TagsPhase, TracesPhase
+from forkpipe.parameters import EngineSettings, FoldPhase, Schedule, TagsPhase, TracesPhase
 from forkpipe.training.phases.base import Context, PhaseResult
 
 RESULT_FILE = "result.json"
@@ -59,18 +59,7 @@ def train_policy(parent: Path, folder: Path, work: Path, schedule: Schedule, con
 def _finished_or_run(
     parent: Checkpoint, place: Path, phase: TagsPhase | TracesPhase | FoldPhase, steps: int, context: Context
 ) -> PhaseResult:
-    job = content_hash(
-        parent.digest,
-        phase.model_dump(exclude=NO_PART_OF_JOB if phase.bf16 else {**NO_PART_OF_JOB, "bf16": True}),
-        steps,
-        context.rollouts.model_dump(exclude={"engine"}),
-        described(create_completing(context.rollouts.engine, "checkpoint", 1, "rollouts.engine")),
-        [asdict(problem) for problem in context.problems],
-        context.verified_by,
-        [asdict(trace_set) for trace_set in context.sets],
-        context.template,
-        context.seed,
-    )
+    job = job_of(parent, phase, steps, context)
     marker = place / RESULT_FILE
     if marker.exists():
         finished = json.loads(marker.read_text())
@@ -85,6 +74,31 @@ def _finished_or_run(
     temporary.write_text(json.dumps({"job": job, "log": result.log, "rewards": result.rewards}))
     temporary.rename(marker)
     return result
+
+
+def job_of(parent: Checkpoint, phase: TagsPhase | TracesPhase | FoldPhase, steps: int, context: Context) -> str:
+    """Return a hash of everything that a phase depends on, from which requests of its rollouts get ids and seeds.
+
+    Of the engine it holds the identity alone, and that only if it is not the default's: ids stay those of versions
+    that hashed the engine's parameters.
+    """
+    default = EngineSettings()
+    engine, usual = (
+        described(create_completing(settings, "checkpoint", 1, "rollouts.engine"))
+        for settings in (context.rollouts.engine, default)
+    )
+    return content_hash(
+        parent.digest,
+        phase.model_dump(exclude=NO_PART_OF_JOB if phase.bf16 else {**NO_PART_OF_JOB, "bf16": True}),
+        steps,
+        context.rollouts.model_copy(update={"engine": default}).model_dump(),
+        [asdict(problem) for problem in context.problems],
+        context.verified_by,
+        [asdict(trace_set) for trace_set in context.sets],
+        context.template,
+        context.seed,
+        *([] if engine == usual else [engine]),
+    )
 
 
 def runner_of(phase: Any) -> Callable[..., PhaseResult]:
