@@ -13,6 +13,7 @@ from plotly.offline import get_plotlyjs
 from forkpipe.core.schemas import SCHEMAS
 from forkpipe.evaluation.metrics import compare, compute_metrics
 from forkpipe.evaluation.tag_information import tag_information
+from forkpipe.parameters import EvaluationSettings
 from forkpipe.report.captions import FIGURES
 from forkpipe.report.figures.registry import make_figures
 from forkpipe.report.page import make_report
@@ -115,8 +116,10 @@ def report_of(inputs, figures, agreement=None, **options):
     shared = {name: inputs[name] for name in ("comparison", "scores", "problems", "tag_information")}
     options = {"title": "A & <b>B</b>", "environment": "smoke<x>", "versions": {"torch": "2<3"}} | options
     agreement = agreement or {"v_measure": 0.9, "adjusted_rand": 0.8, "problems": 6}
-    options.setdefault("generation", table("generation_report", []))
-    return make_report(figures=figures, strategy_agreement=agreement, seed=0, resamples=50, **shared, **options)
+    options.setdefault("generation_report", table("generation_report", []))
+    drawn = {f"figure_{name}": figure for name, figure in figures.items()}
+    settings = EvaluationSettings(bootstrap=100)
+    return make_report(strategy_agreement=agreement, seed=0, settings=settings, **shared, **options, **drawn)
 
 
 @pytest.fixture(scope="module")
@@ -244,7 +247,7 @@ def test_report_says_what_teachers_took_and_gave(inputs, figures):
         },
         {"teacher": "b", "requests": 10},
     ]
-    page = report_of(inputs, figures, generation=table("generation_report", rows))
+    page = report_of(inputs, figures, generation_report=table("generation_report", rows))
     first, second = re.findall(r"<tr><td class=\"text\">(?:&lt;i&gt;a|b)</td>(.*?)</tr>", page)
     assert re.findall(r"<td>(.*?)</td>", first) == ["1,200", "0", "0", "0", "0", "40", "0", "0", "80", "1.5", "0.0375"]
     assert re.findall(r"<td>(.*?)</td>", second)[-3:] == ["&ndash;"] * 3

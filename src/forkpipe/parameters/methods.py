@@ -28,12 +28,7 @@ class Method:
 # The colours are Okabe and Ito's palette (2008), told apart in the common colour-vision deficiencies. Related methods
 # share no hue.
 _ALL = (
-    Method(
-        "sft",
-        "supervised fine-tuning on all traces after one plain tag",
-        "#767676",
-        assignment="single",
-    ),
+    Method("sft", "supervised fine-tuning on all traces after one plain tag", "#767676", assignment="single"),
     Method(
         "ssft_random",
         "the same traces after several forking tags, assigned to tags at random in each step",
@@ -54,12 +49,7 @@ _ALL = (
         assignment="optimal",
         versus=("sft", "ssft_fixed"),
     ),
-    Method(
-        "grpo",
-        "reinforcement learning on top of sft",
-        "#CC79A7",
-        parent="sft",
-    ),
+    Method("grpo", "reinforcement learning on top of sft", "#CC79A7", parent="sft"),
     Method(
         "gfpo",
         "reinforcement learning on top of ssft, of the choice of the tag alone",

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 from markupsafe import Markup
@@ -17,10 +17,9 @@ from markupsafe import Markup
 from forkpipe.core.records import SPLITS
 from forkpipe.evaluation.differences import paired_differences
 from forkpipe.evaluation.metrics import budget_warning, headline
+from forkpipe.parameters import EvaluationSettings
 from forkpipe.report.captions import FIGURES, METHODS, POLICIES
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
+from forkpipe.report.style import Drawing
 
 TEMPLATE = "report.html"
 TITLE = "forkpipe: SSFT and GFPO against their baselines"
@@ -29,35 +28,32 @@ PACKAGES = ("forkpipe", "kedro", "torch", "transformers", "trl", "math-verify")
 
 
 def make_report(
-    *,
-    figures: "Mapping[str, go.Figure]",
     comparison: pa.Table,
     scores: pa.Table,
     problems: pa.Table,
-    tag_information: Mapping[str, Any],
-    strategy_agreement: Mapping[str, float] | None,
-    generation: pa.Table,
+    tag_information: dict[str, Any],
+    strategy_agreement: dict[str, Any] | None,
+    generation_report: pa.Table,
     environment: str,
     seed: int,
-    resamples: int,
+    settings: EvaluationSettings,
     title: str = TITLE,
     versions: Mapping[str, str] | None = None,
+    **figures: Any,
 ) -> str:
     """Return the report as one self-contained HTML document.
 
     Args:
-        figures: result of `figures.registry.make_figures`.
-        comparison: the `comparison` table.
+        comparison, problems, generation_report: the tables of these names.
         scores: the `scores` tables of all methods in one, for the paired differences.
-        problems: the `problems` table, for the number of problems in each split.
         tag_information: result of `evaluation.tag_information.tag_information`.
         strategy_agreement: problems (how many were compared), v_measure and adjusted_rand.
-        generation: the `generation_report` table.
         environment: name of the configuration that was run.
         seed: of the run, also of the bootstrap.
-        resamples: number of bootstrap resamples for the paired differences.
+        settings: for the number of bootstrap resamples.
         title: heading of the report.
         versions: package -> version, for the footer; None for those of `PACKAGES` as installed.
+        **figures: each figure of the registry, as `figure_{name}`.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from plotly.offline import get_plotlyjs
@@ -65,8 +61,7 @@ def make_report(
     versions = versions or {name: version(name) for name in PACKAGES}
     counts = Counter(problems.column("split").to_pylist())
     rows = headline(comparison)
-    names = [name for name in FIGURES if name in figures] + [name for name in figures if name not in FIGURES]
-    shown = {name: _figure(name, figures[name]) for name in names}
+    shown = {name: _figure(name, figures[f"figure_{name}"]) for name in FIGURES}
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -84,11 +79,11 @@ def make_report(
         samples=" or ".join(f"{n:,}" for n in sorted({row["n_samples"] for row in rows})),
         k=next((row["k"] for row in rows if row["k"] is not None), "N"),
         glossary=_glossary(rows),
-        lead=shown.pop("comparison", None),
+        lead=shown.pop("comparison"),
         figures=list(shown.values()),
-        differences=paired_differences([scores], comparison, resamples=resamples, seed=seed),
+        differences=paired_differences([scores], comparison, resamples=settings.bootstrap, seed=seed),
         warning=budget_warning(comparison),
-        generation=generation.to_pylist(),
+        generation=generation_report.to_pylist(),
         tag_rows=[
             (method, source, row)
             for source, key in (("matching", "matching"), ("test texts", "generations"))
@@ -109,10 +104,10 @@ def _glossary(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     return methods + [(policy, meaning) for policy, meaning in POLICIES.items() if policy in used]
 
 
-def _figure(name: str, figure: "go.Figure") -> dict[str, str]:
+def _figure(name: str, figure: Drawing) -> dict[str, str]:
     from plotly.io import to_html
 
-    title, caption = FIGURES.get(name, (name, ""))
+    title, caption = FIGURES[name]
     # A fixed id, so that the same results give the same file.
     ident = "figure-" + re.sub(r"\W", "-", name)
     config = {"responsive": True, "displaylogo": False, "displayModeBar": False}

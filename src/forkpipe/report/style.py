@@ -7,6 +7,9 @@ from forkpipe.parameters.methods import METHODS
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
+    from plotly.graph_objects import Figure as Drawing
+else:
+    Drawing = Any  # plotly is imported when a figure is drawn, so that pipelines list fast
 
 METHOD_COLOURS = {name: method.colour for name, method in METHODS.items()}
 _OTHER_COLOURS = ("#8C6D1F", "#000000")
@@ -31,7 +34,7 @@ COLOUR_SCALE = [[0.0, "#FFFFFF"], [1.0, "#0072B2"]]
 
 @cache
 def template() -> "go.layout.Template":
-    """Return the template of all figures; plotly is imported when a figure is drawn, so that pipelines list fast."""
+    """Return the template of all figures."""
     import plotly.graph_objects as go
 
     return go.layout.Template(
@@ -50,14 +53,14 @@ def template() -> "go.layout.Template":
     )
 
 
-def blank() -> "go.Figure":
+def blank() -> Drawing:
     """Return an empty figure."""
     import plotly.graph_objects as go
 
     return go.Figure()
 
 
-def panels(rows: int, columns: int, **options: Any) -> "go.Figure":
+def panels(rows: int, columns: int, **options: Any) -> Drawing:
     """Return an empty figure of several panels; options are those of plotly's `make_subplots`."""
     from plotly.subplots import make_subplots
 
@@ -75,12 +78,12 @@ def translucent(colour: str, opacity: float) -> str:
     return f"rgba({red},{green},{blue},{opacity})"
 
 
-def finish(figure: "go.Figure", height: int) -> "go.Figure":
+def finish(figure: Drawing, height: int) -> Drawing:
     """Give a figure the template and a height in pixels."""
     return figure.update_layout(template=template(), height=height)
 
 
-def nothing(message: str) -> "go.Figure":
+def nothing(message: str) -> Drawing:
     """Return a figure that says why there is nothing to see."""
     figure = blank()
     figure.add_annotation(text=message, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False)

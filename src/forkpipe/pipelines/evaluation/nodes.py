@@ -7,7 +7,11 @@ from typing import Any
 from forkpipe.core.progress import Progress
 from forkpipe.core.records import Problem
 from forkpipe.core.rows import ComparisonRow, GenerationRow, MetricRow, ScoreRow
+from forkpipe.evaluation.budgets import training_budgets, validation_samples
+from forkpipe.evaluation.metrics import compare, compute_metrics
+from forkpipe.evaluation.samples import by_method, covering_tags
 from forkpipe.evaluation.sampling import sample_checkpoint
+from forkpipe.evaluation.tag_information import tag_information
 from forkpipe.parameters import EvaluationSettings, GenerationSettings, ModelSettings, TagSettings, VerificationSettings
 from forkpipe.parameters.methods import TAGGED
 from forkpipe.pipelines.implementations import checkpoints_sampled_by, verifiers_of
@@ -66,18 +70,12 @@ def score_generations(generations: Any, problems: Any, settings: VerificationSet
 
 def compute_metrics_node(scores: Any, matchings: Any, settings: EvaluationSettings, seed: int) -> list[MetricRow]:
     """Return rows of `metrics` for all methods."""
-    from forkpipe.evaluation.metrics import compute_metrics
-    from forkpipe.evaluation.samples import covering_tags
-
     covering = covering_tags(matchings)
     return compute_metrics([scores], ks=settings.pass_at, resamples=settings.bootstrap, seed=seed, covering=covering)
 
 
 def compare_node(metrics: Any, scores: Any, training_logs: Any) -> list[ComparisonRow]:
     """Return rows of `comparison`."""
-    from forkpipe.evaluation.budgets import training_budgets, validation_samples
-    from forkpipe.evaluation.metrics import compare
-
     return compare(metrics, training_budgets(training_logs), validation_samples(scores))
 
 
@@ -85,9 +83,6 @@ def tag_information_node(
     trace_sets: Any, matchings: Any, generation: GenerationSettings, **generations: Any
 ) -> dict[str, Any]:
     """Return how much the tags tell about strategies, from what training matched and what the models write."""
-    from forkpipe.evaluation.samples import by_method
-    from forkpipe.evaluation.tag_information import tag_information
-
     labels = {name: teacher.strategy or name for name, teacher in generation.asked.items()}
     matched = {method: table for method, table in by_method(matchings).items() if method in TAGGED}
     return tag_information(trace_sets, matched, grouped("generations", generations), labels)

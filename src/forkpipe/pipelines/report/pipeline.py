@@ -3,9 +3,9 @@
 from kedro.pipeline import Pipeline
 
 from forkpipe.pipelines.inputs import inputs
-from forkpipe.pipelines.report.nodes import make_report_node
 from forkpipe.pipelines.stages import StageNode
 from forkpipe.report.figures.registry import FIGURES, INPUTS, make_figures
+from forkpipe.report.page import make_report
 
 
 def create_pipeline() -> Pipeline:
@@ -20,7 +20,7 @@ def create_pipeline() -> Pipeline:
                 box="report",
             ),
             StageNode(
-                make_report_node,
+                make_report,
                 inputs(
                     "comparison",
                     "scores",
@@ -30,8 +30,8 @@ def create_pipeline() -> Pipeline:
                     "generation_report",
                     "params:environment",
                     "params:seed",
+                    *(f"figure_{name}" for name in FIGURES),
                     settings="params:evaluation",
-                    **{f"figure__{name}": f"figure_{name}" for name in FIGURES},
                 ),
                 "report",
                 name="make_report",

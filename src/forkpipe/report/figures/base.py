@@ -3,10 +3,8 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
+from forkpipe.report.style import Drawing
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +17,7 @@ class Figure:
 
     title: str
     caption: str
-    draw: Callable[..., "go.Figure"]
+    draw: Callable[..., Drawing]
 
     @property
     def inputs(self) -> tuple[str, ...]:

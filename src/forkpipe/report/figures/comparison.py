@@ -1,16 +1,11 @@
 """The headline of each method: pass@1, cons@N and pass@N."""
 
-from typing import TYPE_CHECKING
-
 from forkpipe.evaluation.metrics import Rows, headline
 from forkpipe.report.figures.base import Figure
-from forkpipe.report.style import colour_of, finish, panels
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
+from forkpipe.report.style import Drawing, colour_of, finish, panels
 
 
-def draw(comparison: Rows) -> "go.Figure":
+def draw(comparison: Rows) -> Drawing:
     """Show pass@1, cons@N and pass@N of every method under its headline policy, with 95 % intervals."""
     rows = headline(comparison)
     k = next((row["k"] for row in rows if row["k"] is not None), "N")

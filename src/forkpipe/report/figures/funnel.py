@@ -1,21 +1,17 @@
 """How much each stage of the data pipeline keeps."""
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from forkpipe.core.records import VERDICTS
 from forkpipe.report.figures.base import Figure
-from forkpipe.report.style import NEUTRAL, VERDICT_COLOURS, finish, panels
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
+from forkpipe.report.style import NEUTRAL, VERDICT_COLOURS, Drawing, finish, panels
 
 
 def draw(
     problems: pa.Table, traces: pa.Table, verdicts: pa.Table, strategies: pa.Table, trace_sets: pa.Table
-) -> "go.Figure":
+) -> Drawing:
     """Show what is left after each stage, and beside it the verdicts on each teacher's traces."""
     verdict_of = dict(zip(verdicts["trace_id"].to_pylist(), verdicts["verdict"].to_pylist(), strict=True))
     # A trace asked for again after a failure has several rows; it counts once.

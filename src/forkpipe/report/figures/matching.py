@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,13 +11,10 @@ from forkpipe.evaluation.samples import by_method, method_order
 from forkpipe.evaluation.tag_information import TENTHS
 from forkpipe.parameters.methods import MATCHED
 from forkpipe.report.figures.base import Figure
-from forkpipe.report.style import NEUTRAL, colour_of, finish, nothing, panels
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
+from forkpipe.report.style import NEUTRAL, Drawing, colour_of, finish, nothing, panels
 
 
-def draw(tag_information: Mapping[str, Any], matchings: pa.Table) -> "go.Figure":
+def draw(tag_information: Mapping[str, Any], matchings: pa.Table) -> Drawing:
     """Show how matching settles: mutual information of tag and strategy, and the margin, by tenth of training."""
     tables = {method: table for method, table in by_method(matchings).items() if method in MATCHED}
     if not tables:

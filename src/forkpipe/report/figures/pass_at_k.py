@@ -1,18 +1,15 @@
 """Accuracy against the number of tries."""
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from forkpipe.evaluation.metrics import Rows, as_rows
 from forkpipe.evaluation.samples import method_order
 from forkpipe.report.figures.base import Figure
-from forkpipe.report.style import blank, colour_of, finish, nothing, translucent
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
+from forkpipe.report.style import Drawing, blank, colour_of, finish, nothing, translucent
 
 
-def draw(metrics: Rows) -> "go.Figure":
+def draw(metrics: Rows) -> Drawing:
     """Show pass@k on test against k, with bands of the 95 % interval; dashed where the model writes its own tag."""
     rows = [r for r in as_rows(metrics) if r["split"] == "test" and r["protocol"].startswith("pass@")]
     curves: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)

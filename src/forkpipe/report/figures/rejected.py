@@ -1,18 +1,14 @@
 """What was left out, and why."""
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from forkpipe.report.figures.base import Figure
-from forkpipe.report.style import NEUTRAL, blank, finish, nothing
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
+from forkpipe.report.style import NEUTRAL, Drawing, blank, finish, nothing
 
 
-def draw(rejected: pa.Table) -> "go.Figure":
+def draw(rejected: pa.Table) -> Drawing:
     """Show how many rows each stage rejected, by reason."""
     if rejected.num_rows == 0:
         return nothing("Nothing was rejected.")

@@ -2,7 +2,6 @@
 
 import math
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,15 +9,12 @@ import pyarrow.compute as pc
 from forkpipe.core.rows import ProblemRow
 from forkpipe.generation.selection import whole_text
 from forkpipe.report.figures.base import Figure
-from forkpipe.report.style import FAINT, NEUTRAL, finish, nothing, panels
+from forkpipe.report.style import FAINT, NEUTRAL, Drawing, finish, nothing, panels
 from forkpipe.strategies.base import Clusters
 from forkpipe.strategies.show import Column, columns_of
 
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
-
-def draw(traces: pa.Table, strategies: pa.Table, trace_sets: pa.Table) -> "go.Figure":
+def draw(traces: pa.Table, strategies: pa.Table, trace_sets: pa.Table) -> Drawing:
     """Show how many strategies problems and their sets have, and the steps of the problem whose set has most."""
     if trace_sets.num_rows == 0:
         return nothing("No problem has a trace set.")

@@ -1,20 +1,17 @@
 """Accuracy, length and strategies under each forced tag."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from forkpipe.evaluation.samples import method_order
 from forkpipe.report.figures.base import Figure
-from forkpipe.report.style import COLOUR_SCALE, colour_of, finish, nothing, panels
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
+from forkpipe.report.style import COLOUR_SCALE, Drawing, colour_of, finish, nothing, panels
 
 
-def draw(scores: pa.Table, tag_information: Mapping[str, Any]) -> "go.Figure":
+def draw(scores: pa.Table, tag_information: Mapping[str, Any]) -> Drawing:
     """Show accuracy, length and strategies by tag on test, one column a method with several tags."""
     by_tag: dict[str, dict[int, list[tuple[bool, int]]]] = {}
     for row in scores.select(["method", "split", "policy", "tag", "verdict", "tokens"]).to_pylist():

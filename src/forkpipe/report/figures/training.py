@@ -1,20 +1,17 @@
 """Loss, reward and entropy during training."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from forkpipe.evaluation.samples import by_method, method_order
 from forkpipe.report.figures.base import Figure
-from forkpipe.report.style import colour_of, finish, nothing, panels, translucent
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
+from forkpipe.report.style import Drawing, colour_of, finish, nothing, panels, translucent
 
 
-def draw(training_logs: pa.Table) -> "go.Figure":
+def draw(training_logs: pa.Table) -> Drawing:
     """Show the loss of supervised methods, and reward and entropy of those trained by reinforcement learning."""
     measures = (("loss", "loss (nats a token)"), ("reward", "mean reward"), ("entropy", "entropy (nats)"))
     curves: dict[str, dict[str, tuple[list[int], list[float]]]] = {name: {} for name, _ in measures}
