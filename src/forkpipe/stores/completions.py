@@ -190,13 +190,14 @@ class Completions(Mapping[str, Completion]):
         Raises:
             InputError: the engine answered a request that is not open.
         """
-        waiting = {request.request_id: request.sampling.max_tokens for request in self.missing}
-        if not waiting:
+        missing = self.missing
+        if not missing:
             return
+        waiting = {request.request_id: request.sampling.max_tokens for request in missing}
         pending: list[Completion] = []
         written = float("-inf")
         try:
-            for completion in engine.generate(self.missing):
+            for completion in engine.generate(missing):
                 if completion.request_id not in waiting or completion.request_id in self:
                     raise InputError(f"the engine answered request {completion.request_id}, which is not open")
                 self._in_memory[completion.request_id] = completion
@@ -207,7 +208,8 @@ class Completions(Mapping[str, Completion]):
                 if on_progress is not None:
                     on_progress(len(self))
         finally:
-            self._write(pending, waiting)
+            if pending:
+                self._write(pending, waiting)
 
     def _write(self, completions: Sequence[Completion], max_tokens: Mapping[str, int]) -> None:
         offsets = self._store.append(completions, self._engine, max_tokens)
