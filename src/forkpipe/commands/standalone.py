@@ -23,7 +23,9 @@ main.add_command(new)
 @click.option("--gold", required=True, metavar="COLUMN", help="Column with the gold answers.")
 @click.option("--response", required=True, metavar="COLUMN", help="Column with the responses.")
 @click.option("--output", required=True, metavar="FILE", help="JSONL or Parquet, by its ending.")
-@click.option("--type", "answer_type", default="math", show_default=True, help="math, text, number, ... or module:Class.")
+@click.option(
+    "--type", "answer_type", default="math", show_default=True, help="math, text, number, ... or module:Class."
+)
 @click.option(
     "--finish-reason", metavar="COLUMN", help='Column that is "length" where a response was cut by a token limit.'
 )
