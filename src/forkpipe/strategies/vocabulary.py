@@ -1,7 +1,9 @@
-r"""Words, phrases and symbols that name an operation, an object or a technique."""
+r"""Words, phrases and symbols that name an operation, an object or a technique; text files beside this list them."""
 
 import re
 from collections import Counter
+
+from forkpipe.core.data_files import data_lines
 
 _WORD = re.compile(r"\\[A-Za-z]+|[A-Za-z]+")
 _LONGEST_NOTATION = 30
@@ -82,216 +84,16 @@ def _technique(word: str) -> str:
 
 _OPERATORS = {"+", "-", "*", "/", "^", "|", "<", ">"}
 
-# Each line: the name of a concept, then its symbols, LaTeX commands and stems. A word counts if it begins with a stem;
-# a stem that ends in a full stop is a whole word ("sin." must not find "since").
-_VOCABULARY = r"""
-+ +
-- - −
-* * · × \cdot \times
-/ / ÷ \frac \dfrac \tfrac \div
-^ ^ ² ³
-| |
-< < ≤ \le \leq \lt
-> > ≥ \ge \geq \gt
-assume assum suppos
-hypothesis hypothes
-contradiction contradict absurd
-induction induct
-recursion recur
-generating-function generating
-casework cases. case.
-complement complementary. complement.
-inclusion-exclusion inclusion exclusion
-symmetry symmetr
-substitution substitut plug.
-factor factor
-prime prime
-gcd gcd. coprime hcf. \gcd
-divisibility divis multiple. multiples.
-modular modul mod. congru remainder residue \equiv \pmod \bmod \mod ≡
-parity parity odd.
-quadratic quadratic
-root roots. root. sqrt. \sqrt √
-vieta vieta
-polynomial polynomial
-coefficient coefficient
-discriminant discriminant
-determinant determinant
-matrix matri \pmatrix
-vector vector \vec
-coordinates coordinat
-slope slope
-perpendicular perpendicular orthogonal \perp ⊥
-parallel parallel \parallel ∥
-midpoint midpoint median
-bisector bisect
-circumcircle circumc circumr
-incircle incenter inradius incircle
-tangent tangent
-power power. powers.
-similarity similar. similarity
-triangle triangle \triangle △
-angle angle \angle \theta ∠ °
-sine sine. cosine. sines. cosines. sin. cos. \sin \cos
-pythagoras pythag hypotenuse
-shoelace heron shoelace
-area area. areas.
-volume volume
-trigonometry trigonom tan. \tan
-complex complex. imaginary
-conjugate conjugat
-polar polar
-logarithm logarithm log. logs. ln. \log \ln
-exponent exponen
-derivative derivative differentiat
-integral integrals. integrat \int ∫
-optimum maxim minim optimi
-lagrange lagrange
-cauchy cauchy schwarz
-inequality inequalit
-bound bound. bounds. bounded.
-permutation permut
-arrangement arrang
-combination combinat binom \binom \dbinom \tbinom \choose
-factorial factorial
-probability probab
-expectation expectation
-conditional conditional bayes
-enumeration enumerat list. listing. lists.
-pairing pair
-bijection biject corresponden
-graph graph. graphs. vertices.
-burnside burnside orbit
-rotation rotat
-pigeonhole pigeonhole
-invariant invarian
-telescoping telescop
-sum sum. sums. summing. \sum ∑
-product product. products. \prod ∏
-union union \cup ∪
-intersection intersect \cap ∩
-floor floor. ceil \lfloor \lceil ⌊ ⌈
-geometric geometric
-arithmetic arithmetic
-sequence sequence
-pattern pattern
-cycle cycl period
-fermat fermat
-euler euler totient
-chinese-remainder chinese
-inverse inverse
-binary binary
-digits digit
-decimal decimal
-expansion expand expansion
-elimination isolat eliminat
-system system simultaneous.
-linear linear
-parameter parameter parametri
-interpolation interpolat
-approximation approximat estimat
-stars-and-bars stars.
-lattice grid lattice
-path path
-game winning losing
-greedy greedy
-brute-force brute program simulat
-reflection reflect
-ratio ratio. ratios. proportion
-""".strip()
-_CONCEPTS = {sign: line.split()[0] for line in _VOCABULARY.splitlines() for sign in line.split()[1:]}
+_CONCEPTS = {sign: name for name, *signs in map(str.split, data_lines(__file__, "concepts.txt")) for sign in signs}
 _LONGEST_STEM = max(map(len, _CONCEPTS))
 _SYMBOL = re.compile("[" + re.escape("".join(sign for sign in _CONCEPTS if len(sign) == 1)) + "]")
 
-# One line for each technique of several words: its name, then patterns for its wordings (in lower case).
-_PHRASES = r"""
-law-of-cosines | laws? of cosines?|cosine (?:law|rule)
-law-of-sines | (?:extended )?laws? of sines?|sine (?:law|rule)
-power-of-a-point | power of (?:a|the) point
-complementary-counting | complementary (?:counting|probability)|opposite (?:event|case)
-complementary-counting | subtract[^.]{0,40} from the total|total[^.]{0,40}minus
-completing-square | complet(?:e|ing) the square
-difference-of-squares | difference of (?:two )?squares
-difference-of-cubes | (?:sum|difference) of (?:two )?cubes
-quadratic-formula | quadratic formula
-prime-factorization | prime factor\w*|factori[sz]ation into primes|canonical factori[sz]ation
-euclidean-algorithm | euclid\w* algorithm
-long-division | long division|synthetic division|polynomial division
-rational-root | rational[- ]roots?
-remainder-theorem | remainder theorem|factor theorem
-chinese-remainder | chinese remainder
-roots-of-unity | roots? of unity
-partial-fractions | partial fractions?
-am-gm | am-?gm|arithmetic[- ]mean[- ]geometric|arithmetic-geometric mean
-cauchy | cauchy[- ]schwarz
-triangle-inequality | triangle inequality
-inclusion-exclusion | inclusion[- ]exclusion|principle of inclusion
-stars-and-bars | stars and bars|balls and (?:urns|bars)|sticks and stones
-angle-bisector | angle bisector
-inscribed-angle | inscribed angle|central angle
-cyclic-quadrilateral | cyclic quad\w*|concyclic|ptolemy
-mass-points | mass points?|menelaus|ceva
-stewart | stewart
-similar-triangles | similar triangles?|\bsimilar to\b|\\sim\b
-coordinate-geometry | coordinate (?:plane|geometry|system)|place [^.]{0,40}(?:origin|coordinate)|distance formula
-coordinate-geometry | equation of (?:the )?(?:line|circle)
-base-height | base[^.]{0,20}height|half[^.]{0,20}base|altitude|\bheight\b
-shoelace | shoelace|\bdeterminant formula
-heron | heron|semi-?perimeter
-double-angle | double[- ]angle|half[- ]angle|triple[- ]angle
-angle-addition | (?:angle|sine|cosine|tangent) (?:addition|sum|subtraction)
-angle-addition | (?:sum|addition) (?:formula|identit\w+) for
-sum-to-product | sum[- ]to[- ]product|product[- ]to[- ]sum
-change-of-base | change[- ]of[- ]base
-units-digit | units? digits?|last digits?
-cross-multiply | cross[- ]multipl\w*
-substitution | \bsubstitut\w*|\bplug\w*
-casework | case ?work|\bcases?\b
-casework | consider(?:ing)? (?:two|three|four|five|several|the following) (?:cases|possibilities)
-trial | trial and error|\btry(?:ing)?\b(?! to)|\btest(?:ing)? (?:\w+ ){0,3}values?
-trial | check(?:ing)? (?:each|every|all|values)|one by one|guess
-recursion | recurrence|recursi\w*
-generating-function | generating functions?
-linearity | linearity of expectation
-expected-value | expected (?:value|number)
-arithmetic-series | arithmetic (?:series|sequence|progression)
-geometric-series | geometric (?:series|sequence|progression)
-binomial-theorem | binomial (?:theorem|expansion)
-pascal | pascal
-hockey-stick | hockey[- ]stick
-vertical-line | perpendicular bisector
-tangent-line | tangent lines?
-without-loss | without loss of generality|\bwlog\b
-by-symmetry | by symmetry|symmetric(?:al)?ly
-observe-pattern | pattern
-equal-likely | equally likely
-sequential-choice | (?:first|second|third|next) (?:person|digit|card|ball|choice|position|letter|one) (?:can|has|must)
-sequential-choice | (?:choices|options) for (?:the|each)
-unit-rate | unit rate|rate of|per (?:hour|minute|second|day|unit)
-system | system of (?:\w+ )?equations?|simultaneous equations?
-add-equations | (?:add|subtract)(?:ing)? (?:the|these|both|two|equation)[^.]{0,30}equations?|eliminat\w*
-absolute-value | absolute value
-rationalize | rationali[sz]\w*|multiply[^.]{0,40}conjugate
-de-moivre | de ?moivre|\bcis\b
-euler-theorem | euler'?s? (?:theorem|totient|phi)|totient
-fermat | fermat'?s? little
-legendre | legendre|de polignac
-modular-inverse | (?:modular|multiplicative) inverse
-graph-sketch | sketch|\bplot\b|graph of
-calculus | derivative|differentiat\w*|critical points?
-lagrange-interpolation | lagrange interpolation|finite differences?
-""".strip()
-_PHRASE_LINES = [line.split(" | ") for line in _PHRASES.splitlines()]
+_PHRASE_LINES = [line.split(" | ") for line in data_lines(__file__, "phrases.txt")]
 _PHRASE_NAMES = {str(number): name for number, (name, _) in enumerate(_PHRASE_LINES)}
 # Tried only where a word begins: matching at every letter took most of the time.
 _PHRASE = re.compile(
     "(?<![a-z])(?:" + "|".join(f"(?P<p{number}>{signs})" for number, (_, signs) in enumerate(_PHRASE_LINES)) + ")"
 )
 
-_COMMON = """
-substitution sum divisibility factor root casework combination pairing trial product assume enumeration modular
-add-equations base-height ratio elimination expansion optimum power prime gcd triangle prime-factorization exponent
-quadratic coordinates coefficient approximation sequence angle system
-"""
-COMMON_TECHNIQUES = frozenset(_COMMON.split())
+COMMON_TECHNIQUES = frozenset(" ".join(data_lines(__file__, "common_techniques.txt")).split())
 """Techniques that at least one solution in twenty names, whatever the problem."""
