@@ -1,12 +1,14 @@
 r"""Units: what stands behind (or, of money, before) a number, and how one unit is written in another.
 
-A unit is a product of base dimensions with a factor. Units written in words are known by the table below; any other
-word is no unit.
+A unit is a product of base dimensions with a factor. Units written in words are known by the table in units.txt; any
+other word is no unit.
 """
 
 import re
 from fractions import Fraction
 from typing import NamedTuple
+
+from forkpipe.core.data_files import data_lines
 
 
 class Unit(NamedTuple):
@@ -16,69 +18,12 @@ class Unit(NamedTuple):
     factor: Fraction
 
 
-_TABLE = """
-length 1 m meter metre
-length 1/100 cm centimeter centimetre
-length 1/1000 mm millimeter millimetre
-length 1000 km kilometer kilometre
-length 1/1000000000 nm nanometer
-length 127/5000 in inch inches
-length 381/1250 ft foot feet
-length 1143/1250 yd yard
-length 201168/125 mi mile
-mass 1000 kg kilogram kilo
-mass 1 g gram
-mass 1/1000 mg milligram
-mass 1000000 tonne
-mass 45359237/100000 lb lbs pound
-mass 45359237/1600000 oz ounce
-time 1 s sec second
-time 1/1000 ms millisecond
-time 60 min minute mins
-time 3600 h hr hrs hour
-time 86400 day
-time 604800 week
-month 1 month
-month 12 yr year
-volume 1 L l liter litre
-volume 1/1000 mL ml milliliter millilitre
-volume 473176473/125000000 gal gallon
-volume 473176473/500000000 qt quart
-volume 473176473/1000000000 pt pint
-volume 473176473/2000000000 cup
-usd 1 dollar USD
-usd 1/100 cent
-eur 1 euro EUR
-gbp 1 GBP
-inr 1 rupee Rs
-yuan 1 yuan RMB CNY
-unit 1 unit
-degree 1 degree deg
-degree 1/60 arcminute
-radian 1 radian rad
-celsius 1 celsius
-kelvin 1 K kelvin
-current 1 A ampere amp
-voltage 1 V volt
-power 1 W watt
-power 1000 kW kilowatt
-energy 1 J joule
-energy 1000 kJ kilojoule
-force 1 N newton
-pressure 1 Pa pascal
-frequency 1 Hz hertz
-amount 1 mol mole
-bit 1 bit
-bit 8 byte
-"""
 _AMBIGUOUS = {"m", "g", "s", "h", "L", "l", "K", "A", "V", "W", "J", "N"}
 """Single letters: units only where they are set as text, behind a space and a number, or part of a compound."""
 
 UNITS: dict[str, tuple[str, Fraction]] = {}
-for _line in _TABLE.split("\n"):
-    if _line:
-        _dimension, _factor, *_names = _line.split()
-        UNITS |= {name: (_dimension, Fraction(_factor)) for name in _names}
+for _dimension, _factor, *_names in map(str.split, data_lines(__file__, "units.txt")):
+    UNITS |= {name: (_dimension, Fraction(_factor)) for name in _names}
 
 _SQUARED = re.compile(r"\b(square|sq\.?|cubic|cu\.?)\s+([A-Za-z]+)", re.IGNORECASE)
 _POWER_WORD = re.compile(r"([A-Za-z]+)\s+(squared|cubed)\b")
