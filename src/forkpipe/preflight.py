@@ -24,7 +24,6 @@ def check_run(catalog: Any, nodes: set[str]) -> None:
     """Raise InputError for what would stop a node: a missing package, a wrong option, settings that exclude each other.
 
     Args:
-        catalog: the catalog of the run, which holds the parameters.
         nodes: names of the nodes that may run.
     """
     parameters = Parameters.model_validate(catalog.load("parameters"))

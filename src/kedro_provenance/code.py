@@ -30,7 +30,6 @@ class CodeIndex:
     """Fingerprints of functions of the project's packages; reads every source file once.
 
     Args:
-        packages: names of the packages whose code counts.
         exempt: modules whose code is declared not to affect results (registries of names, logging).
     """
 

@@ -17,7 +17,6 @@ def print_plan(plan: Sequence[Planned], running: bool) -> None:
     """Print which nodes will run and why, which may, and how many are fresh.
 
     Args:
-        plan: what was planned.
         running: whether these nodes run now, as opposed to a plan only.
     """
     updated = [planned for planned in plan if planned.status == "run" and all(map(is_about_code, planned.reasons))]

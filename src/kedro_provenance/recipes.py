@@ -45,12 +45,7 @@ def implementations(choose: Callable[[Mapping[str, Any]], Iterable[Any]]) -> Cal
 
 
 class Recipes:
-    """Recipes without inputs, each computed once.
-
-    Args:
-        catalog: the run's catalog, for the values of parameters.
-        declared: see `Declared`.
-    """
+    """Recipes without inputs, each computed once."""
 
     def __init__(self, catalog: Any, declared: Declared) -> None:
         self._catalog = catalog

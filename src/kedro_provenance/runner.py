@@ -30,12 +30,10 @@ class ProvenanceRunner(SequentialRunner):
     """Runs the stale nodes that the requested pipelines need.
 
     Args:
-        declared: what the project declares about its recipes.
         targets: names of the requested pipelines, None for all nodes. A pipeline that also holds what is upstream of it
             tags its own nodes with its name; where none is tagged, all are its own.
         sliced: whether the user chose nodes (`--nodes`, `--from-nodes`, `--tags`, ...): then all of them run, as in
             Kedro.
-        project: root folder of the project.
         check: called with the catalog and the names of the nodes that may run, before the first of them runs.
     """
 

@@ -36,13 +36,7 @@ class Scheduler:
 
     Args:
         pipeline: targets and everything upstream.
-        catalog: its datasets.
-        recipes: recipes without inputs.
-        contents: digests of datasets.
-        targets: names of the requested nodes.
         forced: names of nodes that run even if they are fresh.
-        run_id: is written into the records.
-        environment: is written into the records.
     """
 
     def __init__(

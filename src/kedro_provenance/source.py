@@ -28,12 +28,7 @@ class Bindings:
 
 
 class Module:
-    """The symbols of one source file.
-
-    Args:
-        name: dotted name.
-        path: the file.
-    """
+    """The symbols of one source file."""
 
     def __init__(self, name: str, path: Path) -> None:
         self.name = name

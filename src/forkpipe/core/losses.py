@@ -31,8 +31,6 @@ def set_loss(
         trace_mask: (B, T) true where `nll` is of a trace's token, end token included.
         tag_mask: (B, T) true where `nll` is of a tag's token.
         tag_weight: weight of the tag term; 0 drops it.
-        trace_tokens: trace tokens of the optimiser step.
-        tag_tokens: tag tokens of the optimiser step.
     """
     trace_loss = _masked_sum(nll, trace_mask) / trace_tokens
     tag_loss = _masked_sum(nll, tag_mask) / tag_tokens

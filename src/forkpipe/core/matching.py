@@ -52,12 +52,7 @@ def match_random(n_tags: int, n_traces: int, generator: np.random.Generator) -> 
 
 
 def match_fixed(modes: Sequence[str], tag_of: Mapping[str, int]) -> Tags:
-    """Return the tag of each trace's mode, (M,): the mode-conditioning baseline, where modes are known beforehand.
-
-    Args:
-        modes: the mode of each trace, for example its teacher.
-        tag_of: see `tags_of_modes`.
-    """
+    """Return the tag of each trace's mode, (M,): the mode-conditioning baseline, where modes are known beforehand."""
     return np.array([tag_of[mode] for mode in modes], dtype=np.int64)
 
 

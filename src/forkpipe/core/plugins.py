@@ -27,9 +27,6 @@ def find_class(kind: str, known: Mapping[str, Plugin], name: str, where: str) ->
     """Return the named class.
 
     Args:
-        kind: what it is, for messages.
-        known: the registered names.
-        name: registered name or "package.module:Class".
         where: the parameter that names it, for messages.
 
     Raises:

@@ -17,13 +17,7 @@ CLEAR = "\r\x1b[2K"
 
 
 class Progress:
-    """Logs how far a job is: at most every few seconds, and at its end.
-
-    Args:
-        name: what is being done.
-        total: number of units.
-        unit: what is counted.
-    """
+    """Logs how far a job is: at most every few seconds, and at its end."""
 
     def __init__(self, name: str, total: int, *, unit: str) -> None:
         self.name = name

@@ -137,15 +137,10 @@ class Request:
         """Make a request whose id covers everything that changes the text, and whose seed follows from its id.
 
         Args:
-            problem_id: id of the problem.
             problem: text of the problem, for engines that solve it rather than continue the prompt.
             asked_of: name of the teacher, or digest of the checkpoint.
             revision: version of the teacher or of the kind of request.
-            prompt: the rendered prompt.
             sample: index of the sample, from 0.
-            sampling: how to draw.
-            prefix_ids: token ids appended to the prompt.
-            own_tag: whether the model writes its own forking tag first.
         """
         request_id = content_hash(
             "request", problem_id, asked_of, revision, sample, prompt, sampling.identity(), list(prefix_ids), own_tag

@@ -30,7 +30,6 @@ def bootstrap_interval(
     Args:
         values_per_problem: one value a problem, at least one.
         resamples: number of resamples, at least 1.
-        seed: of the resamples.
         level: share of the resampled means within the interval, in (0, 1).
 
     Raises:
@@ -58,9 +57,6 @@ def paired_difference(
     Args:
         a: values of one method, one a problem.
         b: values of the other for the same problems, in the same order.
-        resamples: number of resamples.
-        seed: of the resamples.
-        level: share of the resampled means within the interval.
 
     Raises:
         ValueError: the two differ in length, or are empty.

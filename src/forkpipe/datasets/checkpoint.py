@@ -14,10 +14,6 @@ class CheckpointDataset(AbstractDataset[Path, Path]):
 
     Saving takes the path of a folder that a node has written, and moves the folder into place. So a killed run leaves
     the old checkpoint, the new one or none, but never a partial one.
-
-    Args:
-        filepath: the folder.
-        metadata: ignored by Kedro, used by plugins.
     """
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
@@ -50,12 +46,7 @@ class CheckpointDataset(AbstractDataset[Path, Path]):
 
 
 class WorkFolderDataset(AbstractDataset[Path, Path]):
-    """A folder in which a node works: created on load, never saved.
-
-    Args:
-        filepath: the folder.
-        metadata: ignored by Kedro, used by plugins.
-    """
+    """A folder in which a node works: created on load, never saved."""
 
     is_store = True
     """Its content is not part of a recipe."""

@@ -17,9 +17,6 @@ class ModularPowersDataset(AbstractDataset[list[Row], list[Row]]):
 
     Args:
         modulus: p, a prime.
-        first_exponent: least b.
-        last_exponent: greatest b.
-        metadata: ignored by Kedro, used by plugins.
     """
 
     def __init__(

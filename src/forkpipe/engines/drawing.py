@@ -36,11 +36,6 @@ class Sampler:
 
     A request with `own_tag` draws its first tokens among the tags only. After that tags are banned
     (`ForkingTags.banned_ids`).
-
-    Args:
-        requests: one per row.
-        tags: the checkpoint's tags.
-        device: where the logits are.
     """
 
     def __init__(self, requests: Sequence[Request], tags: ForkingTags | None, device: Any) -> None:

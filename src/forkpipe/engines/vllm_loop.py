@@ -43,12 +43,7 @@ class Loop(Protocol):
 
 
 def start_loop(arguments: Mapping[str, Any], data_parallel: int) -> Loop:
-    """Start vLLM.
-
-    Args:
-        arguments: fields of vLLM's EngineArgs.
-        data_parallel: number of replicas of the model.
-    """
+    """Start vLLM."""
     return OneEngine(arguments) if data_parallel == 1 else Replicas(arguments, data_parallel)
 
 

@@ -71,8 +71,6 @@ def load_model(arguments: Mapping[str, Any], data_parallel: int, parser: str | N
 
     Args:
         arguments: fields of vLLM's EngineArgs: model and revision, tokenizer if it is not the model's own, and others.
-        data_parallel: number of copies of the model.
-        parser: name of a vLLM reasoning parser.
 
     Raises:
         InputError: vLLM is missing or too old, or the checkpoint or the parser does not fit.

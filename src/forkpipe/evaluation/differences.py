@@ -24,12 +24,6 @@ def paired_differences(
 ) -> list[dict[str, Any]]:
     """Return the differences of `PAIRS` in pass@1 on test, each method under its headline policy, by problem.
 
-    Args:
-        scores: the tables behind the comparison.
-        comparison: the `comparison` table.
-        resamples: number of bootstrap resamples over problems.
-        seed: of the bootstrap.
-
     Returns:
         Rows with a, b, policy_a, policy_b, value (mean of a - b), low, high, n_problems; pairs of which a method was
         not evaluated are left out.

@@ -94,7 +94,6 @@ def compare(
     """Return the rows of the `comparison` table, without run_id: test, single-shot and with N samples.
 
     Args:
-        metrics: the `metrics` table.
         budgets: tokens_trained and rollouts of each method, all stages of its training together.
         validation_samples: samples of each method on validation; they are what choosing its best tag has cost.
 

@@ -30,11 +30,6 @@ def sample_checkpoint(
     """Return rows of `generations`: `total` samples a problem with forced tags, and as many under the model's own tag.
 
     Args:
-        method: name of the method.
-        checkpoint: its folder.
-        problems: the problems to sample.
-        settings: engine, sampling and batch size.
-        template: prompt template of the student.
         total: samples a problem; spread evenly over the checkpoint's tags, of which it must be a multiple.
         own: whether to sample with the tag left to the model too.
         seed: of the run; part of what the samples' seeds follow from.

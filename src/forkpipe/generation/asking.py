@@ -37,12 +37,7 @@ class Outcome:
 
 
 class Feed(MadeRequests):
-    """The requests of a plan that an engine shall answer; it ends early when it is closed.
-
-    Args:
-        plan: all requests.
-        positions: positions of the requests to send.
-    """
+    """The requests of a plan that an engine shall answer; it ends early when it is closed."""
 
     def __init__(self, plan: RequestPlan, positions: np.ndarray) -> None:
         self._plan = plan
@@ -85,14 +80,8 @@ def ask_teacher(
     new attempt. Every other answer is final.
 
     Args:
-        name: name of the teacher.
-        teacher: its settings.
         requests: all requests to the teacher, see `plan_requests`.
-        engine: its engine.
         store: the trace store; it is opened if it is not open.
-        run_id: id of the session, for the rows.
-        budget: the limits of the run; None for no limits.
-        check: checks the first answers; None for no check.
 
     Raises:
         InputError: the engine left requests out or answered others, or `check` stopped the run.

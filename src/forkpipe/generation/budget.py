@@ -11,11 +11,7 @@ PER = 1_000_000
 
 
 class Budget:
-    """Adds up what a run spends, over all teachers and from several threads.
-
-    Args:
-        limits: see `parameters.LimitSettings`.
-    """
+    """Adds up what a run spends, over all teachers and from several threads."""
 
     def __init__(self, limits: LimitSettings) -> None:
         self._limits = limits

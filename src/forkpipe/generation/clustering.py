@@ -22,11 +22,6 @@ def cluster_strategies(
 ) -> tuple[list[StrategyRow], list[RejectedRow], dict[str, Any]]:
     """Cluster the correct traces of each problem; of traces equal up to white space the first is kept.
 
-    Args:
-        traces, verdicts, problems: the tables of these names.
-        settings: the clusterer, and the models that it asks.
-        generation: for the strategies that teachers are known to use.
-
     Returns:
         Rows of `strategies`, rows of `rejected`, and the agreement with known strategies: problems (how many were
         compared), v_measure and adjusted_rand.

@@ -19,7 +19,6 @@ class EarlyCheck:
     """Stops a run if the first requests to a teacher mostly fail, or their responses mostly hold no answer.
 
     Args:
-        settings: see `parameters.EarlyStopSettings`.
         verify: returns the verdict columns of rows of traces, in order.
     """
 
@@ -35,7 +34,6 @@ class EarlyCheck:
         """Check the first rows of this run.
 
         Args:
-            teacher: name of the teacher.
             rows: the first answers of this run.
             final_before: number of requests that were answered before this run. If most were, failures of the rest are
                 no reason to stop.

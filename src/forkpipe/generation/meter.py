@@ -9,13 +9,7 @@ from forkpipe.parameters import TeacherSettings
 
 
 class Meter:
-    """Counts the answers of one teacher in one run, and shows the progress.
-
-    Args:
-        name: of the teacher.
-        teacher: for its price.
-        total: number of requests to send.
-    """
+    """Counts the answers of one teacher in one run, and shows the progress."""
 
     def __init__(self, name: str, teacher: TeacherSettings, total: int) -> None:
         self.done = self.failed = self.tokens_in = self.tokens_out = 0

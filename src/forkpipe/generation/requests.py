@@ -38,7 +38,6 @@ class RequestPlan(MadeRequests):
     """The requests to one teacher, in order; a plan of millions fits in memory.
 
     Args:
-        n: number of requests.
         make: returns the request at a position, always the same one.
     """
 
@@ -74,9 +73,6 @@ def plan_requests(problems: Sequence[Problem], name: str, teacher: TeacherSettin
     """Return the requests to one teacher: `samples` for each problem, or fewer if its engine holds fewer.
 
     Args:
-        problems: the problems to ask.
-        name: name of the teacher.
-        teacher: its settings.
         engine: its engine, whose identity and version are part of every request's id.
     """
     held = [engine.samples_held(problem.problem) for problem in problems]

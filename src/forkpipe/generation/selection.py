@@ -20,9 +20,6 @@ def select_sets(
 
     Args:
         problems: the problems that teachers were asked.
-        traces: the `traces` table.
-        strategies: the `strategies` table.
-        settings: see `parameters.TraceSetSettings`.
         seed: seed of the draws. They sort by a hash of seed and trace, so they favour no teacher and no order of rows.
 
     With every selection, only problems with at least `min_strategies` strategies give a set.

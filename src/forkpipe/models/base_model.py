@@ -23,11 +23,7 @@ def make_base_model(folder: Path, settings: ModelSettings, tags: TagSettings, te
     """Write the base checkpoint to `folder`.
 
     Args:
-        folder: where to write.
-        settings: the architecture of a model from scratch, or the pretrained model.
-        tags: style and number of the tags.
         texts: what the model will read and write; the vocabulary of a model from scratch is the words in them.
-        seed: seed of the initial weights.
     """
     from transformers import set_seed
 

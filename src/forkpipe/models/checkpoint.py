@@ -135,9 +135,6 @@ class Checkpoint:
         """Write a model that was trained from this checkpoint, with the same tokenizer, to `folder`.
 
         Args:
-            folder: where to write.
-            model: the trained model.
-            seed: of the training.
             tags: the tags, if they differ from those of this checkpoint.
         """
         tags = self.tags if tags is None else tags

@@ -68,7 +68,6 @@ def problem_of(error: ValidationError, where: str = "", depth: int | None = None
     """Return one line on the first problem that pydantic has found: the name, the value, what is expected.
 
     Args:
-        error: what pydantic raised.
         where: name of the group of parameters.
         depth: how much of the path to the value to name, None for all.
     """

@@ -18,14 +18,11 @@ class StageNode(Node):
     no input that another node makes: it is not among `inputs`, and `hooks.ProjectHooks` hands it to the node.
 
     Args:
-        func: the node's function.
         inputs: argument -> dataset, see `pipelines.inputs`.
-        outputs: as in Kedro.
         name: of the node, also on the command line.
         box: dotted names of the boxes, from the outermost.
         stores: argument -> dataset, for the stores. These arguments are keyword-only, after all others: Kedro finds the
             type of a parameter by its position among `inputs`.
-        tags: as in Kedro.
     """
 
     def __init__(

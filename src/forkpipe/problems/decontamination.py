@@ -36,7 +36,6 @@ def remove_overlaps(
     Args:
         problems: the table `normalised_problems`.
         evaluation: problems of the evaluation sets; may be empty.
-        settings: see `parameters.DecontaminationSettings`.
     """
     rows: list[ProblemRow] = problems.to_pylist() if hasattr(problems, "to_pylist") else list(problems)
     texts = {row["problem_id"]: Comparable.of(row["problem"]) for row in rows}

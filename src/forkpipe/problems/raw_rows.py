@@ -27,8 +27,6 @@ def normalise_problems(
 
     Args:
         raw: rows as the catalog entry `raw_problems` loads them: records, a pandas or a Hugging Face table.
-        settings: see `parameters.ProblemSettings`.
-        verification: names the verifier of each answer type.
     """
     source = str(getattr(raw, "source", "raw_problems"))
     problems = [_problem(row, number, source, settings) for number, row in enumerate(_records(raw), start=1)]

@@ -108,8 +108,6 @@ def as_declared(table: pa.Table, name: str, columns: Sequence[str] | None = None
     """Return columns of a table that `check_readable` let pass, with the names and types of this version.
 
     Args:
-        table: what was read from a file.
-        name: name of the table.
         columns: which columns to return, all of the schema unless given.
     """
     schema = SCHEMAS[name]

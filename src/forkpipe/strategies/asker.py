@@ -16,9 +16,6 @@ class Asker:
     """Asks an engine questions; questions whose answers are kept are not asked again.
 
     Args:
-        engine: see `core.engine.Engine`.
-        sampling: temperature, top_p and limit of the answers.
-        revision: version of the model that the engine asks.
         cache: file of the answers, created if it does not exist; None keeps nothing.
 
     A kept answer counts only for the same engine, version, revision, sampling and text. A question about a trace

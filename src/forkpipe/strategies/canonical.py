@@ -145,8 +145,6 @@ def equation_form(left: Tree, right: Tree, known: Collection[str] = ()) -> str |
     """Return an equation in a form that is independent of arrangement, scale and the names of its unknowns.
 
     Args:
-        left: one side.
-        right: the other.
         known: names that keep their name, such as those of the problem; all others become u1, u2, ...
 
     Returns:

@@ -50,8 +50,6 @@ def cluster_all(
     """Yield the clusters of every problem; `CHUNK` problems are in memory at a time.
 
     Args:
-        clusterer: see `base.StrategyClusterer`.
-        groups: problems with their texts.
         summaries: asks a model for the steps of a text; a text without a summary is read as it is.
         judging: decides pairs near the threshold.
 

@@ -63,8 +63,6 @@ def steps_of(problem: str, text: str, given: Given | None = None, held: Sequence
     r"""Return the steps of a trace, at most `MOST_STEPS`: the sentences that add something, and what they add.
 
     Args:
-        problem: what the trace solves.
-        text: the trace.
         given: `given_by(problem)`, if it is known already.
         held: `sentences_of(text, given)`, if it is known already.
 

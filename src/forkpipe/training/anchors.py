@@ -37,10 +37,7 @@ class Anchor:
     """A loss on sequences that are drawn anew at each step: a mean over the tokens of their texts, nats.
 
     Args:
-        sequences: the sequences to draw from.
-        settings: see `AnchorSettings`.
         seed: seed of the draws, which depend on it and the step only.
-        pad_id: the tokenizer's padding token.
         reference: for kl: the model before training; None if that is the trained model without its adapter.
         bf16: whether the trainer computes in bfloat16, and the reference model too.
     """

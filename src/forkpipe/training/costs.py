@@ -52,11 +52,9 @@ def matching_costs(
     """Return the mean NLL of each trace's first L tokens after each tag, nats per token.
 
     Args:
-        model: a causal language model.
         batch: of `sequences.SetCollator`.
         rows: indices of the problems in the batch to compute costs for.
         tag_ids: (N, K) token ids of the tags.
-        settings: see `CostSettings`.
 
     Returns:
         For each row an (N, M) array, where M is the number of traces of this problem.

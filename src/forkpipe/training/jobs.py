@@ -19,7 +19,6 @@ def unfinished(work: Path, job: str, needs: str = "") -> Path | None:
     """Return the checkpoint to resume from, None to start anew; checkpoints of another training are deleted.
 
     Args:
-        work: the trainer's output folder.
         job: hash of everything that the training depends on.
         needs: a file without which a checkpoint is incomplete.
     """
@@ -53,7 +52,6 @@ class MetricCallback(TrainerCallback):
     """Shows how far a training is, with one of the logged metrics.
 
     Args:
-        progress: where to show it.
         metric: name of the metric in the trainer's logs.
         label: what to call it, its name if empty.
     """

@@ -55,8 +55,6 @@ class Matchings:
 
     Args:
         names: names of the problems, by index.
-        assignment: see `core.matching`.
-        n_tags: N.
         rematch_every: a problem is matched at its visits 0, k, 2k, ...
         seed: seed of random assignments, which depend on it, the problem and the visit only.
         tag_of: for "fixed", the tag of each mode; None assigns tags to the modes in `names`.

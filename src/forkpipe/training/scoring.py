@@ -32,11 +32,9 @@ def token_nll(model: Any, predicted: Tensor, *, chunk: int, **inputs: Any) -> tu
     """Return -log p of tokens given the tokens before them, nats.
 
     Args:
-        model: a causal language model or a wrapper of one.
         predicted: (B, T), at each position the token that its output should predict, or IGNORED.
         chunk: positions whose logits exist at once. With gradients, a batch of no more positions takes the plain path,
             which has the same operations as transformers' own loss.
-        **inputs: arguments of the model: input_ids (B, T) and so on.
 
     Returns:
         (B, T) in float32 or better, 0 where ignored; and the model's output, without logits if they were chunked.
@@ -60,13 +58,11 @@ def summed_kl(
     """Return the sum of KL(teacher || model) over chosen positions, nats; the teacher gets no gradient.
 
     Args:
-        model: a causal language model or a wrapper of one.
         teacher: the reference model; it may be `model` itself if `before` disables its adapter.
         chosen: (B, T) boolean.
         chunk: positions whose logits exist at once, of both models. Batches of no more positions, and models that
             rescale their logits, take the plain path: the logits of the whole batch.
         before: context that is entered while the teacher is computed.
-        **inputs: arguments of both models: input_ids (B, T) and so on.
     """
     if chosen.numel() <= chunk or not head_is_last(model):
         now = _log_probs(model(**inputs).logits[chosen])

@@ -32,7 +32,6 @@ def encode_sets(sets: Dataset | Iterable[Row], tokenizer: Any, tags: ForkingTags
         sets: rows with `problem` (text) and `traces`, a list of texts or of mappings with `text` and, where known,
             `trace_id`, `teacher`, `strategy`; a `problem_id` where there is one.
         tokenizer: the model's tokenizer, with a chat template.
-        tags: the model's tags.
         config: prompt template, `max_length` and the settings of the prefix length.
 
     Returns:

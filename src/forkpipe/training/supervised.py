@@ -50,16 +50,10 @@ def train_supervised(
     training that was killed resumes from its last checkpoint in `work` if it is called again with the same arguments.
 
     Args:
-        method: name of the method, for progress.
         base: checkpoint to start from, with all N tags.
-        folder: where to write the new checkpoint.
         work: folder for the trainer's own checkpoints, which are deleted at the end, and for what loggers write.
         sets: trace sets, at most N traces each.
-        settings: see `parameters.SupervisedSettings`.
-        assignment: how traces get their tags, see `core.matching`.
-        template: prompt template of the student.
         seed: seed of the data order and of random assignments.
-        held_out: trace sets for evaluation during training.
     """
     if not sets:
         raise InputError(

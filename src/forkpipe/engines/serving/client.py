@@ -16,8 +16,6 @@ def open_client(url: str, key: str | None, *, connections: int, connect_timeout:
     """Return an openai client of one server.
 
     Args:
-        url: address of the server.
-        key: API key, None if it needs none.
         connections: requests in flight at a time.
         connect_timeout: seconds a connection may take; a reply may take any time.
     """
@@ -41,10 +39,6 @@ async def send(client: Any, endpoint: Endpoint, body: dict[str, Any], model: str
     """Send the body of a request and return the reply; `body` says whether it is to be streamed.
 
     Args:
-        client: see `open_client`.
-        endpoint: where to send it.
-        body: of the request.
-        model: the model that should answer.
         aliases: patterns of other names it may answer under.
     """
     import httpx2

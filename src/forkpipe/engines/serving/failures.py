@@ -68,10 +68,7 @@ def from_status(status: int, headers: Mapping[str, str], body: Any, message: str
     """Return the failure that an HTTP status other than 2xx stands for.
 
     Args:
-        status: the HTTP status.
-        headers: headers of the reply.
         body: the reply's error object, parsed from JSON.
-        message: the reply's message.
     """
     code = body.get("code") if isinstance(body, Mapping) else None
     if status == 429 and code == "insufficient_quota":

@@ -102,8 +102,6 @@ def read_reply(content: bytes, model: str, aliases: Sequence[str]) -> Reply:
     """Read the body of a reply; RequestError if something is wrong with it.
 
     Args:
-        content: the body.
-        model: the model that should have answered.
         aliases: patterns of other names it may answer under.
     """
     try:

@@ -80,7 +80,6 @@ def scan_shard(path: Path, shard: int, kinds: list[str]) -> Index:
     """Return the index of one shard without reading its texts.
 
     Args:
-        path: the shard.
         shard: its number, for `Index.shard`.
         kinds: kinds of errors by code; new kinds are appended.
     """

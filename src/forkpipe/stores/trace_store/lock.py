@@ -16,7 +16,6 @@ class FolderLock:
 
     Args:
         path: the lock file. It is created if it does not exist, and never deleted.
-        what: name of what is locked, for the error message.
     """
 
     def __init__(self, path: Path, what: str) -> None:

@@ -31,7 +31,6 @@ def write_shard(path: Path, tables: Iterable[pa.Table], replaces: Sequence[str])
     """Write a shard, whole or not at all, and return its number of rows; without rows no shard is written.
 
     Args:
-        path: the shard.
         tables: its rows, of the schema of `traces`.
         replaces: names of the files that it replaces; the caller deletes them afterwards.
     """

@@ -50,10 +50,7 @@ class OwnTags:
     """The model draws the tag, which is trained as the beginning of the completion: ordinary GRPO.
 
     Args:
-        model: the model that is trained.
-        parent: the checkpoint it was loaded from.
         prompts: the problem of each prompt that the trainer will pass.
-        context: see `phases.base.Context`.
         job: part of every request's id, from which its seed is derived.
     """
 
@@ -122,10 +119,6 @@ class RouterTags(OwnTags):
     Args:
         model: the model that is trained; it gets the router's adapter, which is switched on only for drawing tags.
         parent: the checkpoint it was loaded from, with the router.
-        prompts: the problem of each prompt.
-        context: see `phases.base.Context`.
-        job: part of every request's id.
-        settings: settings of the phase.
     """
 
     def __init__(

@@ -41,9 +41,7 @@ def reward_table(
 
     Args:
         checkpoint: folder of the policy; it need not exist if the store holds everything.
-        context: problems, verifier, engine and store.
         tags_of: a checkpoint with the policy's tokenizer and tags.
-        rollouts: number of rollouts in total.
         asked_of: identifies this policy in every request's id: its digest.
         version: optimiser steps that the policy was trained for, for the table.
 

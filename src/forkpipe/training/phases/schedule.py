@@ -30,11 +30,7 @@ def train_policy(parent: Path, folder: Path, work: Path, schedule: Schedule, con
     """Train from the checkpoint `parent` through all phases; writes the last one's checkpoint to `folder`.
 
     Args:
-        parent: checkpoint to start from.
-        folder: where to write the new checkpoint.
         work: folder for checkpoints of phases and trainers; those of finished phases are deleted at the end.
-        schedule: the phases.
-        context: see `Context`.
 
     Returns:
         The tables of all phases one after the other; the count of steps continues from phase to phase.

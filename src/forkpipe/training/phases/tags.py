@@ -46,12 +46,8 @@ def train_tags(
 
     Args:
         parent: SSFT checkpoint; scope head needs special tags and an untied output matrix.
-        folder: where to write the new checkpoint.
         work: folder for the trainer's own checkpoints, which are deleted at the end.
-        settings: see `parameters.TagsPhase`.
-        steps: optimiser steps.
         job: hash of everything that the training depends on.
-        context: see `phases.base.Context`.
     """
     check_parent(parent, settings.scope)
     going_on = unfinished(work, job)

@@ -42,12 +42,6 @@ def train_traces(
 
     Args:
         parent: checkpoint; with a router if the phase draws tags from one.
-        folder: where to write the new checkpoint.
-        work: folder for the trainer's own checkpoints, which are deleted at the end.
-        settings: see `parameters.TracesPhase`.
-        steps: optimiser steps.
-        job: hash of everything that the training depends on.
-        context: see `phases.base.Context`.
     """
     from datasets import Dataset
 
