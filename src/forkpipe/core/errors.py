@@ -1,4 +1,4 @@
-"""The error for wrong input."""
+"""The error for wrong input, and other errors as one line."""
 
 
 class InputError(ValueError):
@@ -11,3 +11,8 @@ class InputError(ValueError):
     Traceback (most recent call last):
     forkpipe.core.errors.InputError: data/problems.jsonl row 3: field 'answer' is list, expected text
     """
+
+
+def one_line(error: BaseException) -> str:
+    """Return the message of an error on one line, its class where it has none."""
+    return " ".join(str(error).split()) or type(error).__name__

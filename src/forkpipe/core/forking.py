@@ -8,7 +8,7 @@ embedding is added and any server can run the checkpoint. The style and the ids 
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
 from forkpipe.core.errors import InputError
@@ -144,18 +144,8 @@ class ForkingTags:
 
     def to_json(self, *, base_model: str, base_revision: str) -> str:
         """Return the text of forking.json."""
-        return json.dumps(
-            {
-                "version": FORMAT_VERSION,
-                "style": self.style,
-                "tags": list(self.tags),
-                "token_ids": [list(ids) for ids in self.token_ids],
-                "deciding_positions": list(self.deciding_positions),
-                "base_model": base_model,
-                "base_revision": base_revision,
-            },
-            indent=2,
-        )
+        origin = {"base_model": base_model, "base_revision": base_revision}
+        return json.dumps({"version": FORMAT_VERSION, **asdict(self), **origin}, indent=2)
 
     @classmethod
     def from_json(cls, text: str, where: str) -> "ForkingTags":
@@ -163,9 +153,5 @@ class ForkingTags:
         data: dict[str, Any] = json.loads(text)
         if data.get("version") != FORMAT_VERSION:
             raise InputError(f"{where}: forking.json has version {data.get('version')}, expected {FORMAT_VERSION}")
-        return cls(
-            data["style"],
-            tuple(data["tags"]),
-            tuple(tuple(ids) for ids in data["token_ids"]),
-            tuple(data["deciding_positions"]),
-        )
+        token_ids = tuple(tuple(ids) for ids in data["token_ids"])
+        return cls(data["style"], tuple(data["tags"]), token_ids, tuple(data["deciding_positions"]))

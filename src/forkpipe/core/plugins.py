@@ -9,7 +9,7 @@ import importlib.util
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from forkpipe.core.errors import InputError
+from forkpipe.core.errors import InputError, one_line
 
 
 class Plugin(NamedTuple):
@@ -63,5 +63,4 @@ def create(kind: str, known: Mapping[str, Plugin], name: str, options: Mapping[s
         return plugin_class(**options)
     except Exception as error:
         # The options are the user's, so any error of the constructor is reported as an error in them.
-        message = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"parameter {where}.options of {kind} '{name}': {message}") from error
+        raise InputError(f"parameter {where}.options of {kind} '{name}': {one_line(error)}") from error

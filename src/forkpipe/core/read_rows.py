@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from typing import IO, Any
 
-from forkpipe.core.errors import InputError
+from forkpipe.core.errors import InputError, one_line
 from forkpipe.core.ids import digest
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet", ".csv")
@@ -28,13 +28,15 @@ def read_rows(path: str) -> Iterator[tuple[int, Row]]:
     Raises:
         InputError: the file is missing or has another format, or a row cannot be read.
     """
+    import fsspec
+
     check_path(path)
     read = {".parquet": _read_parquet, ".csv": _read_csv}.get(path[path.rfind(".") :], _read_jsonl)
     try:
-        with _open(path) as file:
+        with fsspec.open(path, "rb", compression="gzip" if path.endswith(".gz") else None) as file:
             yield from read(path, file)
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read: {_one_line(error)}") from error
+        raise InputError(f"{path}: cannot be read: {one_line(error)}") from error
 
 
 def check_path(path: str) -> None:
@@ -53,7 +55,7 @@ def file_exists(path: str) -> bool:
         filesystem, inner_path = url_to_fs(path)
         return bool(filesystem.isfile(inner_path))
     except (ValueError, ImportError) as error:  # an unknown protocol, or one whose package is not installed
-        raise InputError(f"{path}: cannot be opened: {_one_line(error)}") from error
+        raise InputError(f"{path}: cannot be opened: {one_line(error)}") from error
 
 
 def file_digest(path: str) -> str:
@@ -62,16 +64,6 @@ def file_digest(path: str) -> str:
 
     with fsspec.open(path, "rb") as file:
         return digest(iter(lambda: file.read(1 << 20), b""))
-
-
-def _open(path: str) -> Any:
-    import fsspec
-
-    return fsspec.open(path, "rb", compression="gzip" if path.endswith(".gz") else None)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _read_jsonl(path: str, file: IO[bytes]) -> Iterator[tuple[int, Row]]:
@@ -83,19 +75,15 @@ def _read_jsonl(path: str, file: IO[bytes]) -> Iterator[tuple[int, Row]]:
         try:
             row = json.loads(line.decode())
             if rb"\ud" in line.lower():
-                _check_surrogates(row)
+                # UnicodeError for half a surrogate pair, which JSON allows and tables cannot store.
+                json.dumps(row, ensure_ascii=False).encode()
         except UnicodeError as error:
-            raise InputError(f"{path} line {number}: not UTF-8: {_one_line(error)}") from error
+            raise InputError(f"{path} line {number}: not UTF-8: {one_line(error)}") from error
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{path} line {number}: not JSON: {_one_line(error)}") from error
+            raise InputError(f"{path} line {number}: not JSON: {one_line(error)}") from error
         if not isinstance(row, dict):
             raise InputError(f"{path} line {number}: is {type(row).__name__}, expected a JSON object")
         yield number, row
-
-
-def _check_surrogates(row: Any) -> None:
-    """Raise `UnicodeError` if a row holds half a surrogate pair, which JSON allows and tables cannot store."""
-    json.dumps(row, ensure_ascii=False).encode()
 
 
 def _read_csv(path: str, file: IO[bytes]) -> Iterator[tuple[int, Row]]:
@@ -119,9 +107,9 @@ def _read_csv(path: str, file: IO[bytes]) -> Iterator[tuple[int, Row]]:
                 )
             yield number, dict(zip(header, cells, strict=True))
     except UnicodeError as error:
-        raise InputError(f"{path} row {number + 1}: not UTF-8: {_one_line(error)}") from error
+        raise InputError(f"{path} row {number + 1}: not UTF-8: {one_line(error)}") from error
     except csv.Error as error:
-        raise InputError(f"{path} row {number + 1}: not CSV: {_one_line(error)}") from error
+        raise InputError(f"{path} row {number + 1}: not CSV: {one_line(error)}") from error
     finally:
         text.detach()  # the caller closes the file
 
@@ -139,7 +127,7 @@ def _read_parquet(path: str, file: IO[bytes]) -> Iterator[tuple[int, Row]]:
                 number += 1
                 yield number, row
     except pa.ArrowException as error:
-        raise InputError(f"{path}: not Parquet: {_one_line(error)}") from error
+        raise InputError(f"{path}: not Parquet: {one_line(error)}") from error
 
 
 def _check_names(path: str, names: list[str]) -> None:

@@ -49,9 +49,7 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
-def paired_difference(
-    a: Sequence[float], b: Sequence[float], resamples: int, seed: int, level: float = 0.95
-) -> tuple[float, float, float]:
+def paired_difference(a: Sequence[float], b: Sequence[float], resamples: int, seed: int) -> tuple[float, float, float]:
     """Return (mean, low, high) of a - b, problem by problem.
 
     Args:
@@ -64,7 +62,7 @@ def paired_difference(
     if len(a) != len(b):
         raise ValueError(f"a paired difference needs the same problems on both sides, got {len(a)} and {len(b)}")
     differences = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
-    low, high = bootstrap_interval(differences, resamples, seed, level)
+    low, high = bootstrap_interval(differences, resamples, seed)
     return float(differences.mean()), low, high
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 
+from forkpipe.datasets.store import StoreDataset
 from forkpipe.models.checkpoint import FORKING_FILE, Checkpoint
 
 
@@ -45,27 +46,10 @@ class CheckpointDataset(AbstractDataset[Path, Path]):
         return {"filepath": str(self._filepath)}
 
 
-class WorkFolderDataset(AbstractDataset[Path, Path]):
-    """A folder in which a node works: created on load, never saved."""
-
-    is_store = True
-    """Its content is not part of a recipe."""
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
+class WorkFolderDataset(StoreDataset[Path]):
+    """A folder in which a node works."""
 
     def load(self) -> Path:
         """Create the folder if it does not exist, and return it."""
-        self._filepath.mkdir(parents=True, exist_ok=True)
-        return self._filepath
-
-    def save(self, data: Path) -> None:
-        """Raise an error: a working folder is only an input."""
-        raise DatasetError(f"{self._filepath} is a working folder, no node can have it as its output")
-
-    def _exists(self) -> bool:
-        return True
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
+        self._path.mkdir(parents=True, exist_ok=True)
+        return self._path

@@ -9,6 +9,8 @@ import queue
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from forkpipe.core.errors import one_line
+
 
 class Finished(NamedTuple):
     """The result of a request: token ids and vLLM's finish reason, or what was wrong with the request."""
@@ -65,7 +67,7 @@ class OneEngine:
         try:
             self._engine.add_request(key, tokens_input(list(token_ids)), params)
         except refusals() as error:
-            self._refused.append(Finished(key, [], "error", _one_line(error)))
+            self._refused.append(Finished(key, [], "error", one_line(error)))
 
     def step(self) -> list[Finished]:
         """See `Loop`."""
@@ -133,7 +135,7 @@ class Replicas:
                 if output.finished:
                     self._done.put(_finished(output))
         except refusals() as error:
-            self._done.put(Finished(key, [], "error", _one_line(error)))
+            self._done.put(Finished(key, [], "error", one_line(error)))
         except Exception as error:
             self._done.put(error)  # the engine as a whole has failed: `step` raises it
 
@@ -191,7 +193,3 @@ def refusals() -> tuple[type[Exception], ...]:
 def _finished(output: Any) -> Finished:
     (sample,) = output.outputs
     return Finished(output.request_id, list(sample.token_ids), sample.finish_reason or "none")
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

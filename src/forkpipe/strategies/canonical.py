@@ -5,7 +5,8 @@ computed. A formula beyond the bounds has no canonical form. A time limit would 
 """
 
 import math
-from collections.abc import Collection, Iterable
+import operator
+from collections.abc import Callable, Collection, Iterable
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
@@ -105,30 +106,19 @@ def _number(tree: Tree) -> float:
             raise TooLargeError
         return math.pi
     numbers = [_number(part) for part in parts]  # type: ignore[arg-type]
-    first, second = numbers[0], numbers[-1]
-    match kind:
-        case "+":
-            return first + second
-        case "-":
-            return -first
-        case "*":
-            return first * second
-        case "/":
-            return first / second
-        case "^":
-            return math.pow(first, second)
-        case "sqrt":
-            return math.sqrt(first)
-        case "abs":
-            return abs(first)
-        case "sin" | "cos" | "tan":
-            angle = first if "pi" in shape(tree) or "π" in shape(tree) else math.radians(first)
-            return float(getattr(math, str(kind))(angle))
-        case "log" | "ln":
-            return math.log10(first) if kind == "log" else math.log(first)
-        case "arcsin" | "arccos" | "arctan":
-            return float(getattr(math, f"a{str(kind)[3:]}")(first))
-    raise TooLargeError
+    if kind in ("sin", "cos", "tan") and "pi" not in (written := shape(tree)) and "π" not in written:
+        numbers = [math.radians(numbers[0])]
+    if kind not in _FLOAT:
+        raise TooLargeError
+    return float(_FLOAT[str(kind)](*numbers))
+
+
+_FLOAT: dict[str, Callable[..., float]] = {
+    **{"+": operator.add, "-": operator.neg, "*": operator.mul, "/": operator.truediv, "^": math.pow},
+    **{"sqrt": math.sqrt, "abs": abs, "log": math.log10, "ln": math.log, "sin": math.sin, "cos": math.cos},
+    **{"tan": math.tan, "arcsin": math.asin, "arccos": math.acos, "arctan": math.atan},
+}
+"""The function of each operation; "-" takes one operand."""
 
 
 def _bits(number: Fraction) -> int:
