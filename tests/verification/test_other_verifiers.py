@@ -7,14 +7,16 @@ from typing import ClassVar
 import pytest
 
 from forkpipe.core.errors import InputError
-from forkpipe.core.records import Completion, Request, Verdict
+from forkpipe.core.progress import Progress
+from forkpipe.core.records import Completion, Problem, Request, Verdict
 from forkpipe.parameters import JudgeSettings, VerificationSettings
 from forkpipe.verification.base import Verifier
 from forkpipe.verification.choice import ChoiceVerifier
 from forkpipe.verification.dispatch import ResponseRow
 from forkpipe.verification.limits import check_scored
 from forkpipe.verification.number import NumberVerifier
-from forkpipe.verification.row_verifier import RowVerifier, gold_of
+from forkpipe.verification.reasoning_gym import ReasoningGymVerifier
+from forkpipe.verification.row_verifier import RowVerifier, verify_responses
 
 
 @pytest.mark.parametrize(
@@ -77,11 +79,9 @@ def test_they_are_verifiers_and_see_truncation() -> None:
 
 def test_reasoning_gym_scores_by_the_name_of_its_data_set() -> None:
     gym = pytest.importorskip("reasoning_gym", reason="reasoning-gym is not installed")
-    from forkpipe.verification.reasoning_gym import ReasoningGymVerifier
-
     entry = gym.create_dataset("leg_counting", size=1, seed=1)[0]
-    gold = gold_of("reasoning_gym", entry["question"], entry["answer"], json.dumps({"metadata": entry["metadata"]}))
     verifier = ReasoningGymVerifier(workers=1)
+    gold = verifier.gold_of(problem(entry["question"], entry["answer"], {"metadata": entry["metadata"]}))
     found = verifier.verify([gold] * 2, [f"\\boxed{{{entry['answer']}}}", "\\boxed{-1}"], [False] * 2)
     unknown = json.dumps({"answer": "1", "metadata": {"source_dataset": "none"}})
     checked = verifier.check_gold([gold, unknown, "no JSON"])
@@ -91,9 +91,48 @@ def test_reasoning_gym_scores_by_the_name_of_its_data_set() -> None:
 
 
 def test_reasoning_gym_gold_answers_are_whole_entries() -> None:
-    assert gold_of("math", "q", "5", "{}") == "5"
-    entry = json.loads(gold_of("reasoning_gym", "q", "5", '{"metadata": {"source_dataset": "d"}}'))
-    assert entry == {"question": "q", "answer": "5", "metadata": {"source_dataset": "d"}}
+    entry = {"question": "q", "answer": "5", "metadata": {"source_dataset": "d"}}
+    for metadata in ({"source_dataset": "d"}, {"metadata": {"source_dataset": "d"}, "level": 1}):
+        assert json.loads(ReasoningGymVerifier().gold_of(problem("q", "5", metadata))) == entry
+
+
+class Within:
+    """Accepts a number that is no farther from the answer than the problem's metadata allow."""
+
+    name = "within"
+    version = "1"
+
+    def gold_of(self, problem: Problem) -> str:
+        return f"{problem.answer} {json.loads(problem.metadata)['error']}"
+
+    def verify(self, gold: Sequence[str], responses: Sequence[str], truncated: Sequence[bool]) -> list[Verdict]:
+        pairs = [(map(float, text.split()), float(said)) for text, said in zip(gold, responses, strict=True)]
+        return [Verdict("correct" if abs(said - answer) <= error else "wrong") for (answer, error), said in pairs]
+
+    def check_gold(self, golds: Sequence[str]) -> list[bool]:
+        return [not gold.endswith(" None") for gold in golds]
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_verifier_may_read_the_metadata_of_a_problem() -> None:
+    problems = [problem("q", "5", {"error": error}, "measured") for error in (0.5, 2, None)]
+    settings = VerificationSettings(verifiers={"measured": f"{__name__}:Within", "text": "exact"})
+    with RowVerifier(settings) as verifier:
+        assert verifier.check_gold([*problems, problem("q", "x", {}, "text")]) == [True, True, False, True]
+        assert verifier.gold_of(problem("q", "x", {}, "text")) == "x"
+    texts = [
+        {"problem_id": "tight", "text": "6", "finish_reason": "stop"},
+        {"problem_id": "loose", "text": "6", "finish_reason": "stop"},
+    ]
+    rows = [{**one.to_row(), "problem_id": name} for one, name in zip(problems, ("tight", "loose"), strict=False)]
+    verdicts = verify_responses(texts, rows, settings, Progress("verify", 2, unit="rows"))
+    assert [row["verdict"] for row in verdicts] == ["wrong", "correct"]
+
+
+def problem(text: str, answer: str, metadata: dict[str, object], answer_type: str = "reasoning_gym") -> Problem:
+    return Problem.create(text, answer, answer_type=answer_type, source="s", source_id="0", metadata=metadata)
 
 
 class Judge:

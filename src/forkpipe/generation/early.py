@@ -9,7 +9,7 @@ from forkpipe.core.records import Problem
 from forkpipe.core.rows import TraceRow, VerdictColumns
 from forkpipe.parameters import EarlyStopSettings, VerificationSettings
 from forkpipe.verification.dispatch import ResponseRow
-from forkpipe.verification.row_verifier import RowVerifier, gold_of
+from forkpipe.verification.row_verifier import RowVerifier
 
 LEAST_READ = 10
 """Fewest whole answers that are judged: fewer say too little."""
@@ -80,7 +80,7 @@ def early_check(
             asked = []
             for row in rows:
                 problem = by_id[row["problem_id"]]
-                gold = gold_of(problem.answer_type, problem.problem, problem.answer, problem.metadata)
+                gold = verifier.gold_of(problem)
                 asked.append(ResponseRow(problem.answer_type, gold, row["text"], row["status"], row["finish_reason"]))
             return verifier.verify(asked)
 

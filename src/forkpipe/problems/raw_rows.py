@@ -12,7 +12,7 @@ from forkpipe.core.progress import logger
 from forkpipe.core.records import SPLITS, Problem
 from forkpipe.core.rows import ProblemRow, RejectedRow, Split
 from forkpipe.parameters import ProblemSettings, VerificationSettings
-from forkpipe.verification.row_verifier import RowVerifier, gold_of
+from forkpipe.verification.row_verifier import RowVerifier
 
 
 def normalise_problems(
@@ -140,12 +140,8 @@ def _with_readable_answers(
     problems: list[ProblemRow], settings: VerificationSettings
 ) -> tuple[list[ProblemRow], list[RejectedRow]]:
     """Return (problems whose answer the verifier reads, rows of `rejected` for the others)."""
-    golds = [
-        (row["answer_type"], gold_of(row["answer_type"], row["problem"], row["answer"], row["metadata"]))
-        for row in problems
-    ]
     with RowVerifier(settings) as verifier:
-        readable = verifier.check_gold(golds)
+        readable = verifier.check_gold([Problem.from_row(row) for row in problems])
     kept = [row for row, known in zip(problems, readable, strict=True) if known]
     return kept, [
         _rejected(Problem.from_row(row), "unreadable answer", f"{row['answer_type']} answer {row['answer'][:200]!r}")

@@ -10,7 +10,8 @@ from forkpipe.core.records import Verdict
 class Verifier(Protocol):
     """Compares responses with gold answers.
 
-    `version` is declared by hand and raised when a verdict can change; it stands in every verdict's row.
+    `version` is declared by hand and raised when a verdict can change; it stands in every verdict's row. A verifier
+    that needs more of a problem than its answer has `gold_of(problem)` too, which returns the gold answer as text.
     """
 
     name: str

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from forkpipe.core.errors import InputError
-from forkpipe.core.records import Verdict
+from forkpipe.core.records import Problem, Verdict
 from forkpipe.core.responses import split_reasoning
 from forkpipe.verification.answers import find_answer
 from forkpipe.verification.pool import WorkerPool
@@ -17,9 +17,9 @@ from forkpipe.verification.pool import WorkerPool
 class ReasoningGymVerifier:
     """Scores a response by the scorer of its data set; a score of at least `threshold` is correct.
 
-    The gold answer is the problem's entry as JSON text: question, answer, and metadata with `source_dataset`; tables of
-    problems give it for the answer type "reasoning_gym" (see `rows.gold_of`). The answer is what `find_answer` finds,
-    or the whole final part, since these data sets ask for tables and grids too.
+    The gold answer is the problem's entry as JSON text: question, answer, and metadata with `source_dataset`; `gold_of`
+    makes it of a problem. The answer is what `find_answer` finds, or the whole final part, since these data sets ask
+    for tables and grids too.
     """
 
     name = "reasoning_gym"
@@ -33,6 +33,12 @@ class ReasoningGymVerifier:
             raise InputError(f"verification threshold is {threshold}, expected more than 0 and at most 1")
         self._threshold = threshold
         self._pool = WorkerPool(timeout_seconds, workers, memory_mb, [], task="score")
+
+    def gold_of(self, problem: Problem) -> str:
+        """Return the whole entry of a problem, as JSON text."""
+        kept = json.loads(problem.metadata or "{}")
+        entry = {"question": problem.problem, "answer": problem.answer, "metadata": kept.get("metadata", kept)}
+        return json.dumps(entry)
 
     def verify(self, gold: Sequence[str], responses: Sequence[str], truncated: Sequence[bool]) -> list[Verdict]:
         """Return one verdict a response, in order; ValueError if the three differ in length."""

@@ -1,6 +1,5 @@
 """Verdicts for rows of any table: traces, rollouts and samples all go through here."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
@@ -8,6 +7,7 @@ from typing import Any
 
 from forkpipe.core.engine import Engine
 from forkpipe.core.progress import Progress
+from forkpipe.core.records import Problem
 from forkpipe.core.rows import ProblemRow, VerdictColumns
 from forkpipe.engines.registry import create_engine
 from forkpipe.parameters import VerificationSettings
@@ -50,15 +50,21 @@ class RowVerifier:
         if self._engine is not None:
             self._engine.close()
 
-    def check_gold(self, golds: Sequence[tuple[str, str]]) -> list[bool]:
-        """Say of each (answer type, gold answer) whether responses can be compared with it, in order.
+    def gold_of(self, problem: Problem) -> str:
+        """Return what responses are compared with: the answer, unless the verifier makes it of the whole problem."""
+        make = getattr(self._by_type.get(problem.answer_type), "gold_of", None)
+        return problem.answer if make is None else str(make(problem))
+
+    def check_gold(self, problems: Sequence[Problem]) -> list[bool]:
+        """Say of each problem whether responses can be compared with its gold answer, in order.
 
         An answer type without a verifier is not checked.
         """
-        readable = [True] * len(golds)
+        readable = [True] * len(problems)
         for answer_type, verifier in self._by_type.items():
-            indices = [index for index, (given, _) in enumerate(golds) if given == answer_type]
-            for index, known in zip(indices, verifier.check_gold([golds[i][1] for i in indices]), strict=True):
+            indices = [index for index, problem in enumerate(problems) if problem.answer_type == answer_type]
+            golds = [self.gold_of(problems[index]) for index in indices]
+            for index, known in zip(indices, verifier.check_gold(golds), strict=True):
                 readable[index] = known
         return readable
 
@@ -102,14 +108,6 @@ class RowVerifier:
         ]
 
 
-def gold_of(answer_type: str, problem: str, answer: str, metadata: str) -> str:
-    """Return what responses are compared with: the answer, or for reasoning-gym the whole entry as JSON text."""
-    if answer_type != "reasoning_gym":
-        return answer
-    kept = json.loads(metadata or "{}")
-    return json.dumps({"question": problem, "answer": answer, "metadata": kept.get("metadata", kept)})
-
-
 def verify_responses(
     rows: Sequence[Mapping[str, Any]],
     problems: Sequence[ProblemRow],
@@ -124,19 +122,17 @@ def verify_responses(
         settings: see `parameters.VerificationSettings`.
         progress: told how far it is.
     """
-    by_id = {row["problem_id"]: row for row in problems}
-    golds = {
-        key: gold_of(row["answer_type"], row["problem"], row["answer"], row["metadata"]) for key, row in by_id.items()
-    }
-    asked = [
-        ResponseRow(
-            by_id[row["problem_id"]]["answer_type"],
-            golds[row["problem_id"]],
-            row["text"],
-            row.get("status", "done"),
-            row["finish_reason"],
-        )
-        for row in rows
-    ]
+    by_id = {row["problem_id"]: Problem.from_row(row) for row in problems}
     with RowVerifier(settings) as verifier:
+        golds = {problem_id: verifier.gold_of(problem) for problem_id, problem in by_id.items()}
+        asked = [
+            ResponseRow(
+                by_id[row["problem_id"]].answer_type,
+                golds[row["problem_id"]],
+                row["text"],
+                row.get("status", "done"),
+                row["finish_reason"],
+            )
+            for row in rows
+        ]
         return verifier.verify(asked, progress)

@@ -19,7 +19,7 @@ from forkpipe.parameters import VerificationSettings
 from forkpipe.stores.completions import Completions
 from forkpipe.training.phases.base import Context, Verify
 from forkpipe.verification.dispatch import ResponseRow
-from forkpipe.verification.row_verifier import RowVerifier, gold_of
+from forkpipe.verification.row_verifier import RowVerifier
 
 
 def samples_per_problem(n_problems: int, rollouts: int, group: int) -> list[int]:
@@ -151,7 +151,7 @@ def verifying(settings: VerificationSettings) -> Iterator[Verify]:
             rows = [
                 ResponseRow(
                     problem.answer_type,
-                    gold_of(problem.answer_type, problem.problem, problem.answer, problem.metadata),
+                    verifier.gold_of(problem),
                     completion.text,
                     "failed" if completion.finish_reason == "error" else "done",
                     completion.finish_reason,
