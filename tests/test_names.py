@@ -16,6 +16,7 @@ from forkpipe import preflight
 from forkpipe.core.plugins import find_class
 from forkpipe.engines.registry import ENGINES
 from forkpipe.parameters import Parameters
+from forkpipe.parameters.policy import Phase
 from forkpipe.pipeline_registry import register_pipelines
 from forkpipe.session import DECLARED
 from forkpipe.strategies.registry import CLUSTERERS
@@ -75,3 +76,9 @@ def test_every_registered_class_exists(known, name, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda wanted: find(wanted) or object())
     assert isinstance(find_class("class", known, name, "here"), type)
+
+
+@pytest.mark.parametrize("phase", get_args(get_args(Phase)[0]))
+def test_the_function_that_runs_a_phase_exists(phase):
+    module, name = phase.runner.split(":")
+    assert callable(getattr(importlib.import_module(module), name))

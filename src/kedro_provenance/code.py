@@ -2,11 +2,11 @@
 
 A fingerprint counts symbols (functions, classes, constants), not files: changing a function that the node does not
 reach changes nothing. Comments, formatting and docstrings do not count, because symbols are compared as unparsed syntax
-trees. Imports are followed wherever they stand, also within functions. A file beside a module whose name the code
-gives, such as a template, counts too. Packages of other people are not followed: their versions are recorded with each
-run, but an upgrade makes nothing stale.
+trees. Imports are followed wherever they stand, also within functions, and so are strings "module:name". A file beside
+a module whose name the code gives, such as a template, counts too. Packages of other people are not followed: their
+versions are recorded with each run, but an upgrade makes nothing stale.
 
-Not seen: what is reached by name only (`getattr`, a class path in parameters). For implementations that parameters
+Not seen: what is reached by other names (`getattr`, a class path in parameters). For implementations that parameters
 choose there is `recipes.implementations`; for the rest, a module can declare a version in its code.
 """
 
@@ -24,6 +24,8 @@ from kedro_provenance.source import WHOLE, Bindings, Module, digest, imported_mo
 
 Symbol = tuple[str, str]
 """(module, name at its top level); the name "" stands for the module's statements that define nothing."""
+PATH = re.compile(r"(\w+(?:\.\w+)*):(\w+)")
+"""A string "module:name", by which code reaches a symbol that it imports later."""
 
 
 class CodeIndex:
@@ -146,7 +148,8 @@ class CodeIndex:
             used = [] if None in attributes else sorted(map(str, attributes))
             for bindings in (module.imports, within):
                 symbols += self._imported(name, bindings, used)
-        return symbols
+        texts = (node.value for node in ast.walk(statement) if isinstance(node, ast.Constant))
+        return symbols + [(path[1], path[2]) for text in texts if (path := PATH.fullmatch(str(text)))]
 
     def _imported(self, name: str, bindings: Bindings, used: list[str]) -> list[Symbol]:
         """Return the symbols that a name stands for where an import binds it."""

@@ -171,6 +171,12 @@ def test_arguments_of_a_partial_count(package):
     )
 
 
+def test_a_string_that_names_a_symbol_is_followed(package):
+    before = package.fingerprint(package.nodes.picks)
+    package.edit("engine_a.py", "return 1", "return 3")
+    assert package.fingerprint(package.nodes.picks) != before
+
+
 def test_an_exempt_module_does_not_count(package):
     before = package.fingerprint(package.nodes.picks, exempt=["registry"])
     package.edit("registry.py", '"b"', '"c"')

@@ -1,6 +1,6 @@
 """Parameters of reinforcement learning: the rollouts that methods have in common, and the phases of each."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, RootModel, model_validator
 
@@ -57,6 +57,8 @@ class PassSettings(Settings):
     """How a phase computes its steps. Without bf16 all of it bounds memory alone and changes results by no more than
     rounding: it is no part of what a killed training is known by (`training.phases.schedule`)."""
 
+    runner: ClassVar[str]
+    """The function that trains a phase of this kind, as "module:function"; see `train_tags` for its arguments."""
     micro_batch_size: Count | None = None
     """Rollouts (kind traces) or problems (tags, fold) a forward and backward pass; null for all of a step, of which it
     must be a divisor. An optimiser step is the same for any."""
@@ -69,6 +71,7 @@ class PassSettings(Settings):
 class TagsPhase(PassSettings, GFPOFields):
     """GFPO: the choice of the tag is trained on a table of rewards."""
 
+    runner: ClassVar[str] = "forkpipe.training.phases.tags:train_tags"
     kind: Literal["tags"]
     steps: Count | None = None
     """Optimiser steps; null for all that are left of rollouts.steps."""
@@ -105,6 +108,7 @@ class TagsPhase(PassSettings, GFPOFields):
 class TracesPhase(PassSettings):
     """GRPO by TRL's trainer, all weights."""
 
+    runner: ClassVar[str] = "forkpipe.training.phases.traces:train_traces"
     kind: Literal["traces"]
     steps: Count | None = None
     """Optimiser steps; null for all that are left of rollouts.steps."""
@@ -131,6 +135,7 @@ class TracesPhase(PassSettings):
 class FoldPhase(PassSettings):
     """The router's choice is distilled into the model itself, without rollouts: then it needs no router."""
 
+    runner: ClassVar[str] = "forkpipe.training.phases.fold:fold_router"
     kind: Literal["fold"]
     steps: Count = 300
     learning_rate: Positive = 1e-3
@@ -160,7 +165,7 @@ class Schedule(RootModel[dict[str, Phase | None]]):
                 routed = phase.kind == "tags" and phase.scope == "router"
         return self
 
-    def phases(self) -> dict[str, TagsPhase | TracesPhase | FoldPhase]:
+    def phases(self) -> dict[str, Phase]:
         """Return the phases that there are."""
         return {name: phase for name, phase in self.root.items() if phase is not None}
 

@@ -1,5 +1,6 @@
 """Runs the phases of a method one after the other, without repeating those that a killed run had finished."""
 
+import importlib
 import json
 import shutil
 from collections.abc import Callable
@@ -12,7 +13,8 @@ from forkpipe.core.ids import content_hash
 from forkpipe.core.progress import logger
 from forkpipe.engines.registry import create_completing
 from forkpipe.models.checkpoint import Checkpoint
-from forkpipe.parameters import EngineSettings, FoldPhase, Schedule, TagsPhase, TracesPhase
+from forkpipe.parameters import EngineSettings, Schedule
+from forkpipe.parameters.policy import Phase
 from forkpipe.training.phases.base import Context, PhaseResult
 
 RESULT_FILE = "result.json"
@@ -52,9 +54,7 @@ def train_policy(parent: Path, folder: Path, work: Path, schedule: Schedule, con
     return whole
 
 
-def _finished_or_run(
-    parent: Checkpoint, place: Path, phase: TagsPhase | TracesPhase | FoldPhase, steps: int, context: Context
-) -> PhaseResult:
+def _finished_or_run(parent: Checkpoint, place: Path, phase: Phase, steps: int, context: Context) -> PhaseResult:
     job = job_of(parent, phase, steps, context)
     marker = place / RESULT_FILE
     if marker.exists():
@@ -72,7 +72,7 @@ def _finished_or_run(
     return result
 
 
-def job_of(parent: Checkpoint, phase: TagsPhase | TracesPhase | FoldPhase, steps: int, context: Context) -> str:
+def job_of(parent: Checkpoint, phase: Phase, steps: int, context: Context) -> str:
     """Return a hash of everything that a phase depends on, from which requests of its rollouts get ids and seeds.
 
     Of the engine it holds the identity alone, and that only if it is not the default's: ids stay those of versions
@@ -97,16 +97,8 @@ def job_of(parent: Checkpoint, phase: TagsPhase | TracesPhase | FoldPhase, steps
     )
 
 
-def runner_of(phase: Any) -> Callable[..., PhaseResult]:
+def runner_of(phase: Phase) -> Callable[..., PhaseResult]:
     """Return the function that runs a phase of this kind; its module is imported only now."""
-    if phase.kind == "tags":
-        from forkpipe.training.phases.tags import train_tags
-
-        return train_tags
-    if phase.kind == "traces":
-        from forkpipe.training.phases.traces import train_traces
-
-        return train_traces
-    from forkpipe.training.phases.fold import fold_router
-
-    return fold_router
+    module, _, name = phase.runner.partition(":")
+    runner: Callable[..., PhaseResult] = getattr(importlib.import_module(module), name)
+    return runner
