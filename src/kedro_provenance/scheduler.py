@@ -9,8 +9,8 @@ the record stands for it. So a raw table that was deleted to save space triggers
 it are fresh.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 from kedro.pipeline import Pipeline
@@ -31,6 +31,7 @@ class Planned(NamedTuple):
     reasons: list[str]
 
 
+@dataclass(eq=False)
 class Scheduler:
     """Decides what runs in one pipeline, which holds the targets and everything upstream of them, and runs it.
 
@@ -39,29 +40,20 @@ class Scheduler:
         forced: names of nodes that run even if they are fresh.
     """
 
-    def __init__(
-        self,
-        pipeline: Pipeline,
-        catalog: Any,
-        recipes: Recipes,
-        contents: Contents,
-        *,
-        targets: Iterable[str],
-        forced: Iterable[str] = (),
-        run_id: str = "",
-        environment: dict[str, Any] | None = None,
-    ) -> None:
-        self._catalog = catalog
-        self._recipes = recipes
-        self._contents = contents
-        self._nodes = pipeline.nodes
-        self._maker = {output: node for node in pipeline.nodes for output in node.outputs}
-        self._targets = set(targets)
-        self._forced = set(forced)
-        self._run_id = run_id
-        self._environment = environment or {}
-        self._resolved: set[str] = set()
-        self.ran: list[str] = []
+    pipeline: Pipeline
+    catalog: Any
+    recipes: Recipes
+    contents: Contents
+    targets: Collection[str]
+    forced: Collection[str] = ()
+    run_id: str = ""
+    environment: dict[str, Any] = field(default_factory=dict)
+    ran: list[str] = field(init=False, default_factory=list)
+    _resolved: set[str] = field(init=False, default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._nodes = self.pipeline.nodes
+        self._maker = {output: node for node in self._nodes for output in node.outputs}
 
     def plan(self) -> list[Planned]:
         """Return what a run would do, in order, without doing it; nodes that no target needs are left out."""
@@ -71,7 +63,7 @@ class Scheduler:
             if node.name not in wanted:
                 continue
             reasons = self._reasons(node)
-            if node.name in self._targets:
+            if node.name in self.targets:
                 reasons += self._absent(node)
             waiting = [name for name in node.inputs if self._maker_status(name, plan) != "fresh"]
             status: Status = "run" if reasons else "if inputs change" if waiting else "fresh"
@@ -91,7 +83,7 @@ class Scheduler:
             execute: runs one node and saves its outputs; records are written after it returns.
         """
         for node in self._nodes:
-            if node.name in self._targets:
+            if node.name in self.targets:
                 self._resolve(node, execute)
                 if node.name not in self.ran and self._absent(node):
                     self._execute(node, execute)
@@ -113,14 +105,14 @@ class Scheduler:
                 continue  # an output does not exist
             self._write_records(node, started=now(), accepted=reasons)
             accepted.append(Planned(node, "fresh", reasons))
-        self._contents.save()
+        self.contents.save()
         return accepted
 
     def _cone(self) -> set[str]:
         """Return the names of the targets and of all nodes upstream of them."""
         by_name = {node.name: node for node in self._nodes}
         wanted: set[str] = set()
-        pending = [by_name[name] for name in self._targets]
+        pending = [by_name[name] for name in self.targets]
         while pending:
             node = pending.pop()
             if node.name not in wanted:
@@ -169,20 +161,20 @@ class Scheduler:
         execute(node)
         self.ran.append(node.name)
         self._write_records(node, started=started, accepted=[])
-        self._contents.save()
+        self.contents.save()
 
     def _reasons(self, node: Node) -> list[str]:
         """Return why a node is stale, nothing where it is fresh; missing outputs are no reason here, see `_absent`."""
-        if node.name in self._forced:
+        if node.name in self.forced:
             return ["forced"]
         if not node.outputs:
             return ["it has no outputs"]
         reasons: list[str] = []
         for output in node.outputs:
-            path = location(self._catalog[output])
+            path = location(self.catalog[output])
             if path is None:
                 continue
-            record, content = read_record(path), self._contents.digest(self._catalog[output])
+            record, content = read_record(path), self.contents.digest(self.catalog[output])
             if record is None:
                 if content is not None:
                     reasons.append(f"{output} has no record: it is not known how it was made")
@@ -190,15 +182,15 @@ class Scheduler:
             if content is not None and content != record.digest:
                 reasons.append(f"{output} was changed after it was made")
             # A parameter that is ignored today is ignored in older records too.
-            before = replace(record.recipe, parameters=self._recipes.counted(node, record.recipe.parameters))
+            before = replace(record.recipe, parameters=self.recipes.counted(node, record.recipe.parameters))
             reasons += before.differences(self._recipe(node, record))
         return list(dict.fromkeys(reasons))
 
     def _recipe(self, node: Node, record: Record | None = None) -> Recipe:
         """Return the recipe of today; for an input without file and record, use the digest in the node's own record."""
-        recipe = self._recipes.of(node)
+        recipe = self.recipes.of(node)
         for name in node.inputs:
-            if is_parameter(name) or getattr(self._catalog[name], "is_store", False):
+            if is_parameter(name) or getattr(self.catalog[name], "is_store", False):
                 continue
             content = self._digest(name)
             if content is None and record is not None and name in self._maker:
@@ -210,28 +202,28 @@ class Scheduler:
 
     def _digest(self, name: str) -> str | None:
         """Return the digest of a dataset's content, or the one in its record where the file is missing."""
-        dataset = self._catalog[name]
+        dataset = self.catalog[name]
         path = location(dataset)
         if path is None and name in self._maker:  # in memory: its recipe stands for its content
             return "recipe:" + self._recipe(self._maker[name]).digest()
-        content = self._contents.digest(dataset)
+        content = self.contents.digest(dataset)
         if content is None and path is not None and name in self._maker:
             record = read_record(path)
             content = record.digest if record is not None else None
         return content
 
     def _present(self, name: str) -> bool:
-        return bool(self._catalog.exists(name))
+        return bool(self.catalog.exists(name))
 
     def _absent(self, node: Node) -> list[str]:
         return [
             f"{output} is not there"
             for output in node.outputs
-            if location(self._catalog[output]) is not None and not self._present(output)
+            if location(self.catalog[output]) is not None and not self._present(output)
         ]
 
     def _paths(self, node: Node) -> list[str]:
-        paths = [location(self._catalog[output]) for output in node.outputs]
+        paths = [location(self.catalog[output]) for output in node.outputs]
         return [path for path in paths if path is not None]
 
     def _write_records(self, node: Node, *, started: str, accepted: list[str]) -> None:
@@ -239,7 +231,7 @@ class Scheduler:
         makers = {name: self._maker[name] for name in recipe.inputs if name in self._maker}
         input_recipes = {name: self._recipe(maker).digest() for name, maker in makers.items()}
         for output in node.outputs:
-            dataset = self._catalog[output]
+            dataset = self.catalog[output]
             path = location(dataset)
             if path is None:
                 continue
@@ -247,14 +239,14 @@ class Scheduler:
             record = Record(
                 node=node.name,
                 output=output,
-                digest=self._contents.digest(dataset) or "",
+                digest=self.contents.digest(dataset) or "",
                 recipe=recipe,
                 input_recipes=input_recipes,
-                run_id=self._run_id,
+                run_id=self.run_id,
                 started=started,
                 ended=now(),
                 accepted=accepted,
                 keys=keys() if keys is not None else "",
-                environment=self._environment,
+                environment=self.environment,
             )
             write_record(path, record)

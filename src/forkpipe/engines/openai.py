@@ -7,8 +7,10 @@ retries are off: this module decides what is tried again, where and when.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
+from forkpipe.core.engine import Engine
 from forkpipe.core.errors import InputError
 from forkpipe.core.ids import content_hash
 from forkpipe.core.progress import logger
@@ -25,10 +27,12 @@ from forkpipe.engines.serving.tagged import TaggedPrompts
 Put = Callable[[Completion], Awaitable[None]]
 
 OWN_FIELDS = {"model", "messages", "prompt", "n", "stream", "temperature", "top_p", "seed"}
+SECONDS = ("timeout", "connect_timeout", "backoff", "longest_backoff", "rate_limit_wait", "patience")
 OWN_FIELDS |= {"max_tokens", "max_completion_tokens"}
 
 
-class OpenAIEngine:
+@dataclass(kw_only=True, eq=False, repr=False)
+class OpenAIEngine(Engine):
     """Completes requests with one model on one or more servers.
 
     Args:
@@ -60,80 +64,56 @@ class OpenAIEngine:
     version = "1"
     at_servers = True
 
-    def __init__(
-        self,
-        *,
-        model: str,
-        base_url: str | Sequence[str],
-        endpoint: Endpoint = "chat",
-        system: str | None = None,
-        concurrency: int = 64,
-        stream: bool = False,
-        timeout: float = 1800.0,
-        connect_timeout: float = 30.0,
-        attempts: int = 6,
-        backoff: float = 1.0,
-        longest_backoff: float = 60.0,
-        rate_limit_wait: float = 1800.0,
-        patience: float = 300.0,
-        aliases: Sequence[str] = (),
-        max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens",
-        omit: Sequence[Literal["temperature", "top_p", "seed"]] = (),
-        extra_body: dict[str, Any] | None = None,
-        api_key_env: str | None = None,
-        credentials: str | None = None,
-        checkpoint: str | None = None,
-    ) -> None:
-        self._urls = [base_url] if isinstance(base_url, str) else list(base_url)
+    model: str
+    base_url: str | Sequence[str]
+    endpoint: Endpoint = "chat"
+    system: str | None = None
+    concurrency: int = 64
+    stream: bool = False
+    timeout: float = 1800.0
+    connect_timeout: float = 30.0
+    attempts: int = 6
+    backoff: float = 1.0
+    longest_backoff: float = 60.0
+    rate_limit_wait: float = 1800.0
+    patience: float = 300.0
+    aliases: Sequence[str] = ()
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    omit: Sequence[Literal["temperature", "top_p", "seed"]] = ()
+    extra_body: dict[str, Any] | None = None
+    api_key_env: str | None = None
+    credentials: str | None = None
+    checkpoint: str | None = None
+
+    def __post_init__(self) -> None:
+        self._urls = [self.base_url] if isinstance(self.base_url, str) else list(self.base_url)
         check_urls(self._urls)
-        if not isinstance(model, str) or not model:
-            raise InputError(f"model is {model!r}, expected the model's name at the server")
-        check_choice("endpoint", endpoint, PATHS)
-        check_choice("max_tokens_field", max_tokens_field, ("max_tokens", "max_completion_tokens"))
-        for field in omit:
-            check_choice("omit", field, ("temperature", "top_p", "seed"))
-        check_count("concurrency", concurrency)
-        check_count("attempts", attempts)
-        check_seconds(
-            timeout=timeout,
-            connect_timeout=connect_timeout,
-            backoff=backoff,
-            longest_backoff=longest_backoff,
-            rate_limit_wait=rate_limit_wait,
-            patience=patience,
-        )
-        if isinstance(aliases, str):
-            raise InputError(f"aliases is '{aliases}', expected a list of names")
-        if api_key_env and credentials:
+        if not isinstance(self.model, str) or not self.model:
+            raise InputError(f"model is {self.model!r}, expected the model's name at the server")
+        check_choice("endpoint", self.endpoint, PATHS)
+        check_choice("max_tokens_field", self.max_tokens_field, ("max_tokens", "max_completion_tokens"))
+        for name in self.omit:
+            check_choice("omit", name, ("temperature", "top_p", "seed"))
+        for name in ("concurrency", "attempts"):
+            check_count(name, getattr(self, name))
+        check_seconds(**{name: getattr(self, name) for name in SECONDS})
+        if isinstance(self.aliases, str):
+            raise InputError(f"aliases is '{self.aliases}', expected a list of names")
+        if self.api_key_env and self.credentials:
             raise InputError("api_key_env and credentials are both given, expected one of them")
-        if system is not None and endpoint != "chat":
-            raise InputError(f"system is given and endpoint '{endpoint}', which has no messages: expected 'chat'")
-        if checkpoint and endpoint != "completions":
-            raise InputError(f"checkpoint is given and endpoint '{endpoint}': tags need endpoint 'completions'")
-        for name in sorted(OWN_FIELDS & set(extra_body or {})):
+        if self.system is not None and self.endpoint != "chat":
+            raise InputError(f"system is given and endpoint '{self.endpoint}', which has no messages: expected 'chat'")
+        if self.checkpoint and self.endpoint != "completions":
+            raise InputError(f"checkpoint is given and endpoint '{self.endpoint}': tags need endpoint 'completions'")
+        self._more = dict(self.extra_body or {})
+        for name in sorted(OWN_FIELDS & set(self._more)):
             raise InputError(f"extra_body has '{name}', which other options of the engine set")
-        changes_text = [system, extra_body or {}, sorted(set(omit) - {"seed"})]
-        self.identity = f"openai {model} {endpoint}"
-        if any(changes_text) or checkpoint:
-            self.identity += f" {content_hash(*changes_text, checkpoint)}"
-        self._model = model
-        self._endpoint = endpoint
-        self._messages_before = [] if system is None else [{"role": "system", "content": system}]
-        self._concurrency = concurrency
-        self._stream = stream
-        self._timeout = timeout
-        self._connect_timeout = connect_timeout
-        self._attempts = attempts
-        self._backoff = backoff
-        self._longest_backoff = longest_backoff
-        self._rate_limit_wait = rate_limit_wait
-        self._patience = patience
-        self._aliases = tuple(aliases)
-        self._max_tokens_field = max_tokens_field
-        self._omit = frozenset(omit)
-        self._extra_body = dict(extra_body or {})
-        self._key_from = (api_key_env, credentials)
-        self._tagged = TaggedPrompts(checkpoint) if checkpoint else None
+        changes_text = [self.system, self._more, sorted(set(self.omit) - {"seed"})]
+        self.identity = f"openai {self.model} {self.endpoint}"
+        if any(changes_text) or self.checkpoint:
+            self.identity += f" {content_hash(*changes_text, self.checkpoint)}"
+        self._messages_before = [] if self.system is None else [{"role": "system", "content": self.system}]
+        self._tagged = TaggedPrompts(self.checkpoint) if self.checkpoint else None
         self._uncounted = False
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
@@ -142,34 +122,31 @@ class OpenAIEngine:
             if self._tagged is None:
                 raise InputError("requests have forking tags, which needs endpoint 'completions' and checkpoint")
             requests = self._tagged.prepared(requests)
-        key = find_key(*self._key_from)
+        key = find_key(self.api_key_env, self.credentials)
         if requests:
 
             async def complete(put: Put) -> None:
                 await self._complete(requests, key, put)
 
-            yield from iterate(complete, room=self._concurrency)
+            yield from iterate(complete, room=self.concurrency)
 
     def samples_held(self, problem: str) -> int | None:
         """Any number of samples; InputError if the API key is missing, so that a run ends before it begins."""
-        find_key(*self._key_from)
+        find_key(self.api_key_env, self.credentials)
         return None
 
-    def close(self) -> None:
-        """Do nothing: connections are closed when `generate` ends."""
-
     async def _complete(self, requests: Sequence[Request], key: str | None, put: Put) -> None:
-        workers = min(self._concurrency, len(requests))
+        workers = min(self.concurrency, len(requests))
         servers = [
-            Server(url, open_client(url, key, connections=self._concurrency, connect_timeout=self._connect_timeout))
+            Server(url, open_client(url, key, connections=self.concurrency, connect_timeout=self.connect_timeout))
             for url in self._urls
         ]
         pool = Servers(
             servers,
-            patience=self._patience,
-            first_wait=self._backoff,
-            longest_wait=self._longest_backoff,
-            connect_timeout=self._connect_timeout,
+            patience=self.patience,
+            first_wait=self.backoff,
+            longest_wait=self.longest_backoff,
+            connect_timeout=self.connect_timeout,
         )
         waiting = iter(requests)
 
@@ -201,13 +178,13 @@ class OpenAIEngine:
             again = failure.again or (failure.misconfigured and served)
             if failure.kind == "rate limit":
                 limited += 1
-                wait = wait_before(limited, failure.retry_after, self._backoff, self._longest_backoff)
+                wait = wait_before(limited, failure.retry_after, self.backoff, self.longest_backoff)
                 waited += wait
-                again = again and waited <= self._rate_limit_wait
+                again = again and waited <= self.rate_limit_wait
             else:
                 tries += 1
-                wait = wait_before(tries, failure.retry_after, self._backoff, self._longest_backoff)
-                again = again and tries < self._attempts and wait <= self._rate_limit_wait
+                wait = wait_before(tries, failure.retry_after, self.backoff, self.longest_backoff)
+                again = again and tries < self.attempts and wait <= self.rate_limit_wait
             if not again:
                 seconds = time.monotonic() - started
                 return Completion(request.request_id, finish_reason="error", error=str(failure), seconds=seconds)
@@ -218,17 +195,17 @@ class OpenAIEngine:
 
         async def ask(fields: dict[str, Any]) -> Reply:
             body = {**self._body(request), **fields}
-            return await send(turn.server.client, self._endpoint, body, self._model, self._aliases)
+            return await send(turn.server.client, self.endpoint, body, self.model, self.aliases)
 
         tag = None
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self.timeout):
                 if self._tagged is not None:
                     reply, tag = await self._tagged.ask(request, ask)
                 else:
                     reply = await ask(self._prompt(request))
         except TimeoutError:
-            raise RequestError("timeout", f"no whole reply within {self._timeout:g} s") from None
+            raise RequestError("timeout", f"no whole reply within {self.timeout:g} s") from None
         except Exception as error:
             raise (error if isinstance(error, RequestError) else from_client(error)).hide(key) from None
         tokens_in, tokens_out = self._tokens(request, reply)
@@ -245,7 +222,7 @@ class OpenAIEngine:
         )
 
     def _prompt(self, request: Request) -> dict[str, Any]:
-        if self._endpoint == "completions":
+        if self.endpoint == "completions":
             return {"prompt": request.prompt}
         return {"messages": [*self._messages_before, {"role": "user", "content": request.prompt}]}
 
@@ -253,12 +230,12 @@ class OpenAIEngine:
         sampling = request.sampling
         drawn = {"temperature": sampling.temperature, "top_p": sampling.top_p, "seed": request.seed}
         return {
-            "model": self._model,
-            self._max_tokens_field: sampling.max_tokens,
-            **{name: value for name, value in drawn.items() if name not in self._omit},
-            **({"stream": True, "stream_options": {"include_usage": True}} if self._stream else {}),
+            "model": self.model,
+            self.max_tokens_field: sampling.max_tokens,
+            **{name: value for name, value in drawn.items() if name not in self.omit},
+            **({"stream": True, "stream_options": {"include_usage": True}} if self.stream else {}),
             **({"return_token_ids": True} if self._tagged else {}),
-            **self._extra_body,
+            **self._more,
         }
 
     def _tokens(self, request: Request, reply: Reply) -> tuple[int, int]:
@@ -267,6 +244,6 @@ class OpenAIEngine:
             return reply.tokens_in, reply.tokens_out
         if not self._uncounted:
             self._uncounted = True
-            logger.warning("model %s: replies have no usage, so words are counted instead of tokens", self._model)
+            logger.warning("model %s: replies have no usage, so words are counted instead of tokens", self.model)
         words = len(reply.text.split()) + len(reply.reasoning.split())
         return len(request.prompt.split()), request.sampling.max_tokens if reply.finish_reason == "length" else words

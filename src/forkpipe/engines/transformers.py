@@ -14,6 +14,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
+from forkpipe.core.engine import Engine
 from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.records import Completion, Request
@@ -24,7 +25,7 @@ KEEP_SHARE = 0.75
 """Ended rows are removed when at most this share of the batch is still running, because removing copies the cache."""
 
 
-class TransformersEngine:
+class TransformersEngine(Engine):
     """Completes requests with a causal language model.
 
     Args:
@@ -59,10 +60,6 @@ class TransformersEngine:
         for start in range(0, len(requests), self._batch_rows):
             with_tags += self._routed(requests[start : start + self._batch_rows])
         return with_tags
-
-    def samples_held(self, problem: str) -> int | None:
-        """Any number of samples."""
-        return None
 
     def close(self) -> None:
         """Free the model."""

@@ -20,11 +20,8 @@ class LoadedModel:
     """A running vLLM with its tokenizer.
 
     Attributes:
-        loop: the running vLLM.
-        tokenizer: a tokenizer of transformers.
         tags: the forking tags, None without forking.json.
         ends: token ids that end a text.
-        reader: decodes token ids.
         max_model_len: longest sequence.
         window: requests to queue at a time, enough that vLLM never waits for the next.
     """

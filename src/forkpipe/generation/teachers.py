@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from forkpipe.core.engine import Engine
 from forkpipe.core.progress import logger
@@ -17,36 +18,26 @@ from forkpipe.stores.trace_store import TraceStore
 Asked = dict[str, tuple[list[RequestPlan], Outcome]]
 
 
+@dataclass(eq=False)
 class Asking:
     """Asks teachers, which share one budget; an error of one teacher stops all.
 
     Args:
-        problems: the problems to ask.
         teachers: settings by name.
         engines: engines by the same names; each is closed when its teacher has been asked.
         store: the trace store, open.
-        budget: the limits of the run.
         check: checks the first answers of each teacher; None for no check.
     """
 
-    def __init__(
-        self,
-        problems: Sequence[Problem],
-        teachers: Mapping[str, TeacherSettings],
-        engines: Mapping[str, Engine],
-        store: TraceStore,
-        budget: Budget,
-        check: EarlyCheck | None,
-    ) -> None:
-        self._problems = problems
-        self._teachers = teachers
-        self._engines = engines
-        self._store = store
-        self._budget = budget
-        self._check = check
-        self._run_id = run_id.current()
-        self._came: Asked = {}
-        self._errors: list[Exception] = []
+    problems: Sequence[Problem]
+    teachers: Mapping[str, TeacherSettings]
+    engines: Mapping[str, Engine]
+    store: TraceStore
+    budget: Budget
+    check: EarlyCheck | None
+    _run_id: str = field(init=False, default_factory=run_id.current)
+    _came: Asked = field(init=False, default_factory=dict)
+    _errors: list[Exception] = field(init=False, default_factory=list)
 
     def ask(self) -> Asked:
         """Return the rounds of each teacher and their outcome, in the order of the teachers.
@@ -55,8 +46,8 @@ class Asking:
             Exception: the first error of any teacher. The other teachers then send no further requests; the answers to
                 requests that they have sent are awaited and kept.
         """
-        names = list(self._teachers)
-        remote = [name for name in names if getattr(self._engines[name], "at_servers", False)]
+        names = list(self.teachers)
+        remote = [name for name in names if getattr(self.engines[name], "at_servers", False)]
         if len(names) == 1:
             remote = []
         # Daemon threads, so that an interrupt ends the run immediately, as with a single teacher.
@@ -77,18 +68,18 @@ class Asking:
             self._came[name] = self._ask_one(name)
         except Exception as error:
             self._errors.append(error)
-            if self._budget.end(f"teacher {name} met an error"):
+            if self.budget.end(f"teacher {name} met an error"):
                 logger.info("teacher %s met an error: the others are sent nothing more", name)
 
     def _ask_one(self, name: str) -> tuple[list[RequestPlan], Outcome]:
-        engine, teacher = self._engines[name], self._teachers[name]
+        engine, teacher = self.engines[name], self.teachers[name]
         plans: list[RequestPlan] = []
         outcome = Outcome(0, 0, "")
         try:
-            for plan in fixed_samples(self._problems, name, teacher, engine):
+            for plan in fixed_samples(self.problems, name, teacher, engine):
                 plans.append(plan)
                 outcome += ask_teacher(
-                    name, teacher, plan, engine, self._store, self._run_id, budget=self._budget, check=self._check
+                    name, teacher, plan, engine, self.store, self._run_id, budget=self.budget, check=self.check
                 )
                 if outcome.limit:
                     break

@@ -8,6 +8,7 @@ training, on completions that it wrote itself, and the loss of SSFT on its trace
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ AT_ONCE = 16
 """Problems per batch when traces are matched."""
 
 
+@dataclass(eq=False)
 class Anchor:
     """A loss on sequences that are drawn anew at each step: a mean over the tokens of their texts, nats.
 
@@ -42,18 +44,12 @@ class Anchor:
         bf16: whether the trainer computes in bfloat16, and the reference model too.
     """
 
-    def __init__(
-        self,
-        sequences: Sequences,
-        settings: AnchorSettings,
-        *,
-        seed: int,
-        pad_id: int,
-        reference: Any = None,
-        bf16: bool = False,
-    ) -> None:
-        self.sequences, self.settings, self.seed, self.pad_id = sequences, settings, seed, pad_id
-        self.reference, self.bf16 = reference, bf16
+    sequences: Sequences
+    settings: AnchorSettings
+    seed: int
+    pad_id: int
+    reference: Any = None
+    bf16: bool = False
 
     def __call__(self, model: Any, step: int, backward: Callable[[Tensor], None]) -> Tensor:
         """Return the loss of the last micro-batch; `backward` is called on those before it, to free their activations.

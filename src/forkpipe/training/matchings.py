@@ -6,7 +6,7 @@ matchings, the visits and the log are written into every checkpoint of the train
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +50,7 @@ class Visit:
     """(N, M); None if no costs were computed."""
 
 
+@dataclass(eq=False)
 class Matchings:
     """Decides the tags of traces and remembers them.
 
@@ -60,33 +61,26 @@ class Matchings:
         tag_of: for "fixed", the tag of each mode; None assigns tags to the modes in `names`.
     """
 
-    def __init__(
-        self,
-        names: Sequence[SetNames],
-        assignment: Assignment,
-        n_tags: int,
-        rematch_every: int,
-        seed: int,
-        tag_of: Mapping[str, int] | None = None,
-    ) -> None:
-        self.names = names
-        self.assignment = assignment
-        self.n_tags = n_tags
-        self.rematch_every = rematch_every
-        self.seed = seed
-        self.log: list[MatchColumns] = []
-        self._visits: dict[int, int] = {}
-        self._kept: dict[int, list[int]] = {}
-        self.tag_of: Mapping[str, int] = tag_of or {}
-        if assignment == "fixed":
-            modes = [mode for problem in names for mode in problem.modes]
+    names: Sequence[SetNames]
+    assignment: Assignment
+    n_tags: int
+    rematch_every: int
+    seed: int
+    tag_of: Mapping[str, int] | None = None
+    log: list[MatchColumns] = field(init=False, default_factory=list)
+    _visits: dict[int, int] = field(init=False, default_factory=dict)
+    _kept: dict[int, list[int]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.assignment == "fixed":
+            modes = [mode for problem in self.names for mode in problem.modes]
             if "" in modes:
                 raise InputError("assignment is 'fixed' and a trace has no mode, expected one for every trace")
-            if tag_of is None:
-                self.tag_of = tags_of_modes(modes, n_tags)
-                if len(self.tag_of) > n_tags:
-                    logger.warning("%d modes share %d tags: %s", len(self.tag_of), n_tags, self.tag_of)
-            elif unknown := set(modes) - set(tag_of):
+            if self.tag_of is None:
+                self.tag_of = tags_of_modes(modes, self.n_tags)
+                if len(self.tag_of) > self.n_tags:
+                    logger.warning("%d modes share %d tags: %s", len(self.tag_of), self.n_tags, self.tag_of)
+            elif unknown := set(modes) - set(self.tag_of):
                 raise InputError(f"mode '{min(unknown)}' of a trace to evaluate is not among those trained on")
 
     def due(self, indices: Sequence[int]) -> list[int]:
@@ -102,7 +96,7 @@ class Matchings:
         if self.assignment == "single":
             return Visit(index, [0] * n_traces)
         if self.assignment == "fixed":
-            return Visit(index, match_fixed(names.modes, self.tag_of).tolist())
+            return Visit(index, match_fixed(names.modes, self.tag_of or {}).tolist())
         if self.assignment == "random":
             generator = np.random.default_rng([self.seed, index, self._visits.get(index, 0)])
             return Visit(index, match_random(self.n_tags, n_traces, generator).tolist())

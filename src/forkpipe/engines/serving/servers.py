@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from forkpipe.core.errors import InputError
@@ -19,20 +20,20 @@ FAILURES_OUT = 5
 """Failures in a row after which a server is out. If 30 % of requests fail, one in four hundred gets there by chance."""
 
 
+@dataclass(eq=False)
 class Server:
     """One server and its state: in, out (gets no requests) or trial (gets one request at a time)."""
 
-    def __init__(self, url: str, client: Any) -> None:
-        self.url = url
-        self.client = client
-        self.state: Literal["in", "out", "trial"] = "in"
-        self.in_flight = 0
-        self.failures = 0
-        self.succeeded = False
-        """Whether it has ever completed a request."""
-        self.trying = False
-        self.outs = 0
-        """How often it went out since it last answered."""
+    url: str
+    client: Any
+    state: Literal["in", "out", "trial"] = "in"
+    in_flight: int = 0
+    failures: int = 0
+    succeeded: bool = False
+    """Whether it has ever completed a request."""
+    trying: bool = False
+    outs: int = 0
+    """How often it went out since it last answered."""
 
 
 class Turn(NamedTuple):
@@ -42,6 +43,7 @@ class Turn(NamedTuple):
     on_trial: bool
 
 
+@dataclass(eq=False)
 class Servers:
     """Hands out turns at the servers, by load. Use it as an asynchronous context, which ends its probes.
 
@@ -53,24 +55,15 @@ class Servers:
         connect_timeout: seconds a probe may take.
     """
 
-    def __init__(
-        self,
-        servers: Sequence[Server],
-        *,
-        patience: float,
-        first_wait: float,
-        longest_wait: float,
-        connect_timeout: float,
-    ) -> None:
-        self._servers = servers
-        self._patience = patience
-        self._first_wait = first_wait
-        self._longest_wait = longest_wait
-        self._connect_timeout = connect_timeout
-        self._changed = asyncio.Event()
-        self._probes: set[asyncio.Task[None]] = set()
-        self._none_in_since: float | None = None
-        self._gone: InputError | None = None
+    servers: Sequence[Server]
+    patience: float
+    first_wait: float
+    longest_wait: float
+    connect_timeout: float
+    _changed: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+    _probes: set[asyncio.Task[None]] = field(init=False, default_factory=set)
+    _none_in_since: float | None = field(init=False, default=None)
+    _gone: InputError | None = field(init=False, default=None)
 
     async def __aenter__(self) -> "Servers":
         return self
@@ -79,7 +72,7 @@ class Servers:
         for probe in self._probes:
             probe.cancel()
         await asyncio.gather(*self._probes, return_exceptions=True)
-        for server in self._servers:
+        for server in self.servers:
             with suppress(Exception):  # the connection is lost already
                 await server.client.close()
 
@@ -94,7 +87,7 @@ class Servers:
                 raise self._gone
             free = [
                 server
-                for server in self._servers
+                for server in self.servers
                 if server.state == "in" or (server.state == "trial" and not server.trying)
             ]
             if free:
@@ -128,7 +121,7 @@ class Servers:
             logger.warning("server %s is left out, to be tried again: %s", server.url, failure)
         server.state = "out"
         server.outs += 1
-        if self._none_in_since is None and all(server.state != "in" for server in self._servers):
+        if self._none_in_since is None and all(server.state != "in" for server in self.servers):
             self._none_in_since = time.monotonic()
         probe = asyncio.create_task(self._probe(server, failure))
         self._probes.add(probe)
@@ -139,7 +132,7 @@ class Servers:
         rounds = server.outs - 1
         while server.state == "out":
             self._lose_patience(server, failure)
-            await asyncio.sleep(min(self._longest_wait, self._first_wait * 2 ** min(rounds, 30)))
+            await asyncio.sleep(min(self.longest_wait, self.first_wait * 2 ** min(rounds, 30)))
             rounds += 1
             if await self._answers(server) and server.state == "out":
                 server.state = "trial"
@@ -147,8 +140,8 @@ class Servers:
 
     def _lose_patience(self, server: Server, failure: RequestError) -> None:
         silent = 0.0 if self._none_in_since is None else time.monotonic() - self._none_in_since
-        if silent > self._patience:
-            urls = ", ".join(server.url for server in self._servers)
+        if silent > self.patience:
+            urls = ", ".join(server.url for server in self.servers)
             self._gone = InputError(
                 f"no server has answered for {silent:.0f} s ({urls}), expected one within options.patience; "
                 f"the last failure, of {server.url}, was: {failure}"
@@ -160,7 +153,7 @@ class Servers:
         import openai
 
         try:
-            await server.client.models.list(timeout=self._connect_timeout)
+            await server.client.models.list(timeout=self.connect_timeout)
         except openai.APIStatusError as error:
             return error.status_code < 500  # not every server has a list of models
         except openai.OpenAIError:
