@@ -32,7 +32,7 @@ class Engine(Protocol):
 
     def samples_held(self, problem: str) -> int | None:
         """Return how many samples the engine can give for a problem, None for any number."""
-        ...
+        return None
 
     def close(self) -> None:
         """Free memory, processes and connections."""

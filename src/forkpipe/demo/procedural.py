@@ -4,13 +4,14 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 
+from forkpipe.core.engine import Engine
 from forkpipe.core.errors import InputError
 from forkpipe.core.ids import unit_interval
 from forkpipe.core.records import Completion, Request
 from forkpipe.demo import modular_powers
 
 
-class ProceduralEngine:
+class ProceduralEngine(Engine):
     """Solves a ^ b mod p by the named strategy; a token is a word.
 
     Args:
@@ -41,13 +42,6 @@ class ProceduralEngine:
             if request.prefix_ids or request.own_tag:
                 raise InputError("engine 'procedural' writes no forking tags")
             yield self._complete(request)
-
-    def samples_held(self, problem: str) -> int | None:
-        """Any number of samples."""
-        return None
-
-    def close(self) -> None:
-        """Nothing is held."""
 
     def strategy_of(self, request: Request) -> str:
         """Return the strategy of a request's trace."""

@@ -14,7 +14,7 @@ problems would move the value, not how much another training seed would.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import pyarrow as pa
 
@@ -110,24 +110,15 @@ def compare(
                 raise InputError(f"budget of {method}: {name} is missing")
         if method not in validation_samples and any(r["policy"] == "best_tag" for r in rows if r["method"] == method):
             raise InputError(f"validation samples of {method} are missing, its best tag was chosen with them")
-    return [
-        {
-            "method": row["method"],
-            "protocol": row["protocol"],
-            "policy": row["policy"],
-            "value": row["value"],
-            "low": row["low"],
-            "high": row["high"],
-            "n_problems": row["n_problems"],
-            "n_samples": row["n_samples"],
-            "tokens_trained": budgets[row["method"]]["tokens_trained"],
-            "rollouts": budgets[row["method"]]["rollouts"],
-            "validation_rollouts": validation_samples[row["method"]] if row["policy"] == "best_tag" else 0,
-            "seed": row["seed"],
-        }
-        for row in rows
-        if row["k"] in ks
-    ]
+    kept = ("method", "protocol", "policy", "value", "low", "high", "n_problems", "n_samples", "seed")
+    result = []
+    for row in rows:
+        if row["k"] in ks:
+            spent = validation_samples[row["method"]] if row["policy"] == "best_tag" else 0
+            costs = {name: budgets[row["method"]][name] for name in ("tokens_trained", "rollouts")}
+            compared = {**{name: row[name] for name in kept}, **costs, "validation_rollouts": spent}
+            result.append(cast(ComparisonRow, compared))
+    return result
 
 
 def headline(comparison: Rows) -> list[dict[str, Any]]:

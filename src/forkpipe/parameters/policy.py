@@ -68,7 +68,16 @@ class PassSettings(Settings):
     """Compute activations again in the backward pass: less memory, about a third more time."""
 
 
-class TagsPhase(PassSettings, GFPOFields):
+class PhaseSettings(PassSettings):
+    """What the phases of every kind have."""
+
+    learning_rate: Positive
+    max_grad_norm: Positive = 1.0
+    save_every: Count = 20
+    """Steps between the trainer's own checkpoints, from which a killed training goes on."""
+
+
+class TagsPhase(PhaseSettings, GFPOFields):
     """GFPO: the choice of the tag is trained on a table of rewards."""
 
     runner: ClassVar[str] = "forkpipe.training.phases.tags:train_tags"
@@ -86,9 +95,6 @@ class TagsPhase(PassSettings, GFPOFields):
     refresh_every: Count | None = None
     """For lora and full: steps after which rewards are sampled anew, null for never; the budget is split evenly."""
     learning_rate: Positive = 1e-2
-    max_grad_norm: Positive = 1.0
-    save_every: Count = 20
-    """Steps between the trainer's own checkpoints, from which a killed training goes on."""
 
     @model_validator(mode="after")
     def _anchored(self) -> "TagsPhase":
@@ -105,7 +111,7 @@ class TagsPhase(PassSettings, GFPOFields):
         return self
 
 
-class TracesPhase(PassSettings):
+class TracesPhase(PhaseSettings):
     """GRPO by TRL's trainer, all weights."""
 
     runner: ClassVar[str] = "forkpipe.training.phases.traces:train_traces"
@@ -121,9 +127,6 @@ class TracesPhase(PassSettings):
     beta: Weight = 0.0
     """Weight of the KL to the reference."""
     loss_type: Literal["grpo", "dapo", "dr_grpo"] = "grpo"
-    max_grad_norm: Positive = 1.0
-    save_every: Count = 20
-    """Steps between the trainer's own checkpoints, from which a killed training goes on."""
 
     @model_validator(mode="after")
     def _has_router(self) -> "TracesPhase":
@@ -132,7 +135,7 @@ class TracesPhase(PassSettings):
         return self
 
 
-class FoldPhase(PassSettings):
+class FoldPhase(PhaseSettings):
     """The router's choice is distilled into the model itself, without rollouts: then it needs no router."""
 
     runner: ClassVar[str] = "forkpipe.training.phases.fold:fold_router"
@@ -140,9 +143,7 @@ class FoldPhase(PassSettings):
     steps: Count = 300
     learning_rate: Positive = 1e-3
     anchor: FoldAnchorSettings = FoldAnchorSettings()
-    max_grad_norm: Positive = 1.0
     save_every: Count = 100
-    """Steps between the trainer's own checkpoints, from which a killed training goes on."""
 
 
 Phase = Annotated[TagsPhase | TracesPhase | FoldPhase, Field(discriminator="kind")]

@@ -34,8 +34,8 @@ class PriceSettings(Settings):
     output: Amount
 
 
-class TeacherSettings(AsksEngine):
-    """A teacher: an engine with its options, and what is asked of it."""
+class NamedEngine(AsksEngine):
+    """An engine by name, with its options."""
 
     engine: str
     """A registered name, or "package.module:Class" for one's own."""
@@ -43,6 +43,11 @@ class TeacherSettings(AsksEngine):
     """Arguments of the engine's class."""
     revision: str = ""
     """Version of the model or program that the engine asks; part of every request's id."""
+
+
+class TeacherSettings(NamedEngine):
+    """A teacher: an engine with its options, and what is asked of it."""
+
     prompt: Template = PLACEHOLDER
     samples: Count = 1
     """Samples a problem; an engine that holds fewer gives what it has."""
@@ -104,15 +109,9 @@ class GenerationSettings(Settings):
         return {name: self.teachers[name] for name in self.use or self.teachers}
 
 
-class AskedModelSettings(AsksEngine):
+class AskedModelSettings(NamedEngine):
     """A language model that is asked about answers or traces."""
 
-    engine: str
-    """A registered name, or "package.module:Class"."""
-    options: dict[str, Any] = {}
-    """Arguments of the engine's class."""
-    revision: str = ""
-    """Version of the model that the engine asks; part of every request's id."""
     sampling: SamplingSettings = SamplingSettings(temperature=0.0, max_tokens=1024)
     cache: str | None = None
     """File (JSONL) of the answers, so that nothing is asked twice; null keeps none."""

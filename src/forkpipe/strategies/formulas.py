@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
+from forkpipe.core.data_files import data_lines
+
 Tree = tuple[object, ...]
 """("number", Fraction), ("name", str), ("+" or "*" or "/" or "^", Tree, Tree), ("-", Tree), (function, Tree, ...)."""
 
@@ -19,12 +21,7 @@ _FUNCTIONS = "sqrt|sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|log|ln|exp|gcd|l
 MOST_DIGITS = 80
 """Digits of a number; longer ones do not occur in solutions."""
 
-_SHORT_WORDS = (
-    "is|so|to|of|if|an|or|we|in|by|at|as|be|do|go|he|it|me|my|no|on|up|us|and|for|the|has|are|let|get|not|yes|can|any|all|but"
-    "|now|one|two|six|ten|our|how|who|way|mod|add|out|set|sum|odd|per|had|was|his|her|its|she|him|you|use|see|try|new|old|old"
-    "|say|end|may|top|row|age|day|men|man|box|cup|pen|min|max|lie|led|via|due|ed|th|st|nd|rd|cm|km|mm|ft|hr|hrs|sec|big|few"
-    "|far|off|too|put|map|deg|arg|det|sup|inf|lim|dim|sgn|cis"
-)
+_SHORT_WORDS = "|".join(" ".join(data_lines(__file__, "short_words.txt")).split())
 _GREEK = "alpha|beta|gamma|delta|epsilon|theta|lambda|mu|phi|varphi|psi|omega|sigma|tau|rho|pi|zeta|eta|kappa|xi|infty"
 _TOKEN = re.compile(
     rf"""(?P<break>\\(?:text|mathrm|operatorname|textbf|mathbf)\s?\{{[^{{}}]{{0,200}}\}}|\n|\\\\|[;:!?]\s|\.\s|\.$|,\s|,(?![0-9]{{3}}(?![0-9]))|[$][$]?|\\[\[\]()]|\*\*+|\.\.\.)

@@ -9,7 +9,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from forkpipe.core.progress import Progress, logger
 from forkpipe.models.checkpoint import last_complete
-from forkpipe.parameters import PassSettings
+from forkpipe.parameters.policy import PhaseSettings
 
 JOB_FILE = "job.txt"
 """File in the trainer's folder that names the training its checkpoints belong to."""
@@ -65,21 +65,6 @@ class MetricCallback(TrainerCallback):
             self.progress.update(state.global_step, f"{self.label} {logs[self.metric]:.3f}")
 
 
-def passes(settings: PassSettings, whole: int) -> dict[str, Any]:
-    """Return the fields of transformers.TrainingArguments that say how the `whole` rows of a step are computed."""
-    import torch
-
-    rows = settings.micro_batch_size or whole
-    return {
-        "per_device_train_batch_size": rows,
-        "gradient_accumulation_steps": whole // rows,
-        "bf16": settings.bf16,
-        # Without a GPU transformers computes in bfloat16 only if use_cpu is set.
-        **({"use_cpu": True} if settings.bf16 and not torch.cuda.is_available() else {}),
-        **checkpointing(settings.gradient_checkpointing),
-    }
-
-
 def checkpointing(wanted: bool) -> dict[str, Any]:
     """Return the field of transformers.TrainingArguments for gradient checkpointing, if it is wanted.
 
@@ -88,17 +73,29 @@ def checkpointing(wanted: bool) -> dict[str, Any]:
     return {"gradient_checkpointing": True} if wanted else {}
 
 
-def constant_rate(seed: int) -> dict[str, Any]:
-    """Return the fields of transformers.TrainingArguments that are the same in all phases."""
+def phase_arguments(work: Path, settings: PhaseSettings, steps: int, whole: int, seed: int) -> dict[str, Any]:
+    """Return the fields of transformers.TrainingArguments that all phases set; a step computes `whole` rows."""
     import torch
 
+    rows = settings.micro_batch_size or whole
     return {
+        "output_dir": str(work),
+        "max_steps": steps,
+        "learning_rate": settings.learning_rate,
+        "max_grad_norm": settings.max_grad_norm,
         "lr_scheduler_type": "constant",
         "weight_decay": 0.0,
+        "per_device_train_batch_size": rows,
+        "gradient_accumulation_steps": whole // rows,
+        "bf16": settings.bf16,
+        # Without a GPU transformers computes in bfloat16 only if use_cpu is set.
+        **({"use_cpu": True} if settings.bf16 and not torch.cuda.is_available() else {}),
+        **checkpointing(settings.gradient_checkpointing),
         "seed": seed,
         "data_seed": seed,
         "logging_steps": 1,
         "save_strategy": "steps",
+        "save_steps": settings.save_every,
         "save_total_limit": 2,  # one stays complete while the other is written
         "report_to": [],
         "disable_tqdm": True,

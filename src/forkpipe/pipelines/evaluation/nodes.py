@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from forkpipe.core.progress import Progress
 from forkpipe.core.records import Problem
@@ -52,18 +52,9 @@ def score_generations(generations: Any, problems: Any, settings: VerificationSet
     rows = generations.to_pylist()
     progress = Progress("score samples", len(rows), unit="samples")
     verdicts = verify_responses(rows, problems.to_pylist(), settings, progress)
+    kept = ("method", "problem_id", "split", "policy", "tag", "tag_source", "sample", "tokens")
     return [
-        {
-            "method": row["method"],
-            "problem_id": row["problem_id"],
-            "split": row["split"],
-            "policy": row["policy"],
-            "tag": row["tag"],
-            "tag_source": row["tag_source"],
-            "sample": row["sample"],
-            "tokens": row["tokens"],
-            **verdict,
-        }
+        cast(ScoreRow, {**{name: row[name] for name in kept}, **verdict})
         for row, verdict in zip(rows, verdicts, strict=True)
     ]
 

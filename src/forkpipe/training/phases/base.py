@@ -17,13 +17,9 @@ class Context:
     """What is the same in all phases of a method.
 
     Attributes:
-        method: name of the method, for progress.
         problems: the problems that rollouts are drawn for.
         sets: trace sets, for anchors.
         verify: returns the verdicts that rewards are made of.
-        rollouts: the budget, and how to sample.
-        store: keeps completions.
-        template: prompt template of the student.
         seed: seed of the order of problems, and of draws.
         verified_by: hash of the settings of verification.
     """

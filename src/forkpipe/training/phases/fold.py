@@ -17,11 +17,10 @@ from forkpipe.models.checkpoint import Checkpoint
 from forkpipe.models.router import router_log_probs
 from forkpipe.parameters import FoldPhase
 from forkpipe.training.anchors import make_anchor, matched_traces
-from forkpipe.training.config import GFPOConfig
 from forkpipe.training.gfpo import GFPOTrainer
-from forkpipe.training.jobs import MetricCallback, clear, constant_rate, passes, run, unfinished
+from forkpipe.training.jobs import MetricCallback, clear, run, unfinished
 from forkpipe.training.phases.base import Context, PhaseResult
-from forkpipe.training.phases.tags import log_rows
+from forkpipe.training.phases.tags import log_rows, policy_config
 
 
 class FoldTrainer(GFPOTrainer):
@@ -53,17 +52,7 @@ def fold_router(
     sequences = matched_traces(context.sets, model, tokenizer, tags, context.template)
     trainer = FoldTrainer(
         model,
-        GFPOConfig(
-            output_dir=str(work),
-            anchor_weight=settings.anchor.weight,
-            prompt=context.template,
-            max_steps=steps,
-            learning_rate=settings.learning_rate,
-            max_grad_norm=settings.max_grad_norm,
-            save_steps=settings.save_every,
-            **passes(settings, context.rollouts.problems_per_step),
-            **constant_rate(context.seed),
-        ),
+        policy_config(work, settings, steps, context),
         processing_class=tokenizer,
         tags=tags,
         train_dataset=[

@@ -18,12 +18,12 @@ from forkpipe.models.adapters import lora_config, merged
 from forkpipe.models.checkpoint import Checkpoint, save_checkpoint
 from forkpipe.models.router import router_adapter, save_router
 from forkpipe.models.scopes import check_head_scope, head_rows
-from forkpipe.parameters import TagsPhase
+from forkpipe.parameters import FoldPhase, TagsPhase
 from forkpipe.parameters.trainers import GFPOFields, values_of
 from forkpipe.training.anchors import make_anchor, matched_traces, written_sequences
 from forkpipe.training.config import GFPOConfig
 from forkpipe.training.gfpo import GFPOTrainer
-from forkpipe.training.jobs import MetricCallback, clear, constant_rate, passes, run, unfinished
+from forkpipe.training.jobs import MetricCallback, clear, phase_arguments, run, unfinished
 from forkpipe.training.logs import logged_columns
 from forkpipe.training.phases.base import Context, PhaseResult
 from forkpipe.training.phases.rewards import reward_table, rewards_by_tag
@@ -73,7 +73,7 @@ def train_tags(
     chosen = [problem for problem in context.problems if problem.problem_id in first]
     trainer = GFPOTrainer(
         model,
-        _config(work, settings, steps, context),
+        policy_config(work, settings, steps, context, **values_of(settings, GFPOFields)),
         processing_class=tokenizer,
         tags=tags,
         train_dataset=[{"problem": problem.problem, "rewards": first[problem.problem_id]} for problem in chosen],
@@ -174,19 +174,14 @@ def _adapter(model: Any, tags: ForkingTags, settings: TagsPhase) -> Any:
     return lora_config(settings.adapter) if settings.scope == "lora" else None
 
 
-def _config(work: Path, settings: TagsPhase, steps: int, context: Context) -> GFPOConfig:
+def policy_config(work: Path, settings: TagsPhase | FoldPhase, steps: int, context: Context, **more: Any) -> GFPOConfig:
+    """Return the trainer's configuration of a phase that trains the policy over tags."""
     return GFPOConfig(
-        output_dir=str(work),
         draws=context.rollouts.group_size,
         anchor_weight=settings.anchor.weight if settings.anchor else 0.0,
         prompt=context.template,
-        max_steps=steps,
-        learning_rate=settings.learning_rate,
-        max_grad_norm=settings.max_grad_norm,
-        save_steps=settings.save_every,
-        **values_of(settings, GFPOFields),
-        **passes(settings, context.rollouts.problems_per_step),
-        **constant_rate(context.seed),
+        **phase_arguments(work, settings, steps, context.rollouts.problems_per_step, context.seed),
+        **more,
     )
 
 

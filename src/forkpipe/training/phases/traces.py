@@ -24,7 +24,7 @@ from forkpipe.core.records import Completion, Problem
 from forkpipe.core.rows import RewardColumns, StepColumns
 from forkpipe.models.checkpoint import Checkpoint, check_positions
 from forkpipe.parameters import TracesPhase
-from forkpipe.training.jobs import clear, constant_rate, passes, run, unfinished
+from forkpipe.training.jobs import clear, phase_arguments, run, unfinished
 from forkpipe.training.logs import logged_columns
 from forkpipe.training.phases.base import Context, PhaseResult
 from forkpipe.training.phases.drawing import OwnTags, RouterTags
@@ -128,23 +128,18 @@ def _config(work: Path, settings: TracesPhase, steps: int, context: Context) -> 
     from trl import GRPOConfig
 
     rollouts = context.rollouts
-    computed = passes(settings, rollouts.problems_per_step * rollouts.group_size)
+    whole = rollouts.problems_per_step * rollouts.group_size
+    computed = phase_arguments(work, settings, steps, whole, context.seed)
     return GRPOConfig(
-        output_dir=str(work),
-        max_steps=steps,
         num_generations=rollouts.group_size,
         shuffle_dataset=False,
         steps_per_generation=computed["gradient_accumulation_steps"],
         max_completion_length=rollouts.sampling.max_tokens,
         temperature=rollouts.sampling.temperature,
         top_p=rollouts.sampling.top_p,
-        learning_rate=settings.learning_rate,
-        max_grad_norm=settings.max_grad_norm,
         beta=settings.beta,
         loss_type=settings.loss_type,
-        save_steps=settings.save_every,
         **{"gradient_checkpointing": False, **computed},  # TRL's default is True
-        **constant_rate(context.seed),
     )
 
 
