@@ -201,10 +201,11 @@ def _measures(
     pool: Pool, ks: Sequence[int], n: int, chosen: Mapping[str, Mapping[str, int]], seed: int
 ) -> Iterator[Measure]:
     pooled = "own" if pool.policy == "own" else "mixed"
-    size = pool.n_tags * pool.n_samples
+    size, problems = pool.n_tags * pool.n_samples, range(len(pool.problems))
     for k in ks:
         if k <= size:
-            yield f"pass@{k}", pooled, k, _pass_values(pool, k), size
+            values = [pass_at_k(len(cell), sum(right for _, right in cell), k) for cell in map(pool.pooled, problems)]
+            yield f"pass@{k}", pooled, k, values, size
     if n <= size:
         yield f"cons@{n}", pooled, n, _cons_values(pool, n, seed), size
     if pool.n_tags > 1:
@@ -213,12 +214,8 @@ def _measures(
                 if pool.method in tags:
                     yield "pass@1", policy, 1, pool.accuracy(tags[pool.method]), pool.n_samples
         yield f"cons@{n}", "native", n, _native_cons_values(pool, seed), size
-        yield f"pass@{n}", "native", n, _native_pass_values(pool), size
-
-
-def _pass_values(pool: Pool, k: int) -> list[float]:
-    cells = [pool.pooled(p) for p in range(len(pool.problems))]
-    return [pass_at_k(len(cell), sum(right for _, right in cell), k) for cell in cells]
+        solved = [native_pass([[right for _, right in cell] for cell in cells]) for cells in pool.cells]
+        yield f"pass@{n}", "native", n, solved, size
 
 
 def _cons_values(pool: Pool, k: int, seed: int) -> list[float]:
@@ -236,10 +233,6 @@ def _native_cons_values(pool: Pool, seed: int) -> list[float]:
         correct = [[right for _, right in cell] for cell in pool.cells[p]]
         values.append(native_cons(votes, correct, seed=derived_seed("votes", seed, problem)))
     return values
-
-
-def _native_pass_values(pool: Pool) -> list[float]:
-    return [native_pass([[right for _, right in cell] for cell in cells]) for cells in pool.cells]
 
 
 def _held_against(method: str, number: int, least: int) -> str:

@@ -51,7 +51,7 @@ def tag_information(
     )
     labeler, report = _train_labeler(trace_sets, labels)
     if labeler is None and len(names) == 1:
-        labeler = _constant(names[0])
+        labeler = lambda texts: names * len(texts)  # noqa: E731 - the only strategy there is
     return {
         "labels": names,
         "matching": {method: _of_matching(table, names, labels) for method, table in matchings.items()},
@@ -166,8 +166,3 @@ def _fit(texts: Sequence[str], names: Sequence[str]) -> Labeler:
 def _without_numbers(text: str) -> str:
     # An empty text has no words to build a vocabulary from, so it gets one that no trace holds.
     return _NUMBER.sub("#", text).strip() or "<empty>"
-
-
-def _constant(name: str) -> Labeler:
-    """Return a labeler that always says `name`: right where there is one strategy only."""
-    return lambda texts: [name] * len(texts)

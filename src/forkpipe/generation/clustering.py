@@ -1,7 +1,8 @@
 """Correct traces become strategies, and the strategies are compared with those that teachers are known to use."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,12 @@ import numpy as np
 from forkpipe.core.progress import Progress, logger
 from forkpipe.core.rows import RejectedRow, StrategyRow, TraceRow
 from forkpipe.core.statistics import clustering_agreement
-from forkpipe.generation.strategy_models import strategy_models
+from forkpipe.engines.registry import create_engine
 from forkpipe.parameters import GenerationSettings, StrategySettings
+from forkpipe.parameters.traces import AskedModelSettings
+from forkpipe.strategies.asker import Asker
 from forkpipe.strategies.base import Clusters
-from forkpipe.strategies.grouping import cluster_all
+from forkpipe.strategies.grouping import Judging, cluster_all
 from forkpipe.strategies.linkage import far_apart
 from forkpipe.strategies.registry import create_clusterer
 
@@ -46,6 +49,21 @@ def cluster_strategies(
     agreement = _agreement(rows, correct, generation)
     _log_clusters(rows, rejected, agreement)
     return rows, rejected, agreement
+
+
+@contextmanager
+def strategy_models(settings: StrategySettings) -> Iterator[tuple[Asker | None, Judging | None]]:
+    """Yield the models that `grouping.cluster_all` takes, and close their engines at the end."""
+    with ExitStack() as stack:
+
+        def asker(model: AskedModelSettings, where: str) -> Asker:
+            engine = create_engine(model.engine, model.options, f"strategies.{where}")
+            stack.callback(engine.close)
+            return Asker(engine, model.sampling.record(), model.revision, model.cache)
+
+        summaries = asker(settings.summaries, "summaries") if settings.summaries else None
+        judge = settings.judge
+        yield summaries, Judging(asker(judge, "judge"), judge.margin) if judge else None
 
 
 def _distinct_correct(traces: Any, verdicts: Any) -> tuple[dict[str, list[TraceRow]], list[RejectedRow]]:

@@ -19,7 +19,7 @@ class StageNode(Node):
 
     Args:
         inputs: argument -> dataset, see `pipelines.inputs`.
-        name: of the node, also on the command line.
+        name: of the node, also on the command line; that of the function unless given.
         box: dotted names of the boxes, from the outermost.
         stores: argument -> dataset, for the stores. These arguments are keyword-only, after all others: Kedro finds the
             type of a parameter by its position among `inputs`.
@@ -31,13 +31,15 @@ class StageNode(Node):
         inputs: Mapping[str, str],
         outputs: str | list[str] | dict[str, str],
         *,
-        name: str,
+        name: str | None = None,
         box: str,
         stores: Mapping[str, str] | None = None,
         tags: str | None = None,
     ) -> None:
         self.stores = tuple((stores or {}).values())
-        super().__init__(func, {**inputs, **(stores or {})}, outputs, name=name, namespace=box, tags=tags)
+        super().__init__(
+            func, {**inputs, **(stores or {})}, outputs, name=name or func.__name__, namespace=box, tags=tags
+        )
 
     @property
     def name(self) -> str:

@@ -5,34 +5,20 @@ numbers, signs, round brackets and letters: a problem with another number is ano
 """
 
 import re
+import tomllib
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
-_SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n", strict=True))
+from forkpipe.core.data_files import data_text
 
+_TABLES: dict[str, Any] = tomllib.loads(data_text(__file__, "normalisation.toml"))
 _SYMBOLS = str.maketrans(
-    {
-        **{character: f" ^{plain} " for character, plain in _SUPERSCRIPTS.items()},
-        **dict.fromkeys("−–‐‑", "-"),
-        **dict.fromkeys("×·⋅∙", " * "),
-        **dict.fromkeys("÷⁄∕", " / "),
-        "—": " ",
-        "≤": " <= ",
-        "≥": " >= ",
-        "≠": " != ",
-        "°": " degree ",
-        "√": " sqrt ",
-        "∞": " infty ",
-        "∠": " angle ",
-        "△": " triangle ",
-        "∈": " in ",
-        "∑": " sum ",
-        "∫": " int ",
-        "±": " pm ",
-        "≡": " equiv ",
-    }
+    {character: plain for characters, plain in _TABLES["symbols"].items() for character in characters}
+    | {character: f" ^{plain} " for character, plain in _TABLES["superscripts"].items()}
 )
+_LATEX = [(re.compile(pattern), replacement) for pattern, replacement in _TABLES["latex"]["rewrites"]]
 
 _GREEK = {
     chr(code): {"lamda": "lambda"}.get(name, name)
@@ -41,27 +27,6 @@ _GREEK = {
 }
 # A single Greek letter is a symbol; several in a row are a Greek word.
 _LONE_GREEK = re.compile("(?<![Ͱ-Ͽἀ-῿])[α-ρσ-ω](?![Ͱ-Ͽἀ-῿])")
-
-_LATEX = [
-    # 1,000 and 1{,}000 and 1\,000 are 1000
-    (re.compile(r"(?<=\d)(?:,|\{,\}|,\\!|\\,)(?=\d{3}(?!\d))"), ""),
-    (re.compile(r"\\(?:begin|end)\s*\{[^{}]*\}"), " "),
-    (re.compile(r"\\(?:left|right|[bB]igg?[lrm]?|displaystyle|textstyle|limits|nolimits|q?quad)(?![A-Za-z])"), " "),
-    (re.compile(r"\\(?:[lcv]?dots[cbmio]?)(?![A-Za-z])"), " "),
-    (re.compile(r"\\(?:text|math)(?:rm|bf|it|sf|tt|bb|cal|frak|scr|normal)?(?![A-Za-z])|\\operatorname\*?"), " "),
-    (re.compile(r"\\[dtc]frac(?![A-Za-z])"), r"\\frac"),
-    (re.compile(r"\\frac\s*(\d)\s*(\d)"), r"\\frac \1 \2 "),
-    (re.compile(r"\^\s*\{?\s*\\circ(?![A-Za-z])\s*\}?"), " degree "),
-    (re.compile(r"\\(?:cdot|times|ast)(?![A-Za-z])"), " * "),
-    (re.compile(r"\\div(?![A-Za-z])"), " / "),
-    (re.compile(r"\\leq?(?:slant)?(?![A-Za-z])"), " <= "),
-    (re.compile(r"\\geq?(?:slant)?(?![A-Za-z])"), " >= "),
-    (re.compile(r"\\neq?(?![A-Za-z])"), " != "),
-    (re.compile(r"\\lt(?![A-Za-z])"), " < "),
-    (re.compile(r"\\gt(?![A-Za-z])"), " > "),
-    (re.compile(r"\\[pb]mod(?![A-Za-z])"), " mod "),
-    (re.compile(r"\\[^A-Za-z%]"), " "),  # \( \[ \, \; \{ and the line break
-]
 
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 # A number; an operator or a round bracket, since 8 / (4 / 2) is not 8 / 4 / 2; a character of a script without spaces;

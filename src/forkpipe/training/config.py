@@ -1,7 +1,7 @@
 """Configurations of the trainers: the fields of transformers.TrainingArguments, and those that SSFT and GFPO add."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from transformers import TrainingArguments
 
@@ -43,7 +43,9 @@ class SSFTConfig(SSFTFields, TrainingArguments):
         if isinstance(self.prefix_length, str) and self.prefix_length.isdigit():  # given on a command line
             setattr(self, "prefix_length", int(self.prefix_length))  # noqa: B010
         check_fields(self, SSFTFields)
-        _check_choices(self, mode_field=("teacher", "strategy"), assignment=get_args(Assignment))
+        for name, choices in (("mode_field", ("teacher", "strategy")), ("assignment", get_args(Assignment))):
+            if getattr(self, name) not in choices:
+                raise InputError(f"{name} is {getattr(self, name)!r}, expected one of: {', '.join(choices)}")
         _check_prompt(self.prompt)
         if self.remove_unused_columns:
             raise InputError("remove_unused_columns is True, expected False: batches hold more than the model takes")
@@ -73,12 +75,6 @@ class GFPOConfig(GFPOFields, TrainingArguments):
         if self.anchor_weight < 0:
             raise InputError(f"anchor_weight is {self.anchor_weight}, expected at least 0")
         _check_prompt(self.prompt)
-
-
-def _check_choices(config: Any, **known: tuple[str, ...]) -> None:
-    for name, choices in known.items():
-        if getattr(config, name) not in choices:
-            raise InputError(f"{name} is {getattr(config, name)!r}, expected one of: {', '.join(choices)}")
 
 
 def _check_prompt(prompt: str) -> None:

@@ -16,7 +16,6 @@ def create_pipeline() -> Pipeline:
                 make_figures,
                 inputs(*INPUTS),
                 {name: f"figure_{name}" for name in FIGURES},
-                name="make_figures",
                 box="report",
             ),
             StageNode(

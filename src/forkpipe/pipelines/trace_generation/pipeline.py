@@ -25,21 +25,18 @@ def create_pipeline() -> Pipeline:
                 inputs("problems", "params:verification", settings="params:generation"),
                 ["traces", "generation_totals"],
                 stores={"store": "trace_store"},
-                name="generate_traces",
                 box="data.trace_generation",
             ),
             StageNode(
                 verify_traces,
                 inputs("traces", "problems", settings="params:verification"),
                 "verdicts",
-                name="verify_traces",
                 box="data.trace_generation",
             ),
             StageNode(
                 implementations(clusterer_of)(cluster_strategies),
                 inputs("traces", "verdicts", "problems", "params:generation", settings="params:strategies"),
                 ["strategies", "rejected_traces", "strategy_agreement"],
-                name="cluster_strategies",
                 box="data.trace_generation",
             ),
             StageNode(
@@ -53,7 +50,6 @@ def create_pipeline() -> Pipeline:
                     settings="params:trace_sets",
                 ),
                 ["trace_sets", "rejected_sets"],
-                name="build_trace_sets",
                 box="data.trace_generation",
             ),
             StageNode(
@@ -67,7 +63,6 @@ def create_pipeline() -> Pipeline:
                 report_generation,
                 inputs("traces", "verdicts", "trace_sets", totals="generation_totals", settings="params:generation"),
                 "generation_report",
-                name="report_generation",
                 box="data.trace_generation",
             ),
         ],

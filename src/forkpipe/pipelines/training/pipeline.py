@@ -18,7 +18,6 @@ def create_base_pipeline() -> Pipeline:
                 inputs("problems", "trace_sets", "params:model", "params:tags", "params:seed"),
                 "base_model",
                 stores={"work": "base_work"},
-                name="make_base_checkpoint",
                 box="training",
             )
         ]

@@ -85,7 +85,7 @@ def scan_shard(path: Path, shard: int, kinds: list[str]) -> Index:
     """
     table = read_columns(path, _COLUMNS)
     sampling, settings = decoded(table["sampling"])
-    limits = np.array([_limit(text) for text in settings], np.int32)
+    limits = np.array([int(json.loads(text)["max_tokens"]) for text in settings], np.int32)
     finish, reasons = decoded(table["finish_reason"])
     finish_codes = np.array([_FINISH.get(reason, ERROR) for reason in reasons], np.int8)
     status, states = decoded(table["status"])
@@ -122,7 +122,3 @@ def _code(kind: str, kinds: list[str]) -> int:
     if kind not in kinds:
         kinds.append(kind)
     return kinds.index(kind)
-
-
-def _limit(sampling: str) -> int:
-    return int(json.loads(sampling)["max_tokens"])

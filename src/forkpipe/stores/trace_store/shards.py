@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from forkpipe.core.errors import InputError
+from forkpipe.core.errors import InputError, one_line
 from forkpipe.core.schemas import SCHEMAS
 from forkpipe.stores.tables import VERSION, as_declared, check_readable, stored_names
 from forkpipe.stores.trace_store.journal import sync_folder
@@ -65,7 +65,7 @@ def check_shard(path: Path) -> tuple[list[str] | None, str]:
     try:
         schema = pq.read_schema(path)
     except UNREADABLE as error:
-        return None, f"it is no whole Parquet file ({_first_line(error)})"
+        return None, f"it is no whole Parquet file ({one_line(error)})"
     metadata, mark = schema.metadata or {}, SCHEMA.metadata or {}
     if metadata.get(b"forkpipe.table") != b"traces":
         return None, "it is no table of traces"
@@ -106,18 +106,9 @@ def read_all(path: Path) -> Iterator[pa.Table]:
             yield as_declared(file.read_row_group(group), "traces")
 
 
-def n_rows(path: Path) -> int:
-    """Return how many rows a shard has."""
-    return int(pq.read_metadata(path).num_rows)
-
-
 def decoded(column: pa.ChunkedArray) -> tuple[np.ndarray, list[Any]]:
     """Return a dictionary column as (codes, values)."""
     array = column.unify_dictionaries().combine_chunks()
     if isinstance(array, pa.ChunkedArray):  # no rows at all
         array = array.chunk(0) if array.num_chunks else pc.dictionary_encode(pa.array([], pa.string()))
     return array.indices.to_numpy(zero_copy_only=False), array.dictionary.to_pylist()
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

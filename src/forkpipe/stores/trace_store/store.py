@@ -10,6 +10,7 @@ from types import TracebackType
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.progress import logger
@@ -149,7 +150,7 @@ class TraceStore:
             self.compact()
             for number in np.unique(entries.shard).tolist():
                 path = self._path_of_shard(number)
-                kept = np.ones(shards.n_rows(path), np.bool_)
+                kept = np.ones(pq.read_metadata(path).num_rows, np.bool_)
                 kept[entries.row[entries.shard == number]] = False
                 self._replace([number], _filtered(shards.read_all(path), kept))
 
