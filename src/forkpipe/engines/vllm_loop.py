@@ -4,8 +4,10 @@ A single engine is stepped in the caller's thread. Replicas (data parallel) are 
 client, whose event loop runs in its own thread.
 """
 
+import asyncio
 import gc
 import queue
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -97,13 +99,9 @@ class Replicas:
     """vLLM's AsyncLLM over several copies of the model, each in its own process; vLLM gives each request to one."""
 
     def __init__(self, arguments: Mapping[str, Any], data_parallel: int) -> None:
-        import asyncio
-        import threading
-
         from vllm.engine.arg_utils import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
 
-        self._asyncio = asyncio
         self._events = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._events.run_forever, name="vllm", daemon=True)
         self._thread.start()
@@ -123,9 +121,7 @@ class Replicas:
 
     def add(self, key: str, token_ids: Sequence[int], params: Any) -> None:
         """See `Loop`."""
-        self._tasks[key] = self._asyncio.run_coroutine_threadsafe(
-            self._complete(key, list(token_ids), params), self._events
-        )
+        self._tasks[key] = asyncio.run_coroutine_threadsafe(self._complete(key, list(token_ids), params), self._events)
 
     async def _complete(self, key: str, token_ids: list[int], params: Any) -> None:
         from vllm.inputs import tokens_input

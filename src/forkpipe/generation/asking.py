@@ -132,9 +132,9 @@ def _ask(
             store.append(row)
             budget.spend(completion, teacher)
             meter.count(completion)
-            if check is not None and len(first) < check.first:
+            if check is not None and len(first) < check.settings.first:
                 first.append(row)
-                if len(first) == check.first:
+                if len(first) == check.settings.first:
                     check.look(name, first, len(requests) - len(todo))
             limit = limit or budget.reached()
             if limit and _may_stop(feed, meter.done):

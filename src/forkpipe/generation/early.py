@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.records import Problem
@@ -15,6 +16,7 @@ LEAST_READ = 10
 """Fewest whole answers that are judged: fewer say too little."""
 
 
+@dataclass(eq=False)
 class EarlyCheck:
     """Stops a run if the first requests to a teacher mostly fail, or their responses mostly hold no answer.
 
@@ -22,13 +24,9 @@ class EarlyCheck:
         verify: returns the verdict columns of rows of traces, in order.
     """
 
-    def __init__(
-        self, settings: EarlyStopSettings, verify: Callable[[Sequence[TraceRow]], Sequence[VerdictColumns]]
-    ) -> None:
-        self.first = settings.first
-        self._settings = settings
-        self._verify = verify
-        self._guard = threading.Lock()
+    settings: EarlyStopSettings
+    verify: Callable[[Sequence[TraceRow]], Sequence[VerdictColumns]]
+    _guard: threading.Lock = field(init=False, default_factory=threading.Lock)
 
     def look(self, teacher: str, rows: Sequence[TraceRow], final_before: int) -> None:
         """Check the first rows of this run.
@@ -42,7 +40,7 @@ class EarlyCheck:
             InputError: most requests failed, or most responses hold no answer; with two examples.
         """
         failed = [row for row in rows if row["status"] == "failed"]
-        if len(failed) > self._settings.max_failed * (len(rows) + final_before):
+        if len(failed) > self.settings.max_failed * (len(rows) + final_before):
             self._stop(
                 teacher, f"{len(failed)} of the first {len(rows)} requests failed", [row["error"] for row in failed],
                 "max_failed",
@@ -51,9 +49,9 @@ class EarlyCheck:
         if len(whole) < LEAST_READ:
             return
         with self._guard:  # several threads may ask teachers
-            verdicts = self._verify(whole)
+            verdicts = self.verify(whole)
         unread = [row for row, verdict in zip(whole, verdicts, strict=True) if verdict["verdict"] == "unparsed"]
-        if len(unread) > self._settings.max_unparsed * len(whole):
+        if len(unread) > self.settings.max_unparsed * len(whole):
             what = f"no answer was found in {len(unread)} of the first {len(whole)} whole responses"
             self._stop(teacher, what, [f"...{row['text'][-80:]}" for row in unread], "max_unparsed")
 

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ from forkpipe.core.records import Completion, Request
 APPEND_SECONDS = 1.0
 """Least time between two writes; completions that come in between are written with the next one."""
 _BEGINNING = b'{"request_id": "'
-_FIELDS = {field.name for field in fields(Completion)}
+_FIELDS = {declared.name for declared in fields(Completion)}
 
 
 class _Line(NamedTuple):
@@ -149,22 +149,21 @@ class CompletionStore:
                     )
 
 
+@dataclass(eq=False)
 class Completions(Mapping[str, Completion]):
     """The completions of some requests by request id; each is read from the store when it is looked up."""
 
-    def __init__(
-        self, store: CompletionStore, requests: Mapping[str, Request], engine: str, offsets: dict[str, int]
-    ) -> None:
-        self._store = store
-        self._requests = requests
-        self._engine = engine
-        self._offsets = offsets
-        self._in_memory: dict[str, Completion] = {}  # failures; and all completions if the store keeps nothing
+    store: CompletionStore
+    requests: Mapping[str, Request]
+    engine: str
+    _offsets: dict[str, int]
+    _in_memory: dict[str, Completion] = field(init=False, default_factory=dict)
+    """Failures; and all completions if the store keeps nothing."""
 
     def __getitem__(self, request_id: str) -> Completion:
         if request_id in self._in_memory:
             return self._in_memory[request_id]
-        return self._store.read(self._offsets[request_id])
+        return self.store.read(self._offsets[request_id])
 
     def __iter__(self) -> Iterator[str]:
         return iter({**self._offsets, **self._in_memory})
@@ -175,7 +174,7 @@ class Completions(Mapping[str, Completion]):
     @property
     def missing(self) -> list[Request]:
         """The requests without a completion, in order."""
-        return [request for name, request in self._requests.items() if name not in self]
+        return [request for name, request in self.requests.items() if name not in self]
 
     def __contains__(self, request_id: object) -> bool:
         return request_id in self._offsets or request_id in self._in_memory
@@ -212,7 +211,7 @@ class Completions(Mapping[str, Completion]):
                 self._write(pending, waiting)
 
     def _write(self, completions: Sequence[Completion], max_tokens: Mapping[str, int]) -> None:
-        offsets = self._store.append(completions, self._engine, max_tokens)
+        offsets = self.store.append(completions, self.engine, max_tokens)
         for completion in completions:
             if completion.finish_reason != "error" and completion.request_id in offsets:
                 self._offsets[completion.request_id] = offsets[completion.request_id]

@@ -42,22 +42,10 @@ def _value(tree: Tree) -> Fraction:
     if kind == "name":
         raise TooLargeError
     numbers = [_value(part) for part in parts]  # type: ignore[arg-type]
+    if kind in _EXACT:
+        return _small(_EXACT[str(kind)](*numbers))
     first, second = numbers[0], numbers[-1]
     match kind:
-        case "+":
-            return _small(first + second)
-        case "-":
-            return -first
-        case "*":
-            return _small(first * second)
-        case "/":
-            return _small(first / second)
-        case "abs":
-            return abs(first)
-        case "floor":
-            return Fraction(math.floor(first))
-        case "ceil":
-            return Fraction(math.ceil(first))
         case "^" if second.denominator == 1 and abs(second) * max(1, _bits(first)) <= MOST_BITS:
             return first ** int(second)
         case "factorial" if first.denominator == 1 and 0 <= first <= 40:
@@ -70,6 +58,11 @@ def _value(tree: Tree) -> Fraction:
                 return root
     raise TooLargeError
 
+
+_EXACT: dict[str, Callable[..., Fraction | int]] = {
+    **{"+": operator.add, "-": operator.neg, "*": operator.mul, "/": operator.truediv},
+    **{"abs": abs, "floor": math.floor, "ceil": math.ceil},
+}
 
 DIGITS_KEPT = 8
 """Digits of a value that is not rational."""

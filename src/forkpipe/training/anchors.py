@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
@@ -161,15 +162,13 @@ def matched_traces(sets: Sequence[TraceSet], model: Any, tokenizer: Any, tags: F
 
 def pad_sequences(sequences: Sequences, pad_id: int) -> dict[str, Tensor]:
     """Return input_ids, attention_mask and labels (B, T), padded on the right; only tokens of the texts have labels."""
-    width = max(len(given) + len(written) for given, written in sequences)
-    ids, mask, labels = [], [], []
-    for given, written in sequences:
-        pad = width - len(given) - len(written)
-        ids.append([*given, *written, *[pad_id] * pad])
-        mask.append([1] * (width - pad) + [0] * pad)
-        labels.append([IGNORED] * len(given) + written + [IGNORED] * pad)
+
+    def padded(rows: list[list[int]], value: int) -> Tensor:
+        return pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=value)
+
+    whole = [[*given, *written] for given, written in sequences]
     return {
-        "input_ids": torch.tensor(ids),
-        "attention_mask": torch.tensor(mask),
-        "labels": torch.tensor(labels),
+        "input_ids": padded(whole, pad_id),
+        "attention_mask": padded([[1] * len(row) for row in whole], 0),
+        "labels": padded([[IGNORED] * len(given) + written for given, written in sequences], IGNORED),
     }
