@@ -1,5 +1,6 @@
 """The session of `kedro run`: it runs stale nodes only, and reports what a user can fix in one line."""
 
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from kedro.framework.session import KedroSession
 from kedro.runner import AbstractRunner, SequentialRunner
 from omegaconf.errors import OmegaConfBaseException
 
+from forkpipe.core.data_files import data_text
 from forkpipe.core.errors import InputError
 from forkpipe.core.progress import logger
 from forkpipe.preflight import check_run
@@ -20,48 +22,7 @@ SLICES = ("tags", "node_names", "from_nodes", "to_nodes", "from_inputs", "to_out
 """Options of `kedro run` that choose nodes: then exactly these run, fresh or not, as in Kedro."""
 
 DECLARED = Declared(
-    packages=("forkpipe",),
-    # Registries of names, progress, row types, the run's id, errors, early stopping: none of it changes a result.
-    exempt_modules=(
-        "forkpipe.core.plugins",
-        "forkpipe.engines.registry",
-        "forkpipe.verification.registry",
-        "forkpipe.strategies.registry",
-        "forkpipe.pipelines.implementations",
-        "forkpipe.core.progress",
-        "forkpipe.core.rows",
-        "forkpipe.stores.run_id",
-        "forkpipe.core.errors",
-        "forkpipe.generation.early",
-    ),
-    ignored_parameters=(
-        "verification.options.*.workers",
-        "verification.options.*.memory_mb",
-        "supervised.matching_tokens",
-        "supervised.save_every",
-        "supervised.report_to",
-        "*.train.*.save_every",
-        "*.batch_rows",
-        "*.train.*.micro_batch_size",
-        "*.train.*.gradient_checkpointing",
-        "*.train.*.logit_chunk",
-        # Asking reads the verifier to stop early; only the report reads prices.
-        "generate_traces:verification.*",
-        "generate_traces:generation.early_stop",
-        "generate_traces:generation.early_stop.*",
-        "generate_traces:generation.teachers.*.price",
-        "generate_traces:generation.teachers.*.price.*",
-        # Recipes hold the class of an engine and its identity, which says what its options change.
-        "generation.teachers.*.options.*",
-        "evaluation.engine.*",
-        "rollouts.engine.*",
-        "verification.judge.options.*",
-        "strategies.summaries.options.*",
-        "strategies.judge.options.*",
-        "verification.judge.cache",
-        "strategies.*.cache",
-    ),
-    versions_of=("forkpipe", "kedro", "torch", "transformers", "trl", "math-verify", "pyarrow", "numpy"),
+    **{name: tuple(values) for name, values in tomllib.loads(data_text(__file__, "declared.toml")).items()}
 )
 
 

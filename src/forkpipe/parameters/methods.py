@@ -1,7 +1,9 @@
 """The methods that are compared, one entry each: a method's name is also its section of the parameters."""
 
+import tomllib
 from dataclasses import dataclass
 
+from forkpipe.core.data_files import data_text
 from forkpipe.core.records import Assignment
 
 
@@ -25,48 +27,10 @@ class Method:
     """Methods of the same stage with which the report compares it, problem by problem."""
 
 
-# The colours are Okabe and Ito's palette (2008), told apart in the common colour-vision deficiencies. Related methods
-# share no hue.
-_ALL = (
-    Method("sft", "supervised fine-tuning on all traces after one plain tag", "#767676", assignment="single"),
-    Method(
-        "ssft_random",
-        "the same traces after several forking tags, assigned to tags at random in each step",
-        "#E69F00",
-        assignment="random",
-        versus=("sft",),
-    ),
-    Method(
-        "ssft_fixed",
-        "the same, each teacher's traces after a tag of its own (mode conditioning)",
-        "#56B4E9",
-        assignment="fixed",
-    ),
-    Method(
-        "ssft",
-        "set supervised fine-tuning: traces are assigned to the tags under which they are likeliest",
-        "#0072B2",
-        assignment="optimal",
-        versus=("sft", "ssft_fixed"),
-    ),
-    Method("grpo", "reinforcement learning on top of sft", "#CC79A7", parent="sft"),
-    Method(
-        "gfpo",
-        "reinforcement learning on top of ssft, of the choice of the tag alone",
-        "#009E73",
-        parent="ssft",
-        versus=("grpo",),
-    ),
-    Method(
-        "fork_rl",
-        "reinforcement learning on top of ssft, of the choice of the tag and then of traces too",
-        "#D55E00",
-        parent="ssft",
-        versus=("grpo",),
-    ),
-)
-
-METHODS = {method.name: method for method in _ALL}
+METHODS = {
+    name: Method(name, **{**entry, "versus": tuple(entry.get("versus", ()))})
+    for name, entry in tomllib.loads(data_text(__file__, "methods.toml")).items()
+}
 """By name, in the order in which they are reported."""
 
 SUPERVISED: dict[str, Assignment] = {name: method.assignment for name, method in METHODS.items() if method.assignment}
