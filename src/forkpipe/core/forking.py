@@ -14,7 +14,6 @@ from typing import Any, Literal, NamedTuple
 from forkpipe.core.errors import InputError
 
 FORMAT_VERSION = 1
-"""Version of forking.json."""
 
 TagStyle = Literal["special", "text"]
 

@@ -71,11 +71,9 @@ def cons_at_k(votes: Sequence[str | None], correct: Sequence[bool], k: int, draw
     wording of the answers affects the draws.
 
     Args:
-        votes: the answer of each sample, None if it abstains.
-        correct: whether each vote is correct, aligned with `votes`.
-        k: votes in a draw, 1 to n.
-        draws: number of draws, at least 1.
-        seed: of the draws.
+    votes: the answer of each sample, None if it abstains.
+    correct: whether each vote is correct, aligned with `votes`.
+    k: votes in a draw, 1 to n.
 
     Raises:
         ValueError: k or draws is out of range, or the inputs differ in length.

@@ -24,14 +24,7 @@ class Plugin(NamedTuple):
 
 
 def find_class(kind: str, known: Mapping[str, Plugin], name: str, where: str) -> type:
-    """Return the named class.
-
-    Args:
-        where: the parameter that names it, for messages.
-
-    Raises:
-        InputError: the name is unknown, a package is missing or the import fails.
-    """
+    """Return the named class; InputError names the parameter `where` if the class or a package cannot be imported."""
     plugin = known.get(name) or (Plugin(name) if ":" in name else None)
     if plugin is None:
         raise InputError(
@@ -53,11 +46,7 @@ def find_class(kind: str, known: Mapping[str, Plugin], name: str, where: str) ->
 
 
 def create(kind: str, known: Mapping[str, Plugin], name: str, options: Mapping[str, Any], where: str) -> Any:
-    """Return an instance of the named class, constructed with `options`; see `find_class`.
-
-    Raises:
-        InputError: the name, a package or an option is wrong; names the parameter and what is expected.
-    """
+    """Return an instance of the named class; InputError names the parameter whose name, package or option is wrong."""
     plugin_class = find_class(kind, known, name, where)
     try:
         return plugin_class(**options)

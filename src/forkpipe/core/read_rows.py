@@ -8,7 +8,7 @@ import csv
 import json
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 from forkpipe.core.errors import InputError, one_line
@@ -37,6 +37,22 @@ def read_rows(path: str) -> Iterator[tuple[int, Row]]:
             yield from read(path, file)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read: {one_line(error)}") from error
+
+
+def text_of(row: Mapping[str, Any], field: str, where: str, *, expected: str = "", empty: bool = False) -> str:
+    """Return a field that must be a text, and not empty unless `empty` is set.
+
+    InputError begins with `where`, the file and row; if the field is missing, it says `expected`, or what the row has.
+    """
+    if field not in row:
+        raise InputError(
+            f"{where}: field '{field}' is missing, {expected or 'the row has: ' + (', '.join(row) or 'none')}"
+        )
+    value = row[field]
+    if not isinstance(value, str) or not (empty or value.strip()):
+        kind = "empty" if isinstance(value, str) else type(value).__name__
+        raise InputError(f"{where}: field '{field}' is {kind}, expected text")
+    return value
 
 
 def check_path(path: str) -> None:

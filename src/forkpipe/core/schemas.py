@@ -58,7 +58,6 @@ TABLES: dict[str, tuple[int, type]] = {
 word."""
 
 SCHEMAS = {name: _schema(name, version, row) for name, (version, row) in TABLES.items()}
-"""The schema of every public table."""
 
 RENAMED = {"generations": {"policy": "protocol"}, "scores": {"policy": "protocol"}}
 """Columns of a table that had another name in an older version: {table: {name now: name before}}."""

@@ -52,12 +52,7 @@ def bootstrap_interval(
 def paired_difference(a: Sequence[float], b: Sequence[float], resamples: int, seed: int) -> tuple[float, float, float]:
     """Return (mean, low, high) of a - b, problem by problem.
 
-    Args:
-        a: values of one method, one a problem.
-        b: values of the other for the same problems, in the same order.
-
-    Raises:
-        ValueError: the two differ in length, or are empty.
+    Both have one value a problem, in the same order; ValueError if they differ in length, or are empty.
     """
     if len(a) != len(b):
         raise ValueError(f"a paired difference needs the same problems on both sides, got {len(a)} and {len(b)}")
@@ -124,12 +119,7 @@ def clustering_agreement(labels_true: Sequence[Hashable], labels_found: Sequence
     Pass the traces of one problem, then average over problems. Over all problems at once, the problems themselves would
     count as agreement.
 
-    Args:
-        labels_true: the known strategy of each trace, at least one.
-        labels_found: its cluster, aligned with `labels_true`.
-
-    Raises:
-        ValueError: the two differ in length, or are empty.
+    ValueError if the labels differ in length, or are empty.
     """
     if not labels_true or len(labels_true) != len(labels_found):
         raise ValueError(f"{len(labels_true)} true and {len(labels_found)} found labels, expected as many")

@@ -35,11 +35,7 @@ class EvaluationSetsDataset(AbstractDataset[list[EvaluationProblem], list[Evalua
         self.metadata = metadata
 
     def load(self) -> list[EvaluationProblem]:
-        """Return the problems of all sets, in order.
-
-        Raises:
-            RecordsError: a file is missing, empty or unreadable, or a row has no such column or no text in it.
-        """
+        """Return the problems of all sets, in order; RecordsError names the file, row and column that is wrong."""
         problems = []
         for given in self._sets:
             try:

@@ -48,11 +48,7 @@ class RecordsDataset(AbstractDataset[RawRecords, RawRecords]):
         self.metadata = metadata
 
     def load(self) -> RawRecords:
-        """Return all rows.
-
-        Raises:
-            RecordsError: the file is missing, empty, of no known format, or has a row that cannot be read.
-        """
+        """Return all rows; RecordsError if the file is missing, empty, of no known format, or a row cannot be read."""
         try:
             rows = [row for _, row in read_rows(self._filepath)]
         except InputError as error:

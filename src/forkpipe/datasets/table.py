@@ -23,13 +23,6 @@ from forkpipe.stores.tables import Rows, as_declared, open_table, read_table, wr
 class TableDataset(AbstractDataset[Rows, pa.Table]):
     """A public table as one Parquet file; loads as a pyarrow.Table.
 
-    Catalog entry::
-
-        problems:
-          type: forkpipe.datasets.table.TableDataset
-          filepath: data/base/seed0/03_primary/problems.parquet
-          table: problems
-
     Args:
         filepath: local path or any URL that fsspec knows.
         table: name of a schema in `core.schemas`; of a dotted name, only the last part counts ("ssft.scores").

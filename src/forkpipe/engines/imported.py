@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
 from forkpipe.core.errors import InputError
-from forkpipe.core.read_rows import check_path, file_digest, read_rows
+from forkpipe.core.read_rows import check_path, file_digest, read_rows, text_of
 from forkpipe.core.records import Completion, Request
 from forkpipe.core.rows import FinishReason
 
@@ -132,10 +132,7 @@ class _RowReader:
 
     def text(self, name: str) -> str:
         column = self._named.get(name, name)
-        value = self.column(column)
-        if not isinstance(value, str):
-            raise InputError(f"{self._place}: field '{column}' is {type(value).__name__}, expected text")
-        return value
+        return text_of(self._row, column, self._place, empty=True)
 
     def trace(self) -> _Trace:
         text = self.text("text")

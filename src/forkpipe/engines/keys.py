@@ -27,14 +27,9 @@ def provided() -> Credentials:
 
 
 def find_key(api_key_env: str | None, credentials: str | None) -> str | None:
-    """Return an API key, None if neither source is named.
+    """Return the API key of an environment variable, or of the field `api_key` of an entry of credentials.yml.
 
-    Args:
-        api_key_env: name of an environment variable.
-        credentials: name of an entry of credentials.yml, with a field `api_key`.
-
-    Raises:
-        InputError: the variable or the entry does not exist.
+    None if neither is named; InputError if the one that is named does not exist.
     """
     if api_key_env is not None:
         key = os.environ.get(api_key_env)

@@ -9,6 +9,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -27,6 +28,7 @@ DEATHS_AT_START = 3
 """The run ends when this many actors in a row have died before they were ready."""
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class RayEngine:
     """Completes requests with engines on Ray actors; requests have the same ids as with the inner engine.
 
@@ -44,38 +46,31 @@ class RayEngine:
         start_timeout: seconds within which a first actor must be ready.
     """
 
-    def __init__(
-        self,
-        *,
-        engine: str,
-        options: Mapping[str, Any] | None = None,
-        actors: int = 1,
-        address: str | None = None,
-        cpus: float = 1.0,
-        gpus: float = 0.0,
-        batch_rows: int = 256,
-        attempts: int = 3,
-        start_timeout: float = 600.0,
-    ) -> None:
-        if engine == "ray":
+    engine: str
+    options: Mapping[str, Any] | None = None
+    actors: int = 1
+    address: str | None = None
+    cpus: float = 1.0
+    gpus: float = 0.0
+    batch_rows: int = 256
+    attempts: int = 3
+    start_timeout: float = 600.0
+
+    def __post_init__(self) -> None:
+        if self.engine == "ray":
             raise InputError("engine is 'ray', expected the engine that its actors hold")
-        for name, count in (("actors", actors), ("batch_rows", batch_rows), ("attempts", attempts)):
-            check_count(name, count)
-        check_seconds(start_timeout=start_timeout)
-        for name, share in (("cpus", cpus), ("gpus", gpus)):
+        for name in ("actors", "batch_rows", "attempts"):
+            check_count(name, getattr(self, name))
+        check_seconds(start_timeout=self.start_timeout)
+        for name, share in (("cpus", self.cpus), ("gpus", self.gpus)):
             if isinstance(share, bool) or not isinstance(share, int | float) or share < 0:
                 raise InputError(f"{name} is {share!r}, expected a number from 0")
-        self._made_of = (engine, dict(options or {}))
+        self._made_of = (self.engine, dict(self.options or {}))
         # An unloaded local instance supplies `version` and `identity`; the actors hold the real engines.
         self.inner = create_engine(*self._made_of, "options.engine")
         self.version = self.inner.version
         self.identity = self.inner.identity
-        self._actors = actors
-        self._address = address
-        self._resources = {"num_cpus": cpus, "num_gpus": gpus}
-        self._batch_rows = batch_rows
-        self._attempts = attempts
-        self._start_timeout = start_timeout
+        self._resources = {"num_cpus": self.cpus, "num_gpus": self.gpus}
         self._pool: list[_Actor] = []
         self._started_ray = False
 
@@ -137,19 +132,19 @@ class RayEngine:
 
         if not ray.is_initialized():
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-            here = self._address is None and "RAY_ADDRESS" not in os.environ
-            options: dict[str, Any] = {"include_dashboard": False} if here else {"address": self._address}
+            here = self.address is None and "RAY_ADDRESS" not in os.environ
+            options: dict[str, Any] = {"include_dashboard": False} if here else {"address": self.address}
             ray.init(log_to_driver=False, logging_level="warning", **options)
             self._started_ray = True
-        while len(self._pool) < self._actors:
+        while len(self._pool) < self.actors:
             self._pool.append(_Actor(*self._made_of, self._resources))
 
     def _batch(self, fresh: Iterator[Request], again: deque[Request], deaths: Mapping[str, int]) -> list[Request]:
         """Return the next batch; requests of dead actors come first, in smaller parts."""
         if not again:
-            return list(islice(fresh, self._batch_rows))
+            return list(islice(fresh, self.batch_rows))
         died = deaths[again[0].request_id]
-        size = max(1, self._batch_rows // SHRINK**died)
+        size = max(1, self.batch_rows // SHRINK**died)
         batch: list[Request] = []
         while again and len(batch) < size and deaths[again[0].request_id] == died:
             batch.append(again.popleft())
@@ -169,9 +164,9 @@ class RayEngine:
                 return actor, None, " ".join(str(error).split())[:300]
             except ray.exceptions.RayTaskError as error:
                 raise (error.cause if isinstance(error.cause, InputError) else error) from None
-        if not self._pool_ready() and time.monotonic() - asked > self._start_timeout:
+        if not self._pool_ready() and time.monotonic() - asked > self.start_timeout:
             raise InputError(
-                f"no actor was ready within {self._start_timeout:g} s: each takes {self._resources}, "
+                f"no actor was ready within {self.start_timeout:g} s: each takes {self._resources}, "
                 f"the cluster has {ray.cluster_resources()} (options.cpus, options.gpus, options.start_timeout)"
             )
         return None
@@ -181,7 +176,7 @@ class RayEngine:
         self._pool[self._pool.index(actor)] = _Actor(*self._made_of, self._resources)
         for request in actor.unanswered.values():
             deaths[request.request_id] = deaths.get(request.request_id, 0) + 1
-            if deaths[request.request_id] < self._attempts:
+            if deaths[request.request_id] < self.attempts:
                 again.append(request)
             else:
                 yield Completion(request.request_id, finish_reason="error", error=f"actor died: {fault}")

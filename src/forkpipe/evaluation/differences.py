@@ -24,12 +24,8 @@ def paired_differences(
 ) -> list[dict[str, Any]]:
     """Return the differences of `PAIRS` in pass@1 on test, each method under its headline policy, by problem.
 
-    Returns:
-        Rows with a, b, policy_a, policy_b, value (mean of a - b), low, high, n_problems; pairs of which a method was
-        not evaluated are left out.
-
-    Raises:
-        InputError: samples are missing (see `samples.load_pools`).
+    Rows have a, b, policy_a, policy_b, value (mean of a - b), low, high, n_problems; pairs of which a method was not
+    evaluated are left out. InputError if samples are missing (see `samples.load_pools`).
     """
     pools = load_pools(scores)
     best = best_tags(pools)

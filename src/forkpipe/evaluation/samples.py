@@ -104,8 +104,7 @@ def tag_count(pools: Sequence[Pool]) -> int:
 def best_tags(pools: Sequence[Pool]) -> dict[str, int]:
     """Return, for each method with several tags, the one most accurate on validation (the lowest of equals).
 
-    Raises:
-        InputError: such a method has no validation samples.
+    InputError if such a method has no validation samples.
     """
     chosen: dict[str, int] = {}
     for method in method_order(pool.method for pool in pools if pool.n_tags > 1):

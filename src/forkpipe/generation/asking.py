@@ -45,7 +45,6 @@ class Feed(MadeRequests):
         self.taken = 0
         """Number of requests that the engine has taken; it may read all of them before it starts."""
         self.closed_at: int | None = None
-        """The value of `taken` when the feed was closed."""
 
     def __len__(self) -> int:
         return len(self._positions)

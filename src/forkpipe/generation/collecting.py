@@ -23,12 +23,7 @@ from forkpipe.stores.trace_store.index import Index
 
 
 def stop_or_warn(outcomes: Mapping[str, Outcome], limits: LimitSettings) -> None:
-    """Warn about requests that a limit has left unasked.
-
-    Raises:
-        InputError: requests are left and `limits.partial` is not set. The traces are then incomplete, and nobody should
-            take them for all.
-    """
+    """Warn about requests that a limit has left unasked; InputError unless `limits.partial` allows such traces."""
     left = {name: outcome.to_send - outcome.answered for name, outcome in outcomes.items() if outcome.limit}
     if not left:
         return

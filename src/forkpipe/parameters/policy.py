@@ -173,9 +173,8 @@ class Schedule(RootModel[dict[str, Phase | None]]):
     def steps(self, rollouts: RolloutSettings) -> dict[str, int]:
         """Return the steps of each phase.
 
-        Raises:
-            ValueError: phases that draw rollouts do not add up to the steps that every method has, or a phase's
-                micro_batch_size does not divide what a step takes.
+        ValueError if phases that draw rollouts do not add up to the steps that every method has, or a phase's
+        micro_batch_size does not divide what a step takes.
         """
         for name, phase in self.phases().items():
             whole = rollouts.problems_per_step * (rollouts.group_size if phase.kind == "traces" else 1)

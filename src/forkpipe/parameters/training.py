@@ -43,7 +43,6 @@ class ModelSettings(Settings):
     source: str = "scratch"
     """scratch: a small Llama with a vocabulary of words; otherwise a checkpoint folder or hub name."""
     revision: str = "main"
-    """Revision on the hub."""
     architecture: Architecture = Architecture()
     """For scratch."""
     prompt: Template = PLACEHOLDER

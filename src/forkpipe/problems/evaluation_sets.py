@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from forkpipe.core.errors import InputError
-from forkpipe.core.read_rows import file_digest, file_exists, read_rows
+from forkpipe.core.read_rows import file_digest, file_exists, read_rows, text_of
 
 WITHIN = "problems"
 """The name that the tables use for the run's own problems; no evaluation set may have it."""
@@ -49,15 +49,10 @@ class EvaluationSet:
         """Return the problems in order; InputError names the file, row and field that is wrong."""
         problems = []
         for number, row in read_rows(self.filepath):
-            for column in filter(None, (self.problem, self.id)):
-                if column not in row:
-                    raise InputError(
-                        f"{self.filepath} row {number}: field '{column}' is missing, expected it in set {self.name}"
-                    )
-            problem = row[self.problem]
-            if not isinstance(problem, str) or not problem.strip():
-                kind = "empty" if isinstance(problem, str) else type(problem).__name__
-                raise InputError(f"{self.filepath} row {number}: field '{self.problem}' is {kind}, expected text")
+            where, expected = f"{self.filepath} row {number}", f"expected it in set {self.name}"
+            problem = text_of(row, self.problem, where, expected=expected)
+            if self.id is not None and self.id not in row:
+                raise InputError(f"{where}: field '{self.id}' is missing, {expected}")
             problems.append(EvaluationProblem(self.name, str(number if self.id is None else row[self.id]), problem))
         if not problems:
             raise InputError(f"{self.filepath}: has no rows, expected the problems of evaluation set {self.name}")

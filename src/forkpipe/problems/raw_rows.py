@@ -9,6 +9,7 @@ from typing import Any
 from forkpipe.core.errors import InputError
 from forkpipe.core.ids import unit_interval
 from forkpipe.core.progress import logger
+from forkpipe.core.read_rows import text_of
 from forkpipe.core.records import SPLITS, Problem
 from forkpipe.core.rows import ProblemRow, RejectedRow, Split
 from forkpipe.parameters import ProblemSettings, VerificationSettings
@@ -74,16 +75,10 @@ def _problem(row: Mapping[str, Any], number: int, source: str, settings: Problem
 
 
 def _text(row: Mapping[str, Any], field: str, number: int, source: str) -> str:
-    if field not in row:
-        raise InputError(f"{source} row {number}: field '{field}' is missing, expected it as in problems.fields")
-    value = row[field]
+    value = row.get(field)
     if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)  # ids and answers are often integers; floats are refused, since they may have lost digits
-    if not isinstance(value, str):
-        raise InputError(f"{source} row {number}: field '{field}' is {type(value).__name__}, expected text")
-    if not value.strip():
-        raise InputError(f"{source} row {number}: field '{field}' is empty, expected text")
-    return value.strip()
+        return str(value)  # ids and answers are often integers; floats are refused, since they may have lost digits
+    return text_of(row, field, f"{source} row {number}", expected="expected it as in problems.fields").strip()
 
 
 def _answer_type(answer: str, settings: ProblemSettings) -> str:

@@ -24,7 +24,6 @@ from forkpipe.report.style import Drawing
 TEMPLATE = "report.html"
 TITLE = "forkpipe: SSFT and GFPO against their baselines"
 PACKAGES = ("forkpipe", "kedro", "torch", "transformers", "trl", "math-verify")
-"""Packages whose versions the report names."""
 
 
 def make_report(

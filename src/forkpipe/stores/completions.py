@@ -50,10 +50,7 @@ class CompletionStore:
     """Completions by request id; durable once `append` has returned.
 
     Args:
-        path: the file, created by the first `append`. None keeps nothing.
-
-    Raises:
-        InputError: the file holds something else.
+    path: the file, created by the first `append`; InputError if it holds something else. None keeps nothing.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -182,12 +179,8 @@ class Completions(Mapping[str, Completion]):
     def ask(self, engine: Engine, on_progress: Callable[[int], None] | None = None) -> None:
         """Ask an engine for what is missing, and write each completion to the store soon after it has come.
 
-        Args:
-            engine: the engine. A request that it leaves out stays missing.
-            on_progress: called with the number of completions so far.
-
-        Raises:
-            InputError: the engine answered a request that is not open.
+        A request that the engine leaves out stays missing; InputError if it answers one that is not open. `on_progress`
+        is called with the number of completions so far.
         """
         missing = self.missing
         if not missing:

@@ -44,8 +44,7 @@ Rows: TypeAlias = pa.Table | Sequence[Mapping[str, Any]] | Batches
 def write_table(path: str, name: str, data: Rows) -> None:
     """Write rows of the table `name` to the file at `path`, and fill in `run_id` where it is missing.
 
-    Raises:
-        ValueError: a row does not fit the schema; the message names table, row and column.
+    ValueError names the table, row and column that does not fit the schema.
     """
     batches: Iterable[pa.Table] = data if isinstance(data, Batches) else [to_table(data, name, run_id.current())]
     filesystem, inner_path = fsspec.core.url_to_fs(path)
@@ -62,11 +61,7 @@ def write_table(path: str, name: str, data: Rows) -> None:
 
 
 def read_table(path: str, name: str) -> pa.Table:
-    """Return the whole table `name` from the file at `path`.
-
-    Raises:
-        InputError: the file cannot be read as this version of the table, see `check_readable`.
-    """
+    """Return the whole table `name` from the file at `path`; InputError as `check_readable`."""
     with open_table(path) as file:
         check_readable(file.schema_arrow, name, path)
         return as_declared(file.read(), name)

@@ -2,12 +2,12 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 from forkpipe.core.errors import InputError
-from forkpipe.core.read_rows import read_rows
+from forkpipe.core.read_rows import read_rows, text_of
 from forkpipe.strategies.api import compare
 from forkpipe.strategies.clusterer import THRESHOLD
 
@@ -49,7 +49,7 @@ def compare_file(path: str, output: str | None, threshold: float = THRESHOLD) ->
 def _write(path: str, threshold: float, file: TextIO) -> int:
     count = 0
     for number, row in read_rows(path):
-        problem, a, b = (text_of(path, number, row, field) for field in ("problem", "a", "b"))
+        problem, a, b = (text_of(row, field, f"{path} row {number}") for field in ("problem", "a", "b"))
         pair = compare(problem, a, b, threshold)
         file.write(json.dumps({"distance": round(pair.distance, 6), "label": pair.label}) + "\n")
         file.flush()
@@ -59,37 +59,17 @@ def _write(path: str, threshold: float, file: TextIO) -> int:
     return count
 
 
-def text_of(path: str, number: int, row: Mapping[str, Any], field: str) -> str:
-    """Return a field that must be a text and not empty.
-
-    Raises:
-        InputError: it is not; the message names file, row and field.
-    """
-    where = f"{path} row {number}"
-    if field not in row:
-        raise InputError(f"{where}: field '{field}' is missing, the row has: {', '.join(row) or 'none'}")
-    value = row[field]
-    if not isinstance(value, str) or not value.strip():
-        problem = "empty" if isinstance(value, str) else type(value).__name__
-        raise InputError(f"{where}: field '{field}' is {problem}, expected text")
-    return value
-
-
 def groups_of(path: str, text_field: str | None = None) -> Iterator[tuple[str, list[str], list[str]]]:
     """Yield (problem, texts, teachers) for every problem of a file, in the order of their first rows.
 
-    Args:
-        path: rows with `problem`, a text and perhaps a `teacher`.
-        text_field: the field of the text; None takes the first of `TEXT_FIELDS` that a row has.
-
-    Raises:
-        InputError: as `text_of`.
+    The rows hold `problem`, a text and perhaps a `teacher`. `text_field` names the text; None takes the first of
+    `TEXT_FIELDS` that a row has. InputError as `core.read_rows.text_of`.
     """
     groups: dict[str, tuple[list[str], list[str]]] = {}
     for number, row in read_rows(path):
         field = text_field or next((name for name in TEXT_FIELDS if name in row), TEXT_FIELDS[0])
-        texts, teachers = groups.setdefault(text_of(path, number, row, "problem"), ([], []))
-        texts.append(text_of(path, number, row, field))
+        texts, teachers = groups.setdefault(text_of(row, "problem", f"{path} row {number}"), ([], []))
+        texts.append(text_of(row, field, f"{path} row {number}"))
         teacher = row.get("teacher")
         teachers.append(str(teacher) if teacher is not None else f"row {number}")
     if not groups:

@@ -76,11 +76,7 @@ class UnreadableError(ValueError):
 
 
 def parse(tokens: list[Token]) -> Tree:
-    """Return the tree of one side of a relation.
-
-    Raises:
-        UnreadableError: it is too long, or not a formula of this grammar.
-    """
+    """Return the tree of one side of a relation; UnreadableError if it is too long, or no formula of this grammar."""
     if not 0 < len(tokens) <= LONGEST_SIDE:
         raise UnreadableError
     parser = _Parser(tokens)

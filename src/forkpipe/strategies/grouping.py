@@ -18,7 +18,6 @@ CHUNK = 256
 """Problems held at a time."""
 
 Group = tuple[str, Sequence[str]]
-"""A problem and the texts that solve it."""
 
 
 class Measured(NamedTuple):

@@ -32,7 +32,6 @@ Sequences = list[tuple[list[int], list[int]]]
 """Pairs of token ids: (the prompt with the tag, the text with its end token)."""
 
 AT_ONCE = 16
-"""Problems per batch when traces are matched."""
 
 
 @dataclass(eq=False)
@@ -109,10 +108,8 @@ def make_anchor(
 ) -> Anchor:
     """Return the anchor of a model that is about to be trained.
 
-    With `adapter` the reference is the model without its adapter, otherwise a copy of the model.
-
-    Raises:
-        InputError: there are no sequences to anchor on.
+    With `adapter` the reference is the model without its adapter, otherwise a copy of the model. InputError if there
+    are no sequences to anchor on.
     """
     if not sequences:
         raise InputError(f"anchor '{settings.kind}' has no sequences, expected trace sets, or completed rollouts")

@@ -36,8 +36,7 @@ class PromptCollator:
 def encode_problems(rows: Any, tokenizer: Any, tags: ForkingTags, template: str) -> Dataset:
     """Return rows with index, prompt (token ids up to the deciding position) and rewards (N lists of equal length).
 
-    Raises:
-        InputError: names a problem whose rewards are not N lists of equal length.
+    InputError names a problem whose rewards are not N lists of equal length.
     """
     encode = encoder(tokenizer)
     encoded = []

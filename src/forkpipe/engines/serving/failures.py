@@ -24,7 +24,6 @@ OF_SERVER: tuple[Kind, ...] = ("timeout", "connection", "cut stream", "server er
 """Kinds that count as a failure of the server; with the others the server has answered."""
 
 LONGEST_MESSAGE = 300
-"""Characters of a server's message that are kept."""
 
 
 class RequestError(Exception):

@@ -79,8 +79,7 @@ class Servers:
     async def take(self) -> Turn:
         """Wait until a server may be asked and return a turn at the least loaded one; `done` ends the turn.
 
-        Raises:
-            InputError: no server has been in for longer than `patience`.
+        InputError if no server has been in for longer than `patience`.
         """
         while True:
             if self._gone is not None:

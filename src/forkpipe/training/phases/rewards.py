@@ -127,8 +127,7 @@ def _sampled(checkpoint: Path, context: Context, requests: Sequence[Request]) ->
 def rewards_by_tag(rows: Sequence[RewardColumns], n_tags: int) -> dict[str, list[list[float]]]:
     """Return for each problem id N lists of rewards, one per tag: 1 for a correct sample, else 0.
 
-    Raises:
-        ValueError: a problem has unequal numbers of rollouts under its tags.
+    ValueError if a problem has unequal numbers of rollouts under its tags.
     """
     result: dict[str, list[list[float]]] = {}
     for row in sorted(rows, key=lambda row: row["sample"]):
