@@ -65,7 +65,8 @@ class Scheduler:
             reasons = self._reasons(node)
             if node.name in self.targets:
                 reasons += self._absent(node)
-            waiting = [name for name in node.inputs if self._maker_status(name, plan) != "fresh"]
+            made = [name for name in node.inputs if name in self._maker]
+            waiting = [name for name in made if plan[self._maker[name].name].status != "fresh"]
             status: Status = "run" if reasons else "if inputs change" if waiting else "fresh"
             if status == "if inputs change":
                 listed = ", ".join(waiting[:3]) + (f" or {len(waiting) - 3} more" if len(waiting) > 3 else "")
@@ -119,10 +120,6 @@ class Scheduler:
                 wanted.add(node.name)
                 pending += [self._maker[name] for name in node.inputs if name in self._maker]
         return wanted
-
-    def _maker_status(self, name: str, plan: dict[str, Planned]) -> Status:
-        maker = self._maker.get(name)
-        return plan[maker.name].status if maker is not None else "fresh"
 
     def _plan_absent_inputs(self, node: Node, plan: dict[str, Planned]) -> None:
         for name in node.inputs:

@@ -22,7 +22,6 @@ class LoadedModel:
     Attributes:
         tags: the forking tags, None without forking.json.
         ends: token ids that end a text.
-        max_model_len: longest sequence.
         window: requests to queue at a time, enough that vLLM never waits for the next.
     """
 

@@ -34,9 +34,8 @@ class Meter:
 
     def _text(self, ended: bool = False) -> str:
         elapsed = time.monotonic() - self._started
-        parts = [f"{self.done} of {self._total} answered"]
-        parts.append(f"{self.failed} failed")
-        parts.append(f"{self.tokens_out / max(elapsed, 1e-9):.0f} tokens/s")
+        speed = self.tokens_out / max(elapsed, 1e-9)
+        parts = [f"{self.done} of {self._total} answered", f"{self.failed} failed", f"{speed:.0f} tokens/s"]
         price = price_of(self._teacher, self.tokens_in, self.tokens_out)
         if price is not None:
             parts.append(f"price {price:.4g}")

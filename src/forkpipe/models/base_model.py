@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from forkpipe.core.data_files import data_text
 from forkpipe.core.errors import InputError
 from forkpipe.models.checkpoint import Checkpoint, save_checkpoint, without_progress_bars
 from forkpipe.models.tagging import add_tag_tokens, add_tags
@@ -11,12 +12,7 @@ from forkpipe.parameters import ModelSettings, TagSettings
 
 PAD, END, USER, ASSISTANT, UNKNOWN = "<|pad|>", "<|end|>", "<|user|>", "<|assistant|>", "<|unknown|>"
 
-CHAT_TEMPLATE = (
-    "{% for message in messages %}"
-    "{{ ('" + USER + "' if message['role'] == 'user' else '" + ASSISTANT + "') + ' ' + message['content'] + ' ' }}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}{{ '" + ASSISTANT + " ' }}{% endif %}"
-)
+CHAT_TEMPLATE = data_text(__file__, "chat_template.jinja")
 
 
 def make_base_model(folder: Path, settings: ModelSettings, tags: TagSettings, texts: Iterable[str], seed: int) -> None:

@@ -28,7 +28,6 @@ class Checkpoint:
 
     Attributes:
         name: the folder, or a name on the hub.
-        revision: on the hub.
         tokenizer_name: folder or hub name of the tokenizer, if the model does not bring its own.
     """
 
@@ -242,13 +241,18 @@ def render_prompt(tokenizer: Any, content: str, tag: str = "") -> str:
 
     The template takes the tag as an argument (`tagging.TAKES_TAG`); if it does not, the tag is appended.
     """
+    check_chat_template(tokenizer)
+    messages = [{"role": "user", "content": content}]
+    text: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, tag=tag)
+    return text if text.endswith(tag) else text + tag
+
+
+def check_chat_template(tokenizer: Any) -> None:
+    """Raise InputError if a tokenizer has no chat template."""
     if tokenizer.chat_template is None:
         raise InputError(
             f"model {tokenizer.name_or_path} has no chat template, expected one: put it into its tokenizer"
         )
-    messages = [{"role": "user", "content": content}]
-    text: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, tag=tag)
-    return text if text.endswith(tag) else text + tag
 
 
 def checkpoint_digest(folder: Path) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.forking import STYLES, ForkingTags, TagStyle, tag_texts
-from forkpipe.models.checkpoint import encoder
+from forkpipe.models.checkpoint import check_chat_template, encoder
 
 TAKES_TAG = "{% if tag is defined %}{{ tag }}{% endif %}"
 """End of a chat template that appends the argument `tag` to the generation prompt."""
@@ -33,10 +33,7 @@ def add_tags(model: Any, tokenizer: Any, n: int, style: TagStyle = "text") -> Fo
 
 def add_tag_tokens(tokenizer: Any, n: int, style: TagStyle) -> None:
     """Prepare only a tokenizer; see `add_tags`."""
-    if tokenizer.chat_template is None:
-        raise InputError(
-            f"model {tokenizer.name_or_path} has no chat template, expected one: put it into its tokenizer"
-        )
+    check_chat_template(tokenizer)
     if not tokenizer.chat_template.endswith(TAKES_TAG):
         tokenizer.chat_template += TAKES_TAG
     if tokenizer.pad_token_id is None:

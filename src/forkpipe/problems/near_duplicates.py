@@ -56,7 +56,6 @@ class NearIndex:
 
     Args:
         threshold: least Jaccard similarity of the shingles, above 0.
-        shingle: words of a shingle.
         permutations: length of a MinHash; longer ones are slower and propose fewer wrong pairs.
     """
 

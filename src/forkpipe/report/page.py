@@ -47,10 +47,8 @@ def make_report(
         scores: the `scores` tables of all methods in one, for the paired differences.
         tag_information: result of `evaluation.tag_information.tag_information`.
         strategy_agreement: problems (how many were compared), v_measure and adjusted_rand.
-        environment: name of the configuration that was run.
         seed: of the run, also of the bootstrap.
         settings: for the number of bootstrap resamples.
-        title: heading of the report.
         versions: package -> version, for the footer; None for those of `PACKAGES` as installed.
         **figures: each figure of the registry, as `figure_{name}`.
     """

@@ -197,14 +197,12 @@ class _Parser:
         return ("^", tree, exponent) if exponent else tree
 
     def argument(self) -> Tree:
-        if self.peek() == "number" and len(self.tokens[self.position].text) == 2 and self._behind("frac"):
+        after_frac = self.position > 0 and self.tokens[self.position - 1].kind == "frac"
+        if after_frac and self.peek() == "number" and len(self.tokens[self.position].text) == 2:
             # \frac12: one digit each.
             digits = [Token("number", digit) for digit in self.tokens[self.position].text]
             self.tokens = [*self.tokens[: self.position], *digits, *self.tokens[self.position + 1 :]]
         return self.atom()
-
-    def _behind(self, kind: str) -> bool:
-        return self.position > 0 and self.tokens[self.position - 1].kind == kind
 
 
 def plain_name(name: str) -> str:

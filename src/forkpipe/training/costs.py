@@ -62,6 +62,7 @@ def matching_costs(
     picked = {name: tensor[rows] for name, tensor in batch.items()}
     branches = _branches(picked, tag_ids)
     at_once = settings.tokens if head_is_last(model) else min(settings.tokens, settings.logit_chunk)
+    size = max(1, at_once // (_prompt_width(picked) + branches.input_ids.shape[1]))
     with _evaluating(model), torch.no_grad():
         cache = _prompt_cache(model, picked, settings) if settings.shared_prompt else None
         nll = torch.cat(
@@ -69,7 +70,7 @@ def matching_costs(
                 _naive(model, picked, branches, part, settings)
                 if cache is None
                 else _branching(model, cache, picked, branches, part, settings)
-                for part in _parts(branches, _prompt_width(picked), at_once)
+                for part in (slice(i, i + size) for i in range(0, len(branches.problem), size))
             ]
         )
     means = nll / (branches.predicted != IGNORED).sum(dim=1).clamp(min=1)
@@ -101,11 +102,6 @@ def _branches(batch: Mapping[str, Tensor], tag_ids: Tensor) -> _Branches:
 
 def _prompt_width(batch: Mapping[str, Tensor]) -> int:
     return int(batch["prompt_lengths"].max())
-
-
-def _parts(branches: _Branches, prompt: int, tokens: int) -> list[slice]:
-    rows = max(1, tokens // (prompt + branches.input_ids.shape[1]))
-    return [slice(i, i + rows) for i in range(0, len(branches.problem), rows)]
 
 
 def _naive(model: Any, batch: Mapping[str, Tensor], branches: _Branches, part: slice, settings: CostSettings) -> Tensor:

@@ -15,11 +15,7 @@ class TagTrainer(Trainer):
     """A transformers.Trainer of a model with forking tags, on one process or several that each hold the whole model.
 
     Args:
-        model: a causal language model that knows the tags, see `models.tagging.add_tags`.
-        processing_class: its tokenizer, with a chat template.
-        tags: the tags of the model.
         peft_config: a configuration of peft, to train an adapter instead of the whole model.
-        **kwargs: arguments of transformers.Trainer.
     """
 
     def __init__(
