@@ -96,54 +96,32 @@ def ask_teacher(
             name, len(requests), len(requests) - len(todo), len(todo),
         )  # fmt: skip
         meter = Meter(name, teacher, len(todo))
-        if len(todo) and not limit:
-            limit = _ask(name, teacher, plan, todo, known.next_attempt, engine, store, run_id, budget, check, meter)
+        open_, feed = ~known.final, Feed(plan, todo)
+        first: list[TraceRow] = []
+        completions = engine.generate(feed) if len(todo) and not limit else iter(())
+        try:
+            for completion in completions:
+                position = _position(plan, open_, completion, name)
+                open_[position] = False
+                attempt = int(known.next_attempt[position])
+                row = trace_row(plan[position], completion, name, teacher, attempt, run_id)
+                store.append(row)
+                budget.spend(completion, teacher)
+                meter.count(completion)
+                if check is not None and len(first) < check.settings.first:
+                    first.append(row)
+                    if len(first) == check.settings.first:
+                        check.look(name, first, len(plan) - len(todo))
+                limit = limit or budget.reached()
+                if limit and _may_stop(feed, meter.done):
+                    break
+        finally:
+            meter.close()
+            if (close := getattr(completions, "close", None)) is not None:
+                close()
     if meter.done < len(todo) and not limit:
         raise InputError(f"the engine of teacher {name} answered {meter.done} of {len(todo)} requests, expected all")
     return Outcome(len(todo), meter.done, limit if meter.done < len(todo) else "")
-
-
-def _ask(
-    name: str,
-    teacher: TeacherSettings,
-    requests: RequestPlan,
-    todo: np.ndarray,
-    next_attempt: np.ndarray,
-    engine: Engine,
-    store: TraceStore,
-    run_id: str,
-    budget: Budget,
-    check: EarlyCheck | None,
-    meter: Meter,
-) -> str:
-    """Send the requests at positions `todo`; return the limit that ended the sending, or an empty text."""
-    open_ = np.zeros(len(requests), np.bool_)
-    open_[todo] = True
-    feed = Feed(requests, todo)
-    first: list[TraceRow] = []
-    limit = ""
-    completions = engine.generate(feed)
-    try:
-        for completion in completions:
-            position = _position(requests, open_, completion, name)
-            open_[position] = False
-            row = trace_row(requests[position], completion, name, teacher, int(next_attempt[position]), run_id)
-            store.append(row)
-            budget.spend(completion, teacher)
-            meter.count(completion)
-            if check is not None and len(first) < check.settings.first:
-                first.append(row)
-                if len(first) == check.settings.first:
-                    check.look(name, first, len(requests) - len(todo))
-            limit = limit or budget.reached()
-            if limit and _may_stop(feed, meter.done):
-                break
-    finally:
-        meter.close()
-        close = getattr(completions, "close", None)
-        if close is not None:
-            close()
-    return limit
 
 
 def _may_stop(feed: Feed, done: int) -> bool:
