@@ -92,8 +92,8 @@ class OpenAIEngine(Engine):
             raise InputError(f"model is {self.model!r}, expected the model's name at the server")
         check_choice("endpoint", self.endpoint, PATHS)
         check_choice("max_tokens_field", self.max_tokens_field, ("max_tokens", "max_completion_tokens"))
-        for name in self.omit:
-            check_choice("omit", name, ("temperature", "top_p", "seed"))
+        for omitted in self.omit:
+            check_choice("omit", omitted, ("temperature", "top_p", "seed"))
         for name in ("concurrency", "attempts"):
             check_count(name, getattr(self, name))
         check_seconds(**{name: getattr(self, name) for name in SECONDS})
