@@ -2,7 +2,7 @@
 
 A column is required (never null) unless its type allows None. Such a column may be left out of a row that is saved; in
 a row that is read it is there. To change a table, change its type and raise its version in `TABLES`; tests hold the
-column names that users rely on.
+column names that users rely on. The tables stay in one file, as the reference of all columns.
 """
 
 from typing import Literal, NotRequired, TypedDict
