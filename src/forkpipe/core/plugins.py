@@ -53,7 +53,8 @@ def create(kind: str, known: Mapping[str, Plugin], name: str, options: Mapping[s
         known_options = inspect.signature(plugin_class).parameters
         unknown = [option for option in options if option not in known_options]
         if unknown and all(option.kind is not option.VAR_KEYWORD for option in known_options.values()):
-            raise InputError(f"'{unknown[0]}' is unknown, expected one of: {', '.join(known_options) or 'none'}")
+            expected = f"one of: {', '.join(known_options)}" if known_options else "no options"
+            raise InputError(f"'{unknown[0]}' is unknown, expected {expected}")
         return plugin_class(**options)
     except Exception as error:
         # The options are the user's, so any error of the constructor is reported as an error in them.

@@ -117,14 +117,14 @@ def _asked(
             raise InputError(f"{where}: column '{column}' is missing, the row has: {', '.join(row) or 'none'}")
     if taken := [column for column in COLUMNS if column in row]:
         raise InputError(f"{where}: column '{taken[0]}' is there already and would be overwritten, rename it")
-    expected, said = row[gold], row[response]
+    expected, text = row[gold], row[response]
     if isinstance(expected, bool) or not isinstance(expected, str | int | float):
         raise InputError(f"{where}: column '{gold}' is {type(expected).__name__}, expected text or a number")
-    if not isinstance(said, str | None):
-        raise InputError(f"{where}: column '{response}' is {type(said).__name__}, expected text")
+    if not isinstance(text, str | None):
+        raise InputError(f"{where}: column '{response}' is {type(text).__name__}, expected text")
     cut = finish_reason is not None and row[finish_reason] == "length"
-    status, finish = "failed" if said is None else "done", "length" if cut else "stop"
-    return ResponseRow("", str(expected), said or "", status, finish)
+    status, finish = "failed" if text is None else "done", "length" if cut else "stop"
+    return ResponseRow("", str(expected), text or "", status, finish)
 
 
 def _write_jsonl(path: str, rows: Iterator[dict[str, Any]]) -> None:

@@ -52,10 +52,10 @@ def equal(gold: str, prediction: str) -> bool:
     """Say whether math-verify takes the two for equal; False too where it cannot read one or fails."""
     import math_verify
 
-    expected, found = read_gold(gold), read_prediction(prediction)
-    if not expected or not found:
+    expected, answer = read_gold(gold), read_prediction(prediction)
+    if not expected or not answer:
         return False
-    return bool(math_verify.verify(expected, found, timeout_seconds=None))
+    return bool(math_verify.verify(expected, answer, timeout_seconds=None))
 
 
 def read_number(answer: str) -> Any:

@@ -229,7 +229,7 @@ def _minutes(text: str) -> set[int]:
 def decimal(gold: str, prediction: str, ask: Ask) -> bool:
     r"""Accept an exact value for the decimal that it rounds to, and such a decimal for the exact value.
 
-    A gold decimal states its precision, at least 3 digits. A predicted one must have 3 digits behind the point or 4 in
+    A gold decimal states its precision, at least 3 digits. A predicted one must have 3 digits after the point or 4 in
     all, since `0.33` is no third. Values that end within six digits have to be written to their end.
 
     >>> (decimal("1.73", r"\sqrt{3}", str.__eq__), decimal(r"\sqrt{3}", "1.73", str.__eq__),
