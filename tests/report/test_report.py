@@ -14,8 +14,7 @@ from forkpipe.core.schemas import SCHEMAS
 from forkpipe.evaluation.metrics import compare, compute_metrics
 from forkpipe.evaluation.tag_information import tag_information
 from forkpipe.parameters import EvaluationSettings
-from forkpipe.report.captions import FIGURES
-from forkpipe.report.figures.registry import make_figures
+from forkpipe.report.figures.registry import FIGURES, make_figures
 from forkpipe.report.page import make_report
 from forkpipe.report.style import METHOD_COLOURS, colour_of
 
@@ -221,7 +220,7 @@ def test_report_holds_methods_differences_budgets_and_captions(report):
     for pair in ("gfpo (own) &minus; grpo (mixed)", "ssft (best_tag) &minus; sft (mixed)", "ssft_random (best_tag)"):
         assert pair in report
     text = html.unescape(report)
-    for title, caption in FIGURES.values():
+    for title, caption in ((figure.title, figure.caption) for figure in FIGURES.values()):
         assert title in report
         assert caption in text
     assert "Budgets were not equal: validation rollouts spent on choosing a best tag" in report

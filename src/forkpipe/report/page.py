@@ -18,12 +18,20 @@ from forkpipe.core.records import SPLITS
 from forkpipe.evaluation.differences import paired_differences
 from forkpipe.evaluation.metrics import budget_warning, headline
 from forkpipe.parameters import EvaluationSettings
-from forkpipe.report.captions import FIGURES, METHODS, POLICIES
+from forkpipe.parameters.methods import METHODS
+from forkpipe.report.figures.registry import FIGURES
 from forkpipe.report.style import Drawing
 
 TEMPLATE = "report.html"
 TITLE = "forkpipe: SSFT and GFPO against their baselines"
 PACKAGES = ("forkpipe", "kedro", "torch", "transformers", "trl", "math-verify")
+POLICIES = {
+    "mixed": "samples of all tags pooled (of a method with one plain tag, simply its samples)",
+    "best_tag": "one tag for all problems, the most accurate on validation",
+    "covering_tag": "one tag for all problems, the one that training matched with the most teachers",
+    "own": "the model writes its own tag",
+    "native": "one sample under each tag",
+}
 
 
 def make_report(
@@ -97,19 +105,18 @@ def make_report(
 def _glossary(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """Return the methods and policies of the headline with what they mean."""
     used = {row[name] for row in rows for name in ("policy", "cons_n_policy", "pass_n_policy")}
-    methods = [(row["method"], METHODS[row["method"]]) for row in rows if row["method"] in METHODS]
+    methods = [(row["method"], METHODS[row["method"]].caption) for row in rows if row["method"] in METHODS]
     return methods + [(policy, meaning) for policy, meaning in POLICIES.items() if policy in used]
 
 
 def _figure(name: str, figure: Drawing) -> dict[str, str]:
     from plotly.io import to_html
 
-    title, caption = FIGURES[name]
     # A fixed id, so that the same results give the same file.
     ident = "figure-" + re.sub(r"\W", "-", name)
     config = {"responsive": True, "displaylogo": False, "displayModeBar": False}
     html = to_html(figure, config=config, full_html=False, include_plotlyjs=False, div_id=ident)
-    return {"title": title, "caption": caption, "html": Markup(html)}
+    return {"title": FIGURES[name].title, "caption": FIGURES[name].caption, "html": Markup(html)}
 
 
 def _number(value: float | None, form: str = ",") -> str:
