@@ -212,7 +212,10 @@ def test_an_unknown_node_to_force_is_named(project):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--params=sseed=1"], "Error: parameter sseed does not exist"),
+        (["--params=sseed=1"], "Error: parameter sseed does not exist, did you mean seed?"),
+        (["--nodes=ssft.trian"], "Error: Pipeline does not contain nodes named ['ssft.trian']."),
+        (["--tags=trian"], "Error: Pipeline contains no nodes after applying all provided filters."),
+        (["--env=nope"], "expected an environment, the name of a folder of conf/"),
         (["--params=supervised.max_steps=0"], "Error: parameter supervised.max_steps is 0"),
         (["--params=tags.n=3"], "Error: parameters: tags.n is 3"),
         (

@@ -26,13 +26,12 @@ DECLARED = Declared(
 )
 
 HINTS = {
-    "Failed to find the pipeline": "",
-    "Pipeline does not contain nodes": " `kedro registry describe __default__` lists them.",
-    "Pipeline does not contain": "",
-    "Pipeline contains no nodes": " Expected tags, nodes and datasets that the pipeline has.",
+    "Failed to find the pipeline": " `kedro registry list` lists all.",
+    "Pipeline does not contain": ": `kedro registry describe __default__` lists all nodes",
+    "Pipeline contains no nodes": " `kedro registry describe __default__` lists all nodes.",
     "Given configuration path": ": expected an environment, the name of a folder of conf/",
 }
-"""Messages of Kedro, by how they begin, about what a user asked for, and what is added to them."""
+"""How Kedro's messages about names that do not exist begin, and what is added to them."""
 
 
 class ForkpipeSession(KedroSession):

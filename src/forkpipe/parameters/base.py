@@ -76,8 +76,7 @@ def problem_of(error: ValidationError, where: str = "", depth: int | None = None
     name = ".".join([where] * bool(where) + [str(part) for part in first["loc"][:depth]])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 and depth is None else ""
     if first["type"] == "extra_forbidden":
-        known = [known for model in _all_settings(Settings) for known in model.model_fields]
-        similar = get_close_matches(str(first["loc"][-1]), known, n=1)
+        similar = get_close_matches(str(first["loc"][-1]), _all_names(Settings), n=1)
         return f"{name} does not exist{', did you mean ' + similar[0] + '?' if similar else ''}{more}"
     if first["type"] == "missing":
         return f"{name} is missing{more}"
@@ -87,5 +86,5 @@ def problem_of(error: ValidationError, where: str = "", depth: int | None = None
     return f"{name} is {first['input']!r}: {message[0].lower() + message[1:]}{more}"
 
 
-def _all_settings(kind: type[Settings]) -> list[type[Settings]]:
-    return [kind, *(model for below in kind.__subclasses__() for model in _all_settings(below))]
+def _all_names(kind: type[Settings]) -> list[str]:
+    return [*kind.model_fields, *(name for group in kind.__subclasses__() for name in _all_names(group))]
