@@ -1,5 +1,8 @@
 """Raw rows to problems: what is kept, rejected, refused."""
 
+import json
+
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -52,6 +55,35 @@ def test_other_columns_become_metadata_and_names_are_mapped():
     kept, _ = normalise_problems([{"id": "q7", "question": "1 + 1", "gold": "2", "level": 3}], settings)
     assert kept[0]["source_id"] == "q7"
     assert kept[0]["metadata"] == '{"level": 3}'
+
+
+def _only(metadata):
+    """Parse metadata as strict JSON, which has no NaN."""
+    return json.loads(metadata, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+def test_lists_numbers_and_missing_values_stay_what_they_are_in_metadata():
+    rows = pd.DataFrame(raw(("1 + 1", "2")))
+    rows["steps"] = [np.arange(2000)]
+    rows["nested"] = [{"ids": np.array([[1, 2], [3, 4]]), "words": ("a", np.str_("b")), 5: np.bool_(True)}]
+    rows["score"], rows["missing"], rows["none"] = np.nan, pd.NA, pd.NaT
+    rows["level"], rows["share"] = np.int64(3), np.float32(0.5)
+    rows["when"] = pd.Timestamp("2026-01-02")
+    rows["days"] = [np.array(["2026-01-02", "NaT"], "datetime64[ns]")]
+    rows["limit"] = [[float("inf"), 1.5]]
+    kept, _ = normalise_problems(rows, SETTINGS)
+    assert _only(kept[0]["metadata"]) == {
+        "steps": list(range(2000)),
+        "nested": {"ids": [[1, 2], [3, 4]], "words": ["a", "b"], "5": True},
+        "score": None,
+        "missing": None,
+        "none": None,
+        "level": 3,
+        "share": 0.5,
+        "when": "2026-01-02 00:00:00",
+        "days": ["2026-01-02T00:00:00.000000000", None],
+        "limit": [None, 1.5],
+    }
 
 
 def test_a_pandas_table_is_read():

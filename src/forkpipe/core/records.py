@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, Literal, cast
 
 from forkpipe.core.ids import content_hash, derived_seed
+from forkpipe.core.json_values import json_value
 from forkpipe.core.rows import FinishReason, ProblemRow, Split, TraceSetRow, VerdictName
 
 SPLITS: tuple[Split, ...] = ("train", "rl", "validation", "test")
@@ -62,7 +63,7 @@ class Problem:
             source=source,
             source_id=source_id,
             split=split,
-            metadata=json.dumps(metadata or {}, sort_keys=True, ensure_ascii=False, default=str),
+            metadata=json.dumps(json_value(metadata or {}), sort_keys=True, ensure_ascii=False),
         )
 
     @classmethod

@@ -1,6 +1,5 @@
 """A dataset for the user's own file of problems or traces, whose values keep their types."""
 
-import json
 from itertools import islice
 from typing import Any
 
@@ -8,6 +7,7 @@ from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets._typing import TablePreview
 
 from forkpipe.core.errors import InputError
+from forkpipe.core.json_values import json_value
 from forkpipe.core.read_rows import file_exists, read_rows
 
 
@@ -65,7 +65,7 @@ class RecordsDataset(AbstractDataset[RawRecords, RawRecords]):
         """Return the first rows as JSON-safe cells, without reading the others."""
         rows = [row for _, row in islice(read_rows(self._filepath), nrows)]
         columns = list(dict.fromkeys(name for row in rows for name in row))
-        data = [[_json_safe(row.get(name)) for name in columns] for row in rows]
+        data = [[json_value(row.get(name)) for name in columns] for row in rows]
         return TablePreview({"index": list(range(len(rows))), "columns": columns, "data": data})
 
     def _describe(self) -> dict[str, Any]:
@@ -79,8 +79,3 @@ def origin_hint(path: str, metadata: dict[str, Any] | None) -> str:
     """Return what a catalog entry says about a missing file, such as what to fetch, to be appended to a message."""
     origin = (metadata or {}).get("origin")
     return f"; fetch {origin} and put it there" if origin and not file_exists(path) else ""
-
-
-def _json_safe(value: Any) -> Any:
-    """Return the value as plain JSON: values without a JSON type become text, NaN and infinity become null."""
-    return json.loads(json.dumps(value, default=str), parse_constant=lambda _: None)

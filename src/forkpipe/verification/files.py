@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from forkpipe.core.errors import InputError
+from forkpipe.core.json_values import json_value
 from forkpipe.core.read_rows import read_rows
 from forkpipe.core.records import VERDICTS, Verdict
 from forkpipe.verification.base import Verifier
@@ -130,7 +131,7 @@ def _asked(
 def _write_jsonl(path: str, rows: Iterator[dict[str, Any]]) -> None:
     with open(path, "w", encoding="utf-8") as file:
         for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False, default=str).encode("utf-8", "replace").decode() + "\n")
+            file.write(json.dumps(json_value(row), ensure_ascii=False).encode("utf-8", "replace").decode() + "\n")
 
 
 def _write_parquet(path: str, rows: Iterator[dict[str, Any]]) -> None:
