@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forkpipe.core.responses import boxes_of, split_reasoning
+from forkpipe.core.responses import boxes_of, canonical, split_reasoning
 from forkpipe.strategies.clusterer import StepClusterer
 from forkpipe.strategies.reading import split_boxed, split_thinking
 from forkpipe.verification.answers import extract_answer
@@ -23,6 +23,12 @@ FORMS = [
     "<|begin_of_thought|>{r}<|end_of_thought|><|begin_of_solution|>{s}<|end_of_solution|>",
     "<|begin_of_thought|>{r}<|begin_of_solution|>{s}<|end_of_solution|><|im_end|>",
     "{r}<|im_start|>answer\n{s}",
+    "[THINK]{r}[/THINK]{s}",
+    "<seed:think>{r}</seed:think>{s}",
+    "◁think▷{r}◁/think▷{s}",
+    "<|channel|>analysis<|message|>{r}<|end|><|start|>assistant<|channel|>final<|message|>{s}<|return|>",
+    "<|im_start|>think\n{r}<|im_start|>answer\n{s}",
+    "<|im_start|><think3>\n{r}</think>{s}",
     "{s}<think>{r}",  # reasoning that the token limit cut
 ]
 
@@ -34,6 +40,24 @@ def test_verification_and_clustering_read_the_same_solution(form):
     assert split_thinking(response)[1] == SOLUTION
     assert REASONING in split_thinking(response)[0]
     assert extract_answer(response) == "36"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_reasoning_has_one_form_for_students_whatever_the_source_wrote(form):
+    expected = f"{REASONING}\n</think>\n{SOLUTION}"
+    written = form.format(r=REASONING, s=SOLUTION)
+    assert canonical(written) == expected
+    assert canonical(written, reasoning=f"\n{REASONING}\n") == expected  # a server that sends it twice
+    marked = (form.partition("{s}")[0] or "{r}").format(r=REASONING)
+    assert canonical(SOLUTION, reasoning=marked) == expected
+    assert canonical(expected) == expected
+
+
+def test_a_response_without_reasoning_stays_as_it_is():
+    assert canonical("  so 5\n") == "  so 5\n"
+    assert canonical("<think>\n\n</think>\n\nso 5") == "so 5"
+    assert canonical("so 5", "first this") == "first this\n</think>\nso 5"
+    assert canonical("<think>b</think>so 5", "a") == "a\nb\n</think>\nso 5"
 
 
 @pytest.mark.parametrize("form", FORMS)

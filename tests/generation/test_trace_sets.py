@@ -5,7 +5,7 @@ import pytest
 
 from forkpipe.core.errors import InputError
 from forkpipe.generation.clustering import cluster_strategies
-from forkpipe.generation.selection import select_sets, whole_text
+from forkpipe.generation.selection import select_sets
 from forkpipe.parameters import GenerationSettings, StrategySettings, TeacherSettings, TraceSetSettings
 
 PROBLEM = {
@@ -167,6 +167,20 @@ def test_a_problem_without_any_trace_is_rejected_too():
     assert [row["id"] for row in rejected] == ["p"]
 
 
-def test_reasoning_that_stands_apart_is_part_of_what_is_learned():
-    assert whole_text({"reasoning": "first this", "text": "so 5"}) == "first this\n</think>\nso 5"
-    assert whole_text({"reasoning": "", "text": "so 5"}) == "so 5"
+def test_teachers_do_not_differ_by_how_they_mark_their_reasoning():
+    """In the table of traces nothing changes; sets hold one form, and equal traces are duplicates whatever the form."""
+    forms = [
+        ("<think>\nfirst this\n</think>\n\nso 5", ""),
+        ("so 5", "first this"),
+        ("[THINK]first this[/THINK]so 5", ""),
+    ]
+    rows = [
+        {**trace("a"), "trace_id": f"t{i}", "text": text, "reasoning": apart} for i, (text, apart) in enumerate(forms)
+    ]
+    sets, _ = select_sets([PROBLEM], rows, strategies(3), TraceSetSettings(), 0)
+    assert {one["text"] for one in sets[0]["traces"]} == {"first this\n</think>\nso 5"}
+    verdicts = pa.Table.from_pylist([{**verdict("a"), "trace_id": row["trace_id"]} for row in rows])
+    teachers = GenerationSettings(teachers={"t": TeacherSettings(engine="procedural")})
+    problems = pa.Table.from_pylist([PROBLEM])
+    _, rejected, _ = cluster_strategies(pa.Table.from_pylist(rows), verdicts, problems, StrategySettings(), teachers)
+    assert [row["reason"] for row in rejected] == ["exact duplicate"] * 2

@@ -7,15 +7,22 @@ pure, deterministic and linear in the length of the response.
 import re
 from typing import NamedTuple
 
-_OPENING = re.compile(r"<think>|<thinking>|<thought>|<reasoning>|<\|begin_of_thought\|>", re.IGNORECASE)
-# The solution starts after the last of these. The format of s1 ends its thinking by opening the answer. A forking tag
-# (`<think1>`) has no partner that closes it, so it counts as neither.
-_CLOSING = re.compile(
-    r"</think\d*>|</thinking>|</thought>|</reasoning>|<\|end_of_thought\|>|<\|begin_of_solution\|>|<\|im_start\|>answer\b",
+_CHANNEL = r"(?:<\|end\|>)?(?:<\|start\|>assistant)?<\|channel\|>"  # of gpt-oss
+_OPENING = re.compile(
+    r"<(?:seed:)?think>|<thinking>|<thought>|<reasoning>|<\|begin_of_thought\|>|(?-i:\[THINK\])|◁think▷"
+    rf"|{_CHANNEL}(?:analysis|commentary)<\|message\|>",
     re.IGNORECASE,
 )
-_MARKS = re.compile(f"{_OPENING.pattern}|{_CLOSING.pattern}", re.IGNORECASE)
-_END_OF_SOLUTION = "<|end_of_solution|>"
+# The solution starts after the last of these. The format of s1 ends its thinking by opening the answer.
+_CLOSING = re.compile(
+    r"</(?:seed:)?think\d*>|</thinking>|</thought>|</reasoning>|<\|end_of_thought\|>|(?-i:\[/THINK\])|◁/think▷"
+    rf"|<\|begin_of_solution\|>|<\|im_start\|>answer\b|{_CHANNEL}final<\|message\|>",
+    re.IGNORECASE,
+)
+# A forking tag has no partner that closes it, so it does not open reasoning, but it is no part of it either.
+_TAG = r"(?:<\|im_start\|>)?<think\d+>|<\|im_start\|>think\n"
+_MARKS = re.compile(f"{_OPENING.pattern}|{_CLOSING.pattern}|{_TAG}", re.IGNORECASE)
+_END_OF_SOLUTION = re.compile(r"<\|end_of_solution\|>|<\|return\|>|<\|end\|>\s*\Z")
 
 BOX_OR_BRACE = re.compile(r"\\(?:boxed|fbox)\s*\{|[{}]")
 
@@ -31,10 +38,10 @@ class Box(NamedTuple):
 def split_reasoning(text: str) -> tuple[str, str]:
     """Split a response into its reasoning and its solution, both stripped and without the marks around them.
 
-    The solution starts after the last mark that closes the reasoning: `</think>`, `</reasoning>`,
-    `<|end_of_thought|>`, `<|begin_of_solution|>`, or `<|im_start|>answer` of the s1 format. Reasoning that is opened
-    and never closed goes on to the end. A response without marks is all solution. Forking tags (`<think1>`) are not
-    such marks.
+    The solution starts after the last mark that closes the reasoning: `</think>`, `</reasoning>`, `[/THINK]`,
+    `<|end_of_thought|>`, `<|begin_of_solution|>`, the final channel of gpt-oss, or `<|im_start|>answer` of the s1
+    format. Reasoning that is opened and never closed goes on to the end. A response without marks is all solution.
+    Forking tags (`<think1>`) are not such marks.
 
     >>> split_reasoning("<think>2 + 2 is 4</think>The answer is 4.")
     ('2 + 2 is 4', 'The answer is 4.')
@@ -49,7 +56,26 @@ def split_reasoning(text: str) -> tuple[str, str]:
     if opening := _OPENING.search(solution):
         solution, never_closed = solution[: opening.start()], solution[opening.end() :]
     reasoning = _MARKS.sub("", f"{before}\n{never_closed}")
-    return reasoning.strip(), solution.partition(_END_OF_SOLUTION)[0].strip()
+    return reasoning.strip(), _END_OF_SOLUTION.split(solution, maxsplit=1)[0].strip()
+
+
+def canonical(text: str, reasoning: str = "") -> str:
+    """Return a response in the form that students learn: reasoning, a line `</think>`, solution.
+
+    No mark opens the reasoning, as a forking tag does that. A response without reasoning or marks is returned as it is.
+
+    Args:
+        text: the response, whose own marks may be any that `split_reasoning` knows.
+        reasoning: what the engine returned separately; reasoning that `text` repeats is kept once.
+
+    >>> canonical("[THINK]2 + 2 is 4[/THINK]It is 4.") == canonical("It is 4.", "2 + 2 is 4")
+    True
+    """
+    within, solution = split_reasoning(text)
+    if not reasoning.strip() and solution == text.strip():
+        return text
+    parts = list(dict.fromkeys(filter(None, (_MARKS.sub("", reasoning).strip(), within))))
+    return "\n</think>\n".join(["\n".join(parts), solution]) if parts else solution
 
 
 def boxes_of(text: str) -> list[Box]:

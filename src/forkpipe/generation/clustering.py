@@ -11,6 +11,7 @@ from forkpipe.core.progress import Progress, logger
 from forkpipe.core.rows import RejectedRow, StrategyRow, TraceRow
 from forkpipe.core.statistics import clustering_agreement
 from forkpipe.engines.registry import create_engine
+from forkpipe.generation.selection import whole_text
 from forkpipe.parameters import GenerationSettings, StrategySettings
 from forkpipe.parameters.traces import AskedModelSettings
 from forkpipe.strategies.asker import Asker
@@ -34,7 +35,7 @@ def cluster_strategies(
     correct, rejected = _distinct_correct(traces, verdicts)
     rows: list[StrategyRow] = []
     progress = Progress("cluster strategies", len(correct), unit="problems")
-    groups = ((texts[problem_id], [_marked(row) for row in group]) for problem_id, group in correct.items())
+    groups = ((texts[problem_id], [whole_text(row) for row in group]) for problem_id, group in correct.items())
     with strategy_models(settings) as (summaries, judging):
         clustered = cluster_all(clusterer, groups, summaries, judging)
         for done, (group, (clusters, distances)) in enumerate(zip(correct.values(), clustered, strict=True), 1):
@@ -74,7 +75,7 @@ def _distinct_correct(traces: Any, verdicts: Any) -> tuple[dict[str, list[TraceR
     seen: dict[tuple[str, str], str] = {}
     for row in traces.to_pylist():
         verdict = verdict_of[row["trace_id"]]
-        key = (row["problem_id"], " ".join(_marked(row).split()))
+        key = (row["problem_id"], " ".join(whole_text(row).split()))
         if verdict["verdict"] != "correct":
             detail = row["error"] or f"{row['teacher']} gave '{verdict['extracted']}'"
             rejected.append(_rejected(row, f"verdict {verdict['verdict']}", detail))
@@ -101,11 +102,6 @@ def _strategy_rows(
         }
         for position, (row, strategy) in enumerate(zip(group, clusters.labels, strict=True))
     ]
-
-
-def _marked(trace: TraceRow) -> str:
-    """Return a trace with its reasoning marked as such, where the engine gave it apart."""
-    return f"<think>{trace['reasoning']}</think>{trace['text']}" if trace["reasoning"] else trace["text"]
 
 
 def _rejected(trace: TraceRow, reason: str, detail: str) -> RejectedRow:

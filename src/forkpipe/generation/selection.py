@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.ids import content_hash
+from forkpipe.core.responses import canonical
 from forkpipe.core.rows import ProblemRow, RejectedRow, StrategyRow, TraceRow, TraceSetRow
 from forkpipe.parameters import TraceSetSettings
 
@@ -115,8 +116,5 @@ _CHOICES: dict[str, Callable[[Sequence[StrategyRow], dict[str, TraceRow], int], 
 
 
 def whole_text(trace: TraceRow) -> str:
-    """Return the text that a student learns to write after its tag: the reasoning, if there is one, and the answer.
-
-    The forking tag opens the thinking, so only the end of the thinking is marked.
-    """
-    return f"{trace['reasoning']}\n</think>\n{trace['text']}" if trace["reasoning"] else trace["text"]
+    """Return the text that a student learns to write after its tag, in the same form for every teacher."""
+    return canonical(trace["text"], trace["reasoning"])
