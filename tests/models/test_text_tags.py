@@ -9,12 +9,14 @@ from itertools import pairwise
 import pytest
 import regex
 import torch
-from transformers import Qwen2Config, Qwen2ForCausalLM
+from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 
-from byte_tokenizer import PIECES, byte_tokenizer
+from byte_tokenizer import CHATML, PIECES, byte_tokenizer
 from forkpipe import SSFTConfig, SSFTTrainer, add_tags
+from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
-from forkpipe.models.checkpoint import load_checkpoint, load_tags
+from forkpipe.models.checkpoint import load_checkpoint, load_tags, render_prompt
+from forkpipe.models.tagging import add_tag_tokens
 
 
 @pytest.fixture(scope="module")
@@ -97,8 +99,6 @@ def test_plain_transformers_uses_the_checkpoint_with_a_tag_of_choice(trained):
 
 
 def test_the_checkpoint_is_refused_with_another_tokenizer(trained, trace_sets):
-    from forkpipe.core.errors import InputError
-
     folder, _, _ = trained
     other = byte_tokenizer(["<think1> <think2> <think3>"] * 50)
     with pytest.raises(InputError, match="the tokenizer encodes tag"):
@@ -146,16 +146,41 @@ def test_the_papers_tags_in_qwens_real_merges():
 
 def test_more_than_nine_tags_of_style_text_are_refused_for_qwen():
     """`<think10>` is a token longer than `<think1>`: tags of unequal length cannot take one another's place."""
-    from forkpipe.core.errors import InputError
-
     with pytest.raises(InputError, match="one length"):
         ForkingTags.encoded("text", 10, qwen_encode())
 
 
 def test_text_tags_that_begin_with_an_ordinary_token_are_refused(trace_sets):
     """Without `<|im_start|>` in the vocabulary the ban on tags within a trace would ban an ordinary sign."""
-    from forkpipe.core.errors import InputError
-
     tokenizer = byte_tokenizer([trace.text for one in trace_sets(4) for trace in one.traces], start="<|start|>")
     with pytest.raises(InputError, match=r"begins .* with an ordinary token"):
         add_tags(None, tokenizer, n=4, style="text")
+
+
+OPENS_THINKING = CHATML.replace("assistant\n{% endif %}", "assistant\n<think>\n{% endif %}\n")
+SEVERAL = {"tool_use": "{{ tools }}", "default": CHATML}
+
+
+@pytest.mark.parametrize("template", [OPENS_THINKING, SEVERAL, {"default": OPENS_THINKING}])
+def test_a_tag_stands_in_place_of_an_opening_mark_in_any_template(template, tmp_path):
+    """Templates of reasoning models end the generation prompt in <think>; a tokenizer may have several templates."""
+    tokenizer = byte_tokenizer(["2 + 2 is 4"])
+    tokenizer.chat_template = template
+    for _ in range(2):  # a second call changes nothing
+        add_tag_tokens(tokenizer, 4, "text")
+    tokenizer.save_pretrained(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    asked = "<|im_start|>user\n2 + 2<|im_end|>\n"
+    assert render_prompt(tokenizer, "2 + 2") == f"{asked}<|im_start|>assistant\n"
+    assert render_prompt(tokenizer, "2 + 2", "<TAG>") == f"{asked}<|im_start|>assistant\n<TAG>"
+    whole = [{"role": "user", "content": "2 + 2"}, {"role": "assistant", "content": "<think>\n"}]
+    assert tokenizer.apply_chat_template(whole, tokenize=False).startswith(f"{asked}<|im_start|>assistant\n<think>\n")
+    if template is SEVERAL:
+        assert tokenizer.chat_template["tool_use"] == SEVERAL["tool_use"]
+
+
+def test_templates_without_a_default_are_named():
+    tokenizer = byte_tokenizer(["2 + 2 is 4"])
+    tokenizer.chat_template = {"tool_use": CHATML, "rag": CHATML}
+    with pytest.raises(InputError, match="has chat templates tool_use, rag and none named default"):
+        add_tag_tokens(tokenizer, 4, "text")

@@ -1,6 +1,7 @@
 """Encoding and batching: what stands where, what is refused."""
 
 import re
+from typing import ClassVar
 
 import pytest
 import torch
@@ -23,8 +24,8 @@ ITEMS = [
 def encode(base, tmp_path):
     _, tokenizer, tags = load_checkpoint(base)
 
-    def call(rows, **changes):
-        return encode_sets(rows, tokenizer, tags, SSFTConfig(output_dir=str(tmp_path), **changes))
+    def call(rows, ends=frozenset(), **changes):
+        return encode_sets(rows, tokenizer, tags, SSFTConfig(output_dir=str(tmp_path), **changes), ends)
 
     call.tokenizer = tokenizer
     return call
@@ -109,12 +110,21 @@ def test_rows_that_do_not_suit_are_named(encode, rows, message):
         encode(rows)
 
 
-@pytest.mark.parametrize("token", [None, "<think1>"])
+@pytest.mark.parametrize("token", [None, "<think>", "<think1>", "<|user|>", "16"])
 def test_a_text_that_would_become_a_token_is_named(encode, token):
+    """The end token, tags, the plain tag of another method, marks of turns, and any other end of the model."""
     token = token or encode.tokenizer.eos_token
     rows = [{"problem": "2 ^ 6 mod 17", "traces": ["13", f"4 {token} 13"]}]
     with pytest.raises(InputError, match=f"trace 0/1 of problem 0 holds {re.escape(repr(token))} in its text"):
-        encode(rows)
+        encode(rows, ends=frozenset(encode.tokenizer.convert_tokens_to_ids(["16"])))
+    rows = [{"problem_id": "p", "problem": "2", "traces": [{"text": token, "trace_id": "a", "teacher": "x"}]}]
+    with pytest.raises(InputError, match=r"trace a of problem p \(teacher x\) holds"):
+        encode(rows, ends=frozenset(encode.tokenizer.convert_tokens_to_ids(["16"])))
+
+
+def test_unknown_words_and_the_end_of_reasoning_are_no_such_tokens(encode):
+    encode.tokenizer.add_special_tokens({"additional_special_tokens": ["</think>"]}, replace_extra_special_tokens=False)
+    assert len(encode([{"problem": "2", "traces": ["4 never-seen </think> 13"]}])) == 1
 
 
 def test_a_sequence_that_is_too_long_is_named(encode, trace_sets):
@@ -160,6 +170,9 @@ class Prefixing:
 
     chat_template = "given"
     eos_token_id = 1
+    unk_token_id = None
+    all_special_ids = (1,)
+    added_tokens_decoder: ClassVar = {}
 
     def __call__(self, text, add_special_tokens):
         return {"input_ids": [0, *map(ord, text)]}

@@ -24,6 +24,9 @@ _TAG = r"(?:<\|im_start\|>)?<think\d+>|<\|im_start\|>think\n"
 _MARKS = re.compile(f"{_OPENING.pattern}|{_CLOSING.pattern}|{_TAG}", re.IGNORECASE)
 _END_OF_SOLUTION = re.compile(r"<\|end_of_solution\|>|<\|return\|>|<\|end\|>\s*\Z")
 
+END_OF_REASONING = "</think>"
+"""What ends the reasoning of a trace in a trace set."""
+
 BOX_OR_BRACE = re.compile(r"\\(?:boxed|fbox)\s*\{|[{}]")
 
 
@@ -75,7 +78,17 @@ def canonical(text: str, reasoning: str = "") -> str:
     if not reasoning.strip() and solution == text.strip():
         return text
     parts = list(dict.fromkeys(filter(None, (_MARKS.sub("", reasoning).strip(), within))))
-    return "\n</think>\n".join(["\n".join(parts), solution]) if parts else solution
+    return f"\n{END_OF_REASONING}\n".join(["\n".join(parts), solution]) if parts else solution
+
+
+def opening_at_end(prompt: str) -> str:
+    """Return the mark that opens reasoning at the end of a prompt, with the white space around it; empty if none.
+
+    >>> opening_at_end("<|Assistant|><think>\\n")
+    '<think>\\n'
+    """
+    at_end = [opening for opening in _OPENING.finditer(prompt) if not prompt[opening.end() :].strip()]
+    return prompt[at_end[0].start() :] if at_end else ""
 
 
 def boxes_of(text: str) -> list[Box]:

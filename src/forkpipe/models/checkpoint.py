@@ -83,9 +83,7 @@ class Checkpoint:
             settings: Any = GenerationConfig.from_pretrained(self.name, revision=self.revision)
         except OSError:  # not every model has one
             settings = self.config
-        listed = getattr(settings, "eos_token_id", None)
-        ids = [self.tokenizer.eos_token_id, *(listed if isinstance(listed, list) else [listed])]
-        return frozenset(token for token in ids if token is not None)
+        return listed_ends(self.tokenizer) | listed_ends(settings)
 
     @property
     def stop_ids(self) -> frozenset[int]:
@@ -209,6 +207,12 @@ def end_of(completion: Completion, tokenizer: Any) -> list[int]:
     return [tokenizer.eos_token_id if completion.end_id is None else completion.end_id]
 
 
+def listed_ends(settings: Any) -> frozenset[int]:
+    """Return the end tokens of a tokenizer, a model's configuration or its generation settings; none for None."""
+    listed = getattr(settings, "eos_token_id", None)
+    return frozenset(token for token in (listed if isinstance(listed, list) else [listed]) if token is not None)
+
+
 def max_positions(config: Any) -> int | None:
     """Return the longest sequence a model is made for, None if its configuration does not say."""
     text = config.get_text_config()
@@ -241,18 +245,22 @@ def render_prompt(tokenizer: Any, content: str, tag: str = "") -> str:
 
     The template takes the tag as an argument (`tagging.TAKES_TAG`); if it does not, the tag is appended.
     """
-    check_chat_template(tokenizer)
+    chat_template(tokenizer)
     messages = [{"role": "user", "content": content}]
     text: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, tag=tag)
     return text if text.endswith(tag) else text + tag
 
 
-def check_chat_template(tokenizer: Any) -> None:
-    """Raise InputError if a tokenizer has no chat template."""
-    if tokenizer.chat_template is None:
-        raise InputError(
-            f"model {tokenizer.name_or_path} has no chat template, expected one: put it into its tokenizer"
-        )
+def chat_template(tokenizer: Any) -> str:
+    """Return the chat template, the one named "default" if there are several; InputError if there is none."""
+    template = tokenizer.chat_template
+    if isinstance(template, dict):
+        template = template.get("default")
+    if template is None:
+        named = ", ".join(tokenizer.chat_template or ())
+        held = f"chat templates {named} and none named default" if named else "no chat template"
+        raise InputError(f"model {tokenizer.name_or_path} has {held}, expected one: put it into its tokenizer")
+    return str(template)
 
 
 def checkpoint_digest(folder: Path) -> str:

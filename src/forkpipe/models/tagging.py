@@ -4,7 +4,8 @@ from typing import Any
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.forking import STYLES, ForkingTags, TagStyle, tag_texts
-from forkpipe.models.checkpoint import check_chat_template, encoder
+from forkpipe.core.responses import END_OF_REASONING, opening_at_end
+from forkpipe.models.checkpoint import chat_template, encoder, listed_ends, render_prompt
 
 TAKES_TAG = "{% if tag is defined %}{{ tag }}{% endif %}"
 """End of a chat template that appends the argument `tag` to the generation prompt."""
@@ -33,14 +34,46 @@ def add_tags(model: Any, tokenizer: Any, n: int, style: TagStyle = "text") -> Fo
 
 def add_tag_tokens(tokenizer: Any, n: int, style: TagStyle) -> None:
     """Prepare only a tokenizer; see `add_tags`."""
-    check_chat_template(tokenizer)
-    if not tokenizer.chat_template.endswith(TAKES_TAG):
-        tokenizer.chat_template += TAKES_TAG
+    template = chat_template(tokenizer)
+    if not template.endswith(TAKES_TAG):
+        template = _without_opening(template, render_prompt(tokenizer, "2 + 2")) + TAKES_TAG
+    several = tokenizer.chat_template if isinstance(tokenizer.chat_template, dict) else None
+    tokenizer.chat_template = {**several, "default": template} if several else template
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     if STYLES[style].adds_tokens:
         names = [*tag_texts(style, 1), *tag_texts(style, n)]
         tokenizer.add_special_tokens({"additional_special_tokens": names}, replace_extra_special_tokens=False)
+
+
+def _without_opening(template: str, prompt: str) -> str:
+    """Return a template whose prompts do not end in an opening mark of reasoning: the forking tag takes its place.
+
+    Args:
+        template: the chat template.
+        prompt: a prompt that it makes.
+    """
+    opening = opening_at_end(prompt)
+    if not opening:
+        return template
+    # The empty expressions keep Jinja from trimming line breaks next to the blocks.
+    return (
+        f"{{% set whole %}}{{{{ '' }}}}{template}{{{{ '' }}}}{{% endset %}}"
+        f"{{{{ whole[:-{len(opening)}] if add_generation_prompt and whole.endswith({opening!r}) else whole }}}}"
+    )
+
+
+def reserved_ids(tokenizer: Any, tags: ForkingTags, ends: frozenset[int]) -> frozenset[int]:
+    """Return the ids of tokens that no part of a trace may become: they end the text, pick a tag or open a turn.
+
+    Args:
+        tokenizer: its special tokens count, except the unknown token and the mark that ends reasoning in trace sets.
+        tags: the model's tags.
+        ends: end tokens of the model.
+    """
+    added = {token for token, content in tokenizer.added_tokens_decoder.items() if content.special}
+    special = {*added, *tokenizer.all_special_ids} - {tokenizer.unk_token_id, *encoder(tokenizer)(END_OF_REASONING)}
+    return frozenset({*special, *ends, *listed_ends(tokenizer), *tags.added_ids, *tags.banned_ids})
 
 
 def plain_tag(style: TagStyle, tokenizer: Any) -> ForkingTags:

@@ -21,7 +21,7 @@ from forkpipe.core.forking import ForkingTags
 from forkpipe.core.ids import derived_seed
 from forkpipe.core.matching import match_optimal
 from forkpipe.core.records import Completion, Request, TraceSet
-from forkpipe.models.checkpoint import encoder, end_of, max_positions
+from forkpipe.models.checkpoint import encoder, end_of, listed_ends, max_positions
 from forkpipe.parameters import AnchorSettings
 from forkpipe.training.config import SSFTConfig
 from forkpipe.training.costs import CostSettings, matching_costs
@@ -136,7 +136,7 @@ def matched_traces(sets: Sequence[TraceSet], model: Any, tokenizer: Any, tags: F
         return []
     limit = max_positions(model.config)
     config = SSFTConfig(output_dir="", prompt=template, prefix_length=None, max_length=limit, report_to=[])
-    encoded = encode_sets(set_rows(sets), tokenizer, tags, config)
+    encoded = encode_sets(set_rows(sets), tokenizer, tags, config, listed_ends(model.generation_config))
     collate = SetCollator(tag_length=tags.length, pad_id=tokenizer.pad_token_id)
     ids = torch.tensor(tags.token_ids, device=model.device)
     result: Sequences = []

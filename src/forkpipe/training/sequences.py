@@ -17,6 +17,7 @@ from forkpipe.core.prefixes import divergence_length
 from forkpipe.core.prompts import render
 from forkpipe.core.records import TraceSet
 from forkpipe.models.checkpoint import encoder, render_prompt
+from forkpipe.models.tagging import reserved_ids
 from forkpipe.training.config import SSFTConfig
 
 IGNORED = -100
@@ -25,7 +26,13 @@ IGNORED = -100
 Row = dict[str, Any]
 
 
-def encode_sets(sets: Dataset | Iterable[Row], tokenizer: Any, tags: ForkingTags, config: SSFTConfig) -> Dataset:
+def encode_sets(
+    sets: Dataset | Iterable[Row],
+    tokenizer: Any,
+    tags: ForkingTags,
+    config: SSFTConfig,
+    ends: frozenset[int] = frozenset(),
+) -> Dataset:
     """Encode trace sets to token ids.
 
     Args:
@@ -33,6 +40,7 @@ def encode_sets(sets: Dataset | Iterable[Row], tokenizer: Any, tags: ForkingTags
             `trace_id`, `teacher`, `strategy`; a `problem_id` where there is one.
         tokenizer: the model's tokenizer, with a chat template.
         config: prompt template, `max_length` and the settings of the prefix length.
+        ends: the model's end tokens, of which a text must hold none, as of all special tokens.
 
     Returns:
         One row per problem: index, problem_id, trace_ids, teachers, strategies (M), prompt (token ids), traces (M lists
@@ -40,8 +48,8 @@ def encode_sets(sets: Dataset | Iterable[Row], tokenizer: Any, tags: ForkingTags
         transformers' `group_by_length`).
 
     Raises:
-        InputError: names the problem and field if a row is not as above, has more traces than there are tags, or has a
-            sequence longer than `max_length`.
+        InputError: names the problem and field if a row is not as above, has more traces than there are tags, has a
+            sequence longer than `max_length`, or a text that would become a special token.
     """
     table = sets if isinstance(sets, Dataset) else Dataset.from_list([dict(row) for row in sets])
     if missing := {"problem", "traces"} - set(table.column_names):
@@ -52,13 +60,20 @@ def encode_sets(sets: Dataset | Iterable[Row], tokenizer: Any, tags: ForkingTags
         _encode_row,
         with_indices=True,
         remove_columns=wanted,
-        fn_kwargs={"tokenizer": tokenizer, "tags": tags, "config": config},
+        fn_kwargs={
+            "tokenizer": tokenizer,
+            "tags": tags,
+            "config": config,
+            "reserved": reserved_ids(tokenizer, tags, ends),
+        },
         desc="encode trace sets",
         load_from_cache_file=False,
     )
 
 
-def _encode_row(row: Row, index: int, *, tokenizer: Any, tags: ForkingTags, config: SSFTConfig) -> Row:
+def _encode_row(
+    row: Row, index: int, *, tokenizer: Any, tags: ForkingTags, config: SSFTConfig, reserved: frozenset[int]
+) -> Row:
     problem_id = str(index if row.get("problem_id") is None else row["problem_id"])
     encode = encoder(tokenizer)
     if not isinstance(row["traces"], list):
@@ -76,14 +91,13 @@ def _encode_row(row: Row, index: int, *, tokenizer: Any, tags: ForkingTags, conf
     if index == 0:
         _check_in_context(row["problem"], prompt, tokenizer, tags, config)
     traces = [[*encode(trace["text"]), tokenizer.eos_token_id] for trace in members]
-    # In a trace, the text of these tokens would become the token: the trace would end, or pick a tag, in its middle.
-    reserved = {tokenizer.eos_token_id, *tags.added_ids}
     for trace, ids in zip(members, traces, strict=True):
         if present := reserved & set(ids[:-1]):
-            token = tokenizer.decode([min(present)])
+            token = tokenizer.decode([next(token for token in ids if token in present)])
+            teacher = f" (teacher {trace['teacher']})" if trace["teacher"] else ""
             raise InputError(
-                f"trace {trace['trace_id']} of problem {problem_id} holds {token!r} in its text, which would become "
-                "that token: expected a text without it"
+                f"trace {trace['trace_id']} of problem {problem_id}{teacher} holds {token!r} in its text, "
+                "which would become that token: expected a text without it"
             )
         length = len(prompt) + tags.length + len(ids)
         if config.max_length is not None and length > config.max_length:

@@ -21,7 +21,7 @@ from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.losses import set_loss
 from forkpipe.core.statistics import mutual_information_bits, purity
-from forkpipe.models.checkpoint import check_positions, max_positions
+from forkpipe.models.checkpoint import check_positions, listed_ends, max_positions
 from forkpipe.training.config import SSFTConfig
 from forkpipe.training.costs import CostSettings, matching_costs
 from forkpipe.training.matchings import Matchings, SetNames
@@ -75,8 +75,9 @@ class SSFTTrainer(TagTrainer):
             args.max_length = max_positions(model.config)
         else:
             check_positions(args.max_length, model.config, "max_length")
+        self._ends = listed_ends(getattr(model, "generation_config", None))
         encoded = {
-            name: encode_sets(sets, processing_class, tags, args)
+            name: encode_sets(sets, processing_class, tags, args, self._ends)
             for name, sets in (("train", train_dataset), ("eval", eval_dataset))
             if sets is not None
         }
@@ -196,7 +197,7 @@ class SSFTTrainer(TagTrainer):
         """Evaluate on trace sets; each problem is matched anew, and the matching is not remembered."""
         before = self.names.get("eval", [])
         if eval_dataset is not None:
-            eval_dataset = encode_sets(eval_dataset, self.processing_class, self.tags, self.args)
+            eval_dataset = encode_sets(eval_dataset, self.processing_class, self.tags, self.args, self._ends)
             self.names["eval"] = _names(eval_dataset, self.args.mode_field)
         try:
             metrics: dict[str, float] = super().evaluate(eval_dataset, *args, **kwargs)
