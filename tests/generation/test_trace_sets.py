@@ -3,10 +3,12 @@
 import pyarrow as pa
 import pytest
 
+from byte_tokenizer import byte_tokenizer
 from forkpipe.core.errors import InputError
 from forkpipe.generation.clustering import cluster_strategies
 from forkpipe.generation.selection import select_sets
-from forkpipe.parameters import GenerationSettings, StrategySettings, TeacherSettings, TraceSetSettings
+from forkpipe.parameters import GenerationSettings, ModelSettings, StrategySettings, TeacherSettings, TraceSetSettings
+from forkpipe.pipelines.trace_generation.nodes import build_trace_sets
 
 PROBLEM = {
     "problem_id": "p",
@@ -77,6 +79,10 @@ def strategies(n, distances=None):
         }
         for i in range(n)
     ]
+
+
+def strategies_of(*names):
+    return [{**row, "trace_id": name} for name, row in zip(names, strategies(len(names)), strict=True)]
 
 
 def select(n, seed=0, rows=None, teachers=None, **changes):
@@ -159,6 +165,44 @@ def test_fewer_strategies_make_a_smaller_set_or_none():
     assert rejected[0]["reason"] == "too few strategies"
     assert rejected[0]["detail"] == "1 distinct strategies, 2 needed"
     assert len(select(1, min_strategies=1)[0]) == 1
+
+
+def test_traces_that_are_too_long_are_rejected_and_the_nearest_takes_their_place():
+    """Trace i is i words long. Of the strategy of t3, t1 is nearer than t0; t2 alone has its strategy."""
+    rows = [
+        {**strategies(4)[0], "trace_id": f"t{i}", "strategy": of, "distance": distance, "representative": whole}
+        for i, of, distance, whole in ((3, 0, 0.0, True), (0, 0, 0.4, False), (1, 0, 0.2, False), (2, 1, 0.0, True))
+    ]
+    ((row,), rejected) = select(4, rows=rows, max_tokens=2)
+    assert [trace["trace_id"] for trace in row["traces"]] == ["t1", "t2"]
+    assert [(r["stage"], r["id"], r["reason"]) for r in rejected] == [("trace_sets", "t3", "too long")]
+    assert rejected[0]["detail"] == "3 tokens, trace_sets.max_tokens allows 2"
+    sets, rejected = select(4, rows=rows, max_tokens=1)
+    assert sets == []
+    assert [(r["id"], r["reason"]) for r in rejected] == [
+        ("t3", "too long"),
+        ("t2", "too long"),
+        ("p", "too few strategies"),
+    ]
+    assert select(4, rows=rows, max_tokens=3) == select(4, rows=rows)
+
+
+def test_a_pretrained_student_counts_its_own_tokens(tmp_path):
+    """A tokenizer without merges: a token is a byte."""
+    byte_tokenizer([]).save_pretrained(tmp_path / "student")
+    (tmp_path / "empty").mkdir()
+    generation = GenerationSettings(teachers={"t": TeacherSettings(engine="procedural")})
+    tables = [pa.Table.from_pylist(rows) for rows in ([PROBLEM], [trace("a"), trace("b")], strategies_of("a", "b"))]
+    longest = max(len(TEXTS[name]) for name in "ab")
+
+    def rejected(source, most):
+        settings = TraceSetSettings(select="drawn", max_tokens=most)
+        return build_trace_sets(*tables, settings, generation, ModelSettings(source=str(source)), 0)[1]
+
+    assert rejected(tmp_path / "student", longest) == rejected("scratch", 10) == []
+    assert rejected(tmp_path / "student", longest - 1)[0]["detail"].startswith(f"{longest} tokens, ")
+    with pytest.raises(InputError, match=r"model.source '.*empty' has no tokenizer that can be loaded"):
+        rejected(tmp_path / "empty", 10)
 
 
 def test_a_problem_without_any_trace_is_rejected_too():

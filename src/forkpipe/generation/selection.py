@@ -1,7 +1,7 @@
 """Selects trace sets: at most M traces for each problem, by default those of the most divergent strategies."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.ids import content_hash
@@ -10,18 +10,25 @@ from forkpipe.core.rows import ProblemRow, RejectedRow, StrategyRow, TraceRow, T
 from forkpipe.parameters import TraceSetSettings
 
 
+def count_words(text: str) -> int:
+    """Return the number of words, which are the tokens of a model from scratch."""
+    return len(text.split())
+
+
 def select_sets(
     problems: Sequence[ProblemRow],
     traces: Sequence[TraceRow],
     strategies: Sequence[StrategyRow],
     settings: TraceSetSettings,
     seed: int,
+    count_tokens: Callable[[str], int] = count_words,
 ) -> tuple[list[TraceSetRow], list[RejectedRow]]:
     """Return (rows of `trace_sets`, rows of `rejected`).
 
     Args:
         problems: the problems that teachers were asked.
         seed: seed of the draws. They sort by a hash of seed and trace, so they favour no teacher and no order of rows.
+        count_tokens: counts the student's tokens in a text, for `max_tokens`; words unless given.
 
     With every selection, only problems with at least `min_strategies` strategies give a set.
 
@@ -36,7 +43,13 @@ def select_sets(
     rejected: list[RejectedRow] = []
     for problem in problems:
         problem_id = problem["problem_id"]
-        drawn = sorted(correct[problem_id], key=lambda row: content_hash("draw", seed, row["trace_id"]))
+        kept = correct[problem_id]
+        if settings.max_tokens is not None:
+            lengths = {row["trace_id"]: count_tokens(whole_text(by_id[row["trace_id"]])) for row in kept}
+            too_long = {trace_id: n for trace_id, n in lengths.items() if n > settings.max_tokens}
+            rejected += [_too_long(trace_id, n, settings.max_tokens) for trace_id, n in too_long.items()]
+            kept = _remaining(kept, too_long)
+        drawn = sorted(kept, key=lambda row: content_hash("draw", seed, row["trace_id"]))
         held = sum(row["representative"] for row in drawn)
         if held < settings.min_strategies:
             detail = f"{held} distinct strategies, {settings.min_strategies} needed"
@@ -65,6 +78,22 @@ def select_sets(
             }
         )
     return sets, rejected
+
+
+def _too_long(trace_id: str, tokens: int, most: int) -> RejectedRow:
+    detail = f"{tokens} tokens, trace_sets.max_tokens allows {most}"
+    return {"stage": "trace_sets", "id": trace_id, "reason": "too long", "detail": detail}
+
+
+def _remaining(rows: Sequence[StrategyRow], dropped: Collection[str]) -> list[StrategyRow]:
+    """Return the rows whose trace is not dropped; the trace nearest to a dropped representative takes its place."""
+    left = [row for row in rows if row["trace_id"] not in dropped]
+    for lost in (row for row in rows if row["trace_id"] in dropped and row["representative"]):
+        same = [row for row in left if row["strategy"] == lost["strategy"]]
+        if same:
+            nearest = min(same, key=lambda row: (row["distance"], row["trace_id"]))
+            left[left.index(nearest)] = {**nearest, "representative": True}
+    return left
 
 
 def _representatives(drawn: Sequence[StrategyRow]) -> list[StrategyRow]:

@@ -184,3 +184,6 @@ class TraceSetSettings(Settings):
     select: Literal["divergent", "drawn", "random", "longest"] = "divergent"
     """Which M: the most divergent representatives, representatives drawn by the seed; or, as baselines that look at no
     strategy, any correct traces drawn by the seed, or the longest."""
+    max_tokens: Count | None = None
+    """Longer traces are dropped; null: none is. Counted with the student's tokenizer, in words for `scratch`, without
+    prompt, tag and end token."""

@@ -12,9 +12,10 @@ from forkpipe.engines.registry import create_engines
 from forkpipe.generation.budget import Budget
 from forkpipe.generation.collecting import collect, stop_or_warn
 from forkpipe.generation.early import early_check
-from forkpipe.generation.selection import select_sets
+from forkpipe.generation.selection import count_words, select_sets
 from forkpipe.generation.teachers import Asking
-from forkpipe.parameters import GenerationSettings, TraceSetSettings, VerificationSettings
+from forkpipe.models.checkpoint import Checkpoint
+from forkpipe.parameters import GenerationSettings, ModelSettings, TraceSetSettings, VerificationSettings
 from forkpipe.pipelines.implementations import engines_of, verifiers_of
 from forkpipe.stores.tables import Batches
 from forkpipe.stores.trace_store import TraceStore
@@ -55,15 +56,24 @@ def verify_traces(traces: Any, problems: Any, settings: VerificationSettings) ->
 
 
 def build_trace_sets(
-    problems: Any, traces: Any, strategies: Any, settings: TraceSetSettings, generation: GenerationSettings, seed: int
+    problems: Any,
+    traces: Any,
+    strategies: Any,
+    settings: TraceSetSettings,
+    generation: GenerationSettings,
+    model: ModelSettings,
+    seed: int,
 ) -> tuple[list[TraceSetRow], list[RejectedRow]]:
     """Return (rows of `trace_sets`, rows of `rejected`)."""
     asked = [row for row in problems.to_pylist() if row["split"] in generation.splits]
-    sets, rejected = select_sets(asked, traces.to_pylist(), strategies.to_pylist(), settings, seed)
+    count = count_words if model.source == "scratch" else Checkpoint(model.source, model.revision).count
+    sets, rejected = select_sets(asked, traces.to_pylist(), strategies.to_pylist(), settings, seed, count)
     sizes = Counter(len(row["traces"]) for row in sets)
+    reasons = Counter(row["reason"] for row in rejected)
     logger.log(
         logging.INFO if sets else logging.WARNING,
-        "%d trace sets (%s); %d problems have too few strategies",
-        len(sets), ", ".join(f"{n} of {size} traces" for size, n in sorted(sizes.items())), len(rejected),
+        "%d trace sets (%s); %d problems have too few strategies, %d traces are too long",
+        len(sets), ", ".join(f"{n} of {size} traces" for size, n in sorted(sizes.items())),
+        reasons["too few strategies"], reasons["too long"],
     )  # fmt: skip
     return sets, rejected

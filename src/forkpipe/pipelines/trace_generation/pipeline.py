@@ -46,6 +46,7 @@ def create_pipeline() -> Pipeline:
                     "traces",
                     "strategies",
                     "params:generation",
+                    "params:model",
                     "params:seed",
                     settings="params:trace_sets",
                 ),
