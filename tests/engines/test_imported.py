@@ -148,6 +148,10 @@ def test_wrong_options_are_named_at_once(write, tmp_path):
         ImportEngine(str(tmp_path / "traces.txt"))
     with pytest.raises(InputError, match="fields has 'trace', expected some of: problem, text"):
         ImportEngine(write(ROWS), fields={"trace": "text"})
+    with pytest.raises(InputError, match=r"prompt is 'solve', expected a text with {problem}"):
+        ImportEngine(write(ROWS), prompt="solve")
+    with pytest.raises(InputError, match=r"problems is .* expected a path, or a mapping with path, id and problem"):
+        ImportEngine(write(ROWS), problems={"id": "x"})
 
 
 @pytest.mark.parametrize("options", [{"own_tag": True}, {"prefix_ids": (1,)}])
