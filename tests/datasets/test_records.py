@@ -18,6 +18,8 @@ from kedro.io import DatasetError
 from forkpipe.core.errors import InputError
 from forkpipe.core.read_rows import read_rows
 from forkpipe.datasets.records import RawRecords, RecordsDataset
+from forkpipe.parameters import ProblemSettings, VerificationSettings
+from forkpipe.problems.raw_rows import normalise_problems
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8)
 VALUES = st.recursive(
@@ -182,3 +184,48 @@ def test_records_keep_their_source_when_copied(tmp_path):
 def test_reading_rows_needs_neither_kedro_nor_pandas():
     code = "import sys, forkpipe.core.read_rows; print({'kedro', 'pandas', 'torch'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+LATIN = pa.array([b"fine", b"caf\xe9"], pa.binary()).view(pa.string())
+FAR = 253402300800_000  # milliseconds from 1970 to the year 10000, one more than Python's dates hold
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        (LATIN, ["fine", b"caf\xe9"]),
+        (LATIN.cast(pa.large_string(), safe=False), ["fine", b"caf\xe9"]),
+        (LATIN.dictionary_encode(), ["fine", b"caf\xe9"]),
+        (
+            pa.StructArray.from_arrays([LATIN, pa.array([1, 2])], ["s", "n"]),
+            [{"s": "fine", "n": 1}, {"s": b"caf\xe9", "n": 2}],
+        ),
+        (pa.ListArray.from_arrays([0, 2, 2], LATIN), [["fine", b"caf\xe9"], []]),
+        (pa.array([None, FAR], pa.timestamp("ms")), [None, "10000-01-01 00:00:00.000"]),
+        (
+            pa.array([0, FAR], pa.timestamp("ms", "Nowhere/Else")),
+            ["1970-01-01 00:00:00.000Z", "10000-01-01 00:00:00.000Z"],
+        ),
+        (pa.array([None, 2**62], pa.duration("s")), [None, "4611686018427387904"]),
+    ],
+)
+def test_parquet_values_that_python_cannot_hold_do_no_harm_where_nobody_reads_them(tmp_path, column, expected):
+    path = tmp_path / "a.parquet"
+    with pq.ParquetWriter(path, pa.schema([("problem", pa.string()), ("other", column.type)])) as writer:
+        writer.write_table(pa.table({"problem": ["x", "y"], "other": column}, schema=writer.schema))
+    assert [row for _, row in read_rows(str(path))] == [
+        {"problem": "x", "other": expected[0]},
+        {"problem": "y", "other": expected[1]},
+    ]
+    RecordsDataset(str(path)).preview()
+
+
+def test_text_that_is_no_utf8_is_named_where_it_is_read(tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"problem": LATIN, "answer": ["1", "2"]}), path)
+    settings = ProblemSettings(source="demo", shares={"train": 1.0})
+    with pytest.raises(InputError, match=r"a\.parquet row 2: field 'problem' is NotUTF8, expected text"):
+        normalise_problems(RecordsDataset(str(path)).load(), settings, VerificationSettings())
+    pq.write_table(pa.table({"problem": ["x", "y"], "answer": ["1", "2"], "note": LATIN}), path)
+    kept, _ = normalise_problems(RecordsDataset(str(path)).load(), settings, VerificationSettings())
+    assert [row["metadata"] for row in kept] == ['{"note": "fine"}', r"""{"note": "b'caf\\xe9'"}"""]

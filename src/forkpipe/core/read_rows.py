@@ -9,6 +9,7 @@ import json
 import sys
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import IO, Any
 
 from forkpipe.core.errors import InputError, one_line
@@ -139,11 +140,52 @@ def _read_parquet(path: str, file: IO[bytes]) -> Iterator[tuple[int, Row]]:
         table = pq.ParquetFile(file, pre_buffer=False)  # for the reason in `stores.tables.open_table`
         _check_names(path, table.schema_arrow.names)
         for batch in table.iter_batches(batch_size=256):  # a row can hold a long trace
-            for row in batch.to_pylist():
+            for row in _python_rows(batch, path, number):
                 number += 1
                 yield number, row
     except pa.ArrowException as error:
         raise InputError(f"{path}: not Parquet: {one_line(error)}") from error
+
+
+def _python_rows(batch: Any, path: str, before: int) -> list[Row]:
+    """Return the rows of a batch, of which `before` come before it in the file; see `_python_value`."""
+    try:
+        rows: list[Row] = batch.to_pylist()
+        return rows
+    except (ValueError, OverflowError, KeyError):  # bytes that are no UTF-8, the year 10000, an unknown time zone
+        pass
+    columns: dict[str, list[Any]] = {}
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        columns[name] = []
+        for number, scalar in enumerate(column, before + 1):
+            try:
+                columns[name].append(_python_value(scalar))
+            except (ValueError, OverflowError, KeyError) as error:
+                raise InputError(f"{path} row {number}: field '{name}' cannot be read: {one_line(error)}") from error
+    return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+
+
+class NotUTF8(bytes):
+    """Text of a file that is not UTF-8: harmless in a column that nobody reads, and no text in any other."""
+
+
+def _python_value(scalar: Any) -> Any:
+    """Return an Arrow value for Python: what Python cannot hold, such as the year 10000, becomes text or `NotUTF8`."""
+    import pyarrow as pa
+
+    with suppress(ValueError, OverflowError, KeyError):
+        return scalar.as_py()
+    if isinstance(scalar, pa.DictionaryScalar):
+        return _python_value(scalar.value)
+    if isinstance(scalar, pa.StructScalar):
+        return {name: _python_value(inner) for name, inner in scalar.items()}
+    if isinstance(scalar, pa.ListScalar):
+        return [_python_value(inner) for inner in scalar.values]
+    if isinstance(scalar, pa.StringScalar):
+        return NotUTF8(scalar.as_buffer().to_pybytes())
+    if isinstance(scalar, pa.TimestampScalar) and scalar.type.tz:  # whose name this machine may not know
+        scalar = scalar.cast(pa.timestamp(scalar.type.unit, "UTC"))
+    return scalar.cast(pa.string()).as_py()
 
 
 def _check_names(path: str, names: list[str]) -> None:
