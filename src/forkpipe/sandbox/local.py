@@ -76,7 +76,7 @@ class LocalSandbox:
             raise InputError(f"sandbox without names '{min(unknown)}', expected some of: {', '.join(LAYERS)}")
         self._backend = backend
         self._packages = {name: site for name in packages if (site := _site_of(name))}
-        self._workers = workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers or 1
+        self.workers = workers or os.cpu_count() or 1
         self.name = f"local {VERSION}"
         self._lock = threading.Lock()
         self._reset()
@@ -92,7 +92,7 @@ class LocalSandbox:
             if self._owner != os.getpid():  # a fork has neither the threads nor a right to the pipes
                 self._reset()
             if self._threads is None:
-                self._threads = ThreadPoolExecutor(self._workers, thread_name_prefix="forkpipe-sandbox")
+                self._threads = ThreadPoolExecutor(self.workers, thread_name_prefix="forkpipe-sandbox")
             futures = [self._threads.submit(self._run, self._idle, job) for job in jobs]
         try:
             return [future.result() for future in futures]

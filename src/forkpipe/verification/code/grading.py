@@ -1,0 +1,180 @@
+"""Programs against tests: many at once, each up to its first failure."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from forkpipe.core.records import VerdictName
+from forkpipe.sandbox.base import Job, Run, Sandbox
+from forkpipe.verification.code.cases import ReadyCase, ReadyTests, sources
+from forkpipe.verification.code.extraction import LONGEST_PROGRAM
+
+SHOWN = 200
+"""Characters of an input or output in the detail."""
+JOBS_A_WORKER = 4
+"""Jobs in a batch for each worker, so that none is idle while another has a long run."""
+
+
+class Graded(NamedTuple):
+    """What became of a program."""
+
+    verdict: VerdictName
+    rule: str
+    program: int
+    """Index of the program that ran, of those that were given."""
+    detail: dict[str, Any]
+    """passed and cases; where one failed its index, input, expected and got; cpu_max and memory_max."""
+
+
+class Asked(NamedTuple):
+    """Programs of a response in order of preference, and the tests."""
+
+    tests: ReadyTests
+    programs: tuple[str, ...]
+
+
+@dataclass
+class _State:
+    asked: Asked
+    sources: tuple[str, ...]
+    passed: int = 0
+    next_case: int = 0
+    seconds: float = 0.0
+    cpu_max: float = 0.0
+    memory_max: float = 0.0
+    program: int = 0
+    graded: Graded | None = None
+
+
+def grade(
+    asked: Sequence[Asked], sandbox: Sandbox, *, workers: int, total_seconds: float, packages: Sequence[str] = ()
+) -> list[Graded]:
+    """Return what became of each program, in order.
+
+    A program's cases run in their order and stop at the first that fails; those of one program run at the same time
+    only where there are fewer programs than workers could take.
+
+    Args:
+        asked: programs with tests.
+        sandbox: runs them.
+        workers: how many jobs the sandbox runs at once.
+        total_seconds: processor time of all cases of a program together, or time by the clock where it slept.
+        packages: packages that a program is given where its text imports them.
+
+    Raises:
+        InputError: the sandbox cannot run anything here.
+    """
+    states = [_State(one, sources(one.tests.tests, one.programs)) for one in asked]
+    for state in states:
+        if max(map(len, state.sources)) > LONGEST_PROGRAM:
+            _end(state, "wrong", "too-long")
+    while open_states := [state for state in states if state.graded is None]:
+        width = max(1, workers * JOBS_A_WORKER // len(open_states))
+        batch: list[tuple[_State, int]] = []
+        for state in open_states:
+            cases = range(state.next_case, min(state.next_case + width, len(state.asked.tests.cases)))
+            batch += [(state, case) for case in cases]
+            state.next_case = cases.stop
+        jobs = [_job(state, state.asked.tests.cases[case], packages) for state, case in batch]
+        for (state, case), job, run in zip(batch, jobs, sandbox.run(jobs), strict=True):
+            if state.graded is None:
+                _judge(state, case, job, run, sandbox, total_seconds)
+    return [state.graded for state in states if state.graded is not None]
+
+
+def _job(state: _State, case: ReadyCase, packages: Sequence[str]) -> Job:
+    wanted = tuple(
+        name for name in packages if any(re.search(rf"\b(?:import|from)\s+{name}\b", text) for text in state.sources)
+    )
+    return replace(case.job, programs=state.sources, packages=wanted)
+
+
+def _judge(state: _State, number: int, job: Job, run: Run, sandbox: Sandbox, total_seconds: float) -> None:
+    if run.status == "wall":
+        # It slept, or the machine had no time for it: only the first happens again when it runs alone.
+        run = sandbox.run([job])[0]
+    state.seconds += max(run.cpu_seconds, run.wall_seconds if run.status == "wall" else 0.0)
+    state.cpu_max = max(state.cpu_max, run.cpu_seconds)
+    state.memory_max = max(state.memory_max, run.memory_mb)
+    if run.program >= 0:
+        state.program = run.program
+    case = state.asked.tests.cases[number]
+    compare = state.asked.tests.tests.compare
+    verdict, rule = _outcome(case, run, (compare.rel_tol, compare.abs_tol))
+    if verdict != "correct":
+        _end(state, verdict, rule, number, case, run)
+        return
+    state.passed += 1
+    if state.passed == len(state.asked.tests.cases):
+        _end(state, "correct", rule)
+    elif state.seconds > total_seconds:
+        _end(state, "timeout", "total")
+
+
+def _outcome(case: ReadyCase, run: Run, tolerances: tuple[float, float]) -> tuple[VerdictName, str]:
+    if run.status == "broken":
+        return "failed", f"sandbox: {run.detail}"[:120]
+    if run.status in ("cpu", "wall"):
+        return "timeout", run.status
+    if run.status == "exited":
+        return ("correct" if case.passes(run, tolerances) else "wrong"), case.rule
+    names = {"memory": "memory", "output": "output-limit"}
+    return "wrong", names.get(run.status) or f"{run.status} {run.detail}".strip()
+
+
+def _end(
+    state: _State,
+    verdict: VerdictName,
+    rule: str,
+    number: int | None = None,
+    case: ReadyCase | None = None,
+    run: Run | None = None,
+) -> None:
+    detail: dict[str, Any] = {"passed": state.passed, "cases": len(state.asked.tests.cases)}
+    if number is not None and case is not None and run is not None:
+        detail["failed"] = number
+        detail["input"] = shown(case.shown)
+        if case.expected:
+            detail["expected"] = shown(_short(case.expected[0]))
+        detail["got"] = shown(_got(case, run))
+    detail["cpu_max"] = round(state.cpu_max, 4)
+    detail["memory_max"] = round(state.memory_max, 1)
+    per_program = max(1, len(state.sources) // max(1, len(state.asked.programs)))
+    state.graded = Graded(verdict, rule, state.program // per_program, detail)
+
+
+def _short(value: Any) -> str:
+    """Return a value as text; the numbers of tests are no longer than Python can write, or it is not shown."""
+    try:
+        return value if isinstance(value, str) else repr(value)
+    except ValueError:
+        return "a number too long to show"
+
+
+def _got(case: ReadyCase, run: Run) -> str:
+    if run.status == "exited":
+        text = run.tests if case.job.assertions else run.report if case.job.call else run.stdout
+    else:
+        text = run.stderr[-4 * SHOWN :]
+    return text[-4 * SHOWN :].decode("utf-8", "replace") if run.status != "exited" else text[: 4 * SHOWN].decode(
+        "utf-8", "replace"
+    )
+
+
+def shown(text: str) -> str:
+    r"""Return at most 200 characters of a text, with what cannot be printed as escapes.
+
+    >>> shown("a\x1b[31m\n")
+    'a\\x1b[31m\\n'
+    """
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text[:SHOWN]
+    )[:SHOWN]
+
+
+def as_text(detail: dict[str, Any]) -> str:
+    """Return a detail as JSON text, of 4 kB at most."""
+    return json.dumps(detail, ensure_ascii=False)
