@@ -1,6 +1,6 @@
 """Grade HumanEval and MBPP references, and samples of a model for HumanEval beside grading in one interpreter.
 
-    python benchmarks/sandbox/parity.py --humaneval FILE --mbpp FILE --samples FILE [--per-problem 10]
+    python benchmarks/sandbox/parity.py --humaneval FILE --references --mbpp FILE --samples FILE [--per-problem 10]
 
 Grading in one interpreter means that program and tests are one file, and that it ends without an error is the verdict,
 as the peers grade. That file runs in the sandbox too, since nobody has read it.
@@ -45,13 +45,14 @@ def references(path):
 
 def samples(humaneval, path, per_problem):
     sandbox = LocalSandbox()
-    by_prompt = {row["prompt"]: row["samples"][:per_problem] for row in rows(path)}
     asked, jobs, names = [], [], []
-    for row in rows(humaneval):
+    # The samples stand in the order of the ids as text, under prompts without their examples.
+    for row, sampled in zip(sorted(rows(humaneval), key=lambda row: row["task_id"]), rows(path), strict=True):
+        assert f"def {row['entry_point']}" in sampled["prompt"], row["task_id"]
         gold = json.dumps(read_program(row, humaneval).tests)
         tests = ready(gold, LIMITS, None, None)
-        for number, sample in enumerate(by_prompt[row["prompt"]]):
-            program = row["prompt"] + sample
+        for number, sample in enumerate(sampled["samples"][:per_problem]):
+            program = sampled["prompt"] + sample
             asked.append(Asked(tests, (program,)))
             whole = f"{program}\n\n{row['test']}\n\ncheck({row['entry_point']})\n"
             jobs.append(Job((whole,), limits=LIMITS))
@@ -75,11 +76,13 @@ def samples(humaneval, path, per_problem):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--humaneval", required=True)
+    parser.add_argument("--references", action="store_true", help="grade HumanEval's references")
     parser.add_argument("--mbpp")
     parser.add_argument("--samples")
     parser.add_argument("--per-problem", type=int, default=10)
     given = parser.parse_args()
-    references(given.humaneval)
+    if given.references:
+        references(given.humaneval)
     if given.mbpp:
         references(given.mbpp)
     if given.samples:

@@ -4,6 +4,7 @@ Standard library only. A layer that cannot be had is an error, except that one o
 """
 
 import os
+import re
 import resource
 from collections.abc import Callable
 from typing import Any
@@ -53,6 +54,7 @@ class Lock:
         self._ruleset: int | None = None
         self._load_filter: Callable[[int], None] | None = None
         self._own_processes = False
+        self._counts_alone = False
         self._prepare_filter()
         self._prepare_landlock()
 
@@ -97,10 +99,12 @@ class Lock:
             except OSError as error:
                 self.problems["namespaces"] = str(error.strerror or error)
         self._check()
+        # A user of its own, or a user namespace since Linux 5.14, is counted by itself.
+        self._counts_alone = root_uid is not None or (self._own_processes and _kernel() >= (5, 14))
         if root_uid is not None and not self._own_processes:
             closed = _closed_to(root_uid, self._folders)
             # Landlock still bounds what it opens; without it a program could not import from these folders.
-            self._keep = calls.CAP_DAC_READ_SEARCH if closed and self._ruleset is not None else None
+            self._keep = calls.CAP_DAC_READ_SEARCH if closed else None
             namespaces.become(root_uid, keep_capability=self._keep)
             kept = f", may read {closed} by CAP_DAC_READ_SEARCH" if self._keep is not None else ""
             self.layers["uid"] = f"{root_uid} in place of root{kept}"
@@ -135,8 +139,9 @@ class Lock:
 
     def limits(self, limits: dict[str, Any]) -> list[tuple[int, int]]:
         """Return the resource limits of a child, as (resource, value)."""
-        threads = limits["threads"]
-        if not self._own_processes:
+        # Beside the program there are the worker, who waits for it, and perhaps the process of the tests.
+        threads = limits["threads"] + 4
+        if not self._counts_alone:
             # The limit counts all that this user runs; what the whole machine runs is no less.
             threads += limits["running"]
         wanted = {
@@ -195,6 +200,11 @@ def _try_in_child(step: Callable[[int], None]) -> None:
     if status != 0:
         code, _, text = (said or f"0 a child that tried it ended with status {status}").partition(" ")
         raise OSError(int(code), text)
+
+
+def _kernel() -> tuple[int, int]:
+    major, minor = re.findall(r"\d+", os.uname().release)[:2]
+    return int(major), int(minor)
 
 
 def _closed_to(uid: int, folders: list[str]) -> str:

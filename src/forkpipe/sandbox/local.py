@@ -202,10 +202,9 @@ class _Worker:
             answer = self._header(end)
             if "broken" in answer:
                 return Run("broken", str(answer["broken"]))
-            blobs = [self._read(size, end) for size in answer["sizes"]]
-        except (OSError, ValueError) as error:
+            return _run_of(answer, [self._read(size, end) for size in answer["sizes"]])
+        except (OSError, ValueError, KeyError, TypeError) as error:
             return Run("broken", f"the worker does not answer: {type(error).__name__}")
-        return _run_of(answer, blobs)
 
     def close(self) -> None:
         """End the worker and everything in it."""

@@ -1,0 +1,70 @@
+"""What a hostile program could harm: a secret, a folder, servers; and a cage in which it may."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hostile_programs import MEMORY_MB, OUTPUT_MB, Hostile
+
+from forkpipe.sandbox.base import Job, Limits, Run
+
+LIMITS = Limits(10.0, 20.0, MEMORY_MB, OUTPUT_MB, 64)
+TIME_LIMITS = Limits(0.2, 4.0, MEMORY_MB, OUTPUT_MB, 64)
+
+
+@contextmanager
+def surroundings(folder: Path) -> Iterator[dict[str, Any]]:
+    """Make what `hostile_programs` attacks, open to every user; yield the facts about it."""
+    for path in (folder, *folder.parents):
+        if path.stat().st_uid == os.getuid() and path != Path(path.anchor):
+            path.chmod(path.stat().st_mode | 0o055)
+    secret, writable = folder / "secret", folder / "writable"
+    secret.write_text("a secret\n")
+    secret.chmod(0o644)
+    writable.mkdir()
+    writable.chmod(0o777)
+    (writable / "old").write_text("old")
+    (writable / "old").chmod(0o666)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams,
+        socket.socket(socket.AF_UNIX) as unix,
+    ):
+        datagrams.bind(("127.0.0.1", 0))
+        unix.bind(str(folder / "socket"))
+        (folder / "socket").chmod(0o777)
+        unix.listen()
+        yield {
+            "secret": str(secret),
+            "folder": str(writable),
+            "port": server.getsockname()[1],
+            "datagrams": datagrams.getsockname()[1],
+            "socket": str(folder / "socket"),
+        }
+
+
+def job_of(hostile: Hostile, facts: dict[str, Any]) -> Job:
+    return Job((hostile.program,), json.dumps(facts).encode() + b"\n", limits=TIME_LIMITS if hostile.kind == "time" else LIMITS)
+
+
+def does_harm(hostile: Hostile, run: Run) -> bool:
+    """Say whether a run shows the harm that a program is to do."""
+    if hostile.evidence == "says":
+        return b"HARM" in run.stdout or b"HARM" in run.stderr
+    if hostile.evidence == "time":
+        return run.cpu_seconds > 2 * TIME_LIMITS.cpu_seconds
+    return run.status == hostile.evidence
+
+
+def in_cage(command: list[str], timeout: float) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process namespace of its own, which ends with it, and where that needs one, a user's."""
+    program = str(Path(__file__).with_name("cage.py"))
+    return subprocess.run(
+        [sys.executable, program, *command], capture_output=True, text=True, timeout=timeout, check=False
+    )
