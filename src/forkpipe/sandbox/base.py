@@ -13,6 +13,10 @@ wall: it slept, or the machine was too busy. broken: the sandbox could not run i
 """
 
 
+BUSY = 5
+"""A run that computes when its time by the clock is over gets up to this many times as much: the machine is busy."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What one run may use."""
@@ -20,7 +24,7 @@ class Limits:
     cpu_seconds: float = 6.0
     """Processor time of all threads together."""
     wall_seconds: float | None = None
-    """Time by the clock, for programs that sleep; null: 2 x cpu_seconds + 2."""
+    """Time by the clock, for programs that sleep; null: 2 x cpu_seconds + 2. See `BUSY`."""
     memory_mb: int = 2048
     """Address space."""
     output_mb: float = 16
@@ -39,7 +43,8 @@ class Call(NamedTuple):
     entry: str
     """Name of a function, or of a method of the class `Solution`."""
     arguments: str
-    """JSON text: a list of values as `values.encode` writes them."""
+    """JSON text as `values.encode` writes it: a list of argument lists, one a call. All calls are made in one process,
+    and the first that raises an exception is the last."""
 
 
 class Assertions(NamedTuple):
@@ -89,7 +94,8 @@ class Run:
     stderr: bytes = b""
     """The first 4 kB."""
     report: bytes = b""
-    """JSON: what the program's process says of a returned value, see `values.encode`."""
+    """JSON of calls: `values`, an object a call with its `value` as `values.encode` writes it, or with its `type` where
+    it is no plain data; and `error`, the name of an exception that ended the program."""
     tests: bytes = b""
     """JSON: what the process of the assertions says."""
     program: int = 0

@@ -21,13 +21,15 @@ from pathlib import Path
 from typing import Any
 
 from forkpipe.core.errors import InputError
-from forkpipe.sandbox.base import Job, Run, Status
+from forkpipe.sandbox.base import BUSY, Job, Run, Status
 from forkpipe.sandbox.confine import LAYERS
 
 VERSION = "1"
 """Raised when a program's run can end otherwise."""
 
 START_SECONDS = 60.0
+LONGEST_ERROR = 100_000
+"""Bytes of a report on an exception."""
 GRACE_SECONDS = 60.0
 """What a worker may take beyond the wall limit of a run before it is given up."""
 BACKENDS = ("auto", "namespaces", "landlock")
@@ -195,7 +197,7 @@ class _Worker:
     def run(self, job: Job) -> Run:
         """Return the run of a job; "broken" where the worker did not answer, after which it is of no use."""
         header, payload = _message(job)
-        end = time.monotonic() + job.limits.wall + GRACE_SECONDS
+        end = time.monotonic() + job.limits.wall * BUSY + GRACE_SECONDS
         try:
             text = json.dumps(header).encode()
             self._send(len(text).to_bytes(4, "big") + text + payload, end)
@@ -307,7 +309,7 @@ def _ending(answer: Mapping[str, Any], report: bytes) -> tuple[Status, str]:
         return "output", ""
     if answer["signal"] and not (answer["stopped"] and answer["signal"] == 9):
         return "signal", str(answer["signal"])
-    said = _error_in(report)
+    said = _error_in(report) if answer["exit"] else {}
     name = str(said.get("error", ""))
     if name == "MemoryError":
         return "memory", ""
@@ -320,10 +322,10 @@ def _ending(answer: Mapping[str, Any], report: bytes) -> tuple[Status, str]:
 
 def _error_in(report: bytes) -> dict[str, Any]:
     """Return a report on an exception, which is short; nothing where the report is of another kind."""
-    if len(report) > 300:
+    if len(report) > LONGEST_ERROR:
         return {}
     try:
         said = json.loads(report)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}

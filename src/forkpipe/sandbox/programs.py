@@ -35,6 +35,11 @@ PRELUDE_TEXT = (
 """Names that LiveCodeBench puts in front of every program."""
 PRELUDE_RECURSION = 50_000
 
+MOST_BEFORE_ERROR = 50_000
+"""Bytes of values that are reported beside an exception."""
+_answers: list[bytes] = []
+"""Reports on the calls that were made, in this process's one run."""
+
 _MEMORY = b'{"error":"MemoryError"}'
 """Ready made, for there may be no memory left to make it."""
 
@@ -136,12 +141,14 @@ def report(message: bytes) -> None:
 
 def report_error(error: BaseException) -> None:
     """Report the name of an exception, and of the call where the sandbox refused one."""
-    said = {"error": re.sub(r"\W", "", type(error).__name__)[:60]}
+    said: dict[str, Any] = {"error": re.sub(r"\W", "", type(error).__name__)[:60]}
     if isinstance(error, OSError) and error.errno == 1:
         said["refused"] = refused_call(error)
     if isinstance(error, OSError) and error.errno == 27:
         said["error"] = "OutputLimit"
-    report(json.dumps(said).encode())
+    text = json.dumps(said).encode()
+    before = b",".join(_answers)
+    report(b'{"values":[%s],%s' % (before, text[1:]) if len(before) < MOST_BEFORE_ERROR else text)
 
 
 def refused_call(error: BaseException) -> str:
@@ -167,10 +174,12 @@ _REFUSABLE = {
 
 
 def call_function(code: types.CodeType, entry: str, arguments: str, prelude: dict[str, Any] | None) -> None:
-    """Load a program, call its function and report the value."""
-    values = decode(arguments)
+    """Load a program, call its function once for each list of arguments and report the values."""
+    calls = decode(arguments)
     function = find_function(load(code, prelude), entry)
-    report(answer_to(lambda: function(*values)))
+    for values in calls:
+        _answers.append(answer_to(partial(function, *values)))
+    report(b'{"values":[%s]}' % b",".join(_answers))
 
 
 def load(code: types.CodeType, prelude: dict[str, Any] | None) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Asserts as tests: those on plain data become calls, the others run in a process of their own.
 
-An assert that runs beside the program it tests can be fooled by it in many ways. `assert f(2) == 4` needs no assert: the
-function is called, and its value compared by the verifier. Any other code runs in a second process, where the
+An assert that runs beside the program it tests can be fooled by it in many ways. `assert f(2) == 4` needs no assert:
+the function is called, and its value compared by the verifier. Any other code runs in a second process, where the
 function's name stands for a call in the program's process; what goes there and comes back is plain data.
 """
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from forkpipe.sandbox.base import Assertions, Call, Job, Limits, Run
 from forkpipe.sandbox.values import encode
-from forkpipe.verification.code.asserts import literal_call, why_unprovable
+from forkpipe.verification.code.asserts import LiteralCall, literal_call, why_unprovable
 from forkpipe.verification.code.compare import same_output, same_value
 from forkpipe.verification.code.store import CaseStore
 from forkpipe.verification.code.tests import (
@@ -21,32 +21,37 @@ from forkpipe.verification.code.tests import (
     read_tests,
 )
 
+LONGEST_SHOWN = 400
+"""Characters of an input that are kept for people."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReadyCase:
-    """A case: a job that lacks its programs, and the expected result, which never goes into the sandbox."""
+    """Tests of one run: a job that lacks its programs, and what is expected, which never goes into the sandbox."""
 
     job: Job
     rule: str
-    expected: tuple[Any, ...]
-    """Right outputs or values; empty for code that decides by itself."""
-    shown: str
-    """The input, for people."""
+    expected: tuple[tuple[Any, ...], ...]
+    """Right outputs or values, of each call where there are several; empty for code that decides by itself."""
+    shown: tuple[str, ...]
+    """The input, or each call, for people."""
 
-    def passes(self, run: Run, tolerances: tuple[float, float]) -> bool:
-        """Say whether a run that ended by itself did what the case asks."""
+    def passed(self, run: Run, tolerances: tuple[float, float]) -> int:
+        """Return how many of the case's `shown` tests a run has passed, up to the first that it has not."""
         if self.job.assertions is not None:
-            return json.loads(run.tests or b"{}").get("passed") is True
+            return int(json.loads(run.tests or b"{}").get("passed") is True)
         if self.job.call is None:
             output = run.stdout.decode("utf-8", "replace")
-            return any(same_output(self.rule, expected, output, *tolerances) for expected in self.expected)
+            return int(any(same_output(self.rule, expected, output, *tolerances) for expected in self.expected[0]))
+        count = 0
         try:
-            report = json.loads(run.report)
-            return isinstance(report, dict) and "value" in report and any(
-                same_value(self.rule, expected, report["value"], *tolerances) for expected in self.expected
-            )
-        except (ValueError, RecursionError):
-            return False
+            for expected, answer in zip(self.expected, json.loads(run.report)["values"], strict=False):
+                if not any(same_value(self.rule, value, answer["value"], *tolerances) for value in expected):
+                    break
+                count += 1
+        except (ValueError, RecursionError, KeyError, TypeError):
+            pass  # a report is only as good as the program that shares its process
+        return count
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,22 @@ def ready(text: str, limits: Limits, store: CaseStore | None, keep: int | None) 
     if tests.tests_file is not None:
         given = (store or CaseStore(None)).load(tests.tests_file.path, tests.tests_file.sha256)
     cases = chosen(read_cases(tests.kind, given), tests.public or 0, keep)
-    return ReadyTests(tests, tuple(_ready_case(tests, case, limits) for case in cases))
+    literal = [(case, call) for case in cases if (call := _literal(tests, case))]
+    others = [case for case in cases if not _literal(tests, case)]
+    calls = [_calls(tests, literal, limits)] if literal else []
+    return ReadyTests(tests, (*calls, *(_ready_case(tests, case, limits) for case in others)))
+
+
+def _literal(tests: ProgramTests, case: Any) -> LiteralCall | None:
+    return literal_call(case.code, tests.entry or "") if isinstance(case, AssertCase) else None
+
+
+def _calls(tests: ProgramTests, literal: list[tuple[AssertCase, LiteralCall]], limits: Limits) -> ReadyCase:
+    """Return all asserts on plain data as the calls of one run, as they would share an interpreter."""
+    call = Call(tests.entry or "", encode([one.arguments for _, one in literal]))
+    expected = tuple((one.expected,) for _, one in literal)
+    shown = tuple(case.code[:LONGEST_SHOWN] for case, _ in literal)
+    return ReadyCase(Job((), call=call, limits=limits), "python", expected, shown)
 
 
 def chosen(cases: Sequence[Any], public: int, keep: int | None) -> list[Any]:
@@ -106,18 +126,14 @@ def _shown(case: StdinCase | FunctionCase | AssertCase) -> str:
 
 def _ready_case(tests: ProgramTests, case: StdinCase | FunctionCase | AssertCase, limits: Limits) -> ReadyCase:
     rule = tests.compare.rule
-    shown = _shown(case)[:400]
+    shown = (_shown(case)[:LONGEST_SHOWN],)
     if isinstance(case, StdinCase):
         job = Job((), case.input.encode("utf-8", "surrogatepass"), prelude=True, limits=limits)
-        return ReadyCase(job, rule, (case.output,), shown)
+        return ReadyCase(job, rule, ((case.output,),), shown)
     entry = tests.entry or ""
     if isinstance(case, FunctionCase):
-        call = Call(entry, encode(case.args))
-        return ReadyCase(Job((), call=call, prelude=True, limits=limits), rule, (case.output, *case.also), shown)
-    literal = literal_call(case.code, entry)
-    if literal is not None:
-        job = Job((), call=Call(entry, encode(literal.arguments)), limits=limits)
-        return ReadyCase(job, "python", (literal.expected,), shown)
+        call = Call(entry, encode([case.args]))
+        return ReadyCase(Job((), call=call, prelude=True, limits=limits), rule, ((case.output, *case.also),), shown)
     setup = f"{tests.setup}\n{tests.prompt}"
     return ReadyCase(Job((), assertions=Assertions(entry, setup, case.code), limits=limits), "python", (), shown)
 

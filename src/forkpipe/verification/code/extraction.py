@@ -81,9 +81,7 @@ def fenced_blocks(text: str) -> list[tuple[str, str]]:
 
 def _closes(line: str, fence: str) -> bool:
     bare = line.strip()
-    return (
-        len(bare) >= len(fence) and not bare.strip(fence[0]) and len(line) - len(line.lstrip(" ")) <= 3
-    )
+    return len(bare) >= len(fence) and not bare.strip(fence[0]) and len(line) - len(line.lstrip(" ")) <= 3
 
 
 def _unindented(line: str, indent: int) -> str:

@@ -25,7 +25,7 @@ class Graded(NamedTuple):
     program: int
     """Index of the program that ran, of those that were given."""
     detail: dict[str, Any]
-    """passed and cases; where one failed its index, input, expected and got; cpu_max and memory_max."""
+    """passed and cases: numbers of tests; of the first that failed: input, expected and got; cpu_max, memory_max."""
 
 
 class Asked(NamedTuple):
@@ -102,24 +102,26 @@ def _judge(state: _State, number: int, job: Job, run: Run, sandbox: Sandbox, tot
         state.program = run.program
     case = state.asked.tests.cases[number]
     compare = state.asked.tests.tests.compare
-    verdict, rule = _outcome(case, run, (compare.rel_tol, compare.abs_tol))
+    passed = case.passed(run, (compare.rel_tol, compare.abs_tol))
+    verdict, rule = _outcome(case, run, passed)
     if verdict != "correct":
-        _end(state, verdict, rule, number, case, run)
+        state.passed += min(passed, len(case.shown) - 1)
+        _end(state, verdict, rule, case, run, passed)
         return
-    state.passed += 1
-    if state.passed == len(state.asked.tests.cases):
+    state.passed += len(case.shown)
+    if number == len(state.asked.tests.cases) - 1:
         _end(state, "correct", rule)
     elif state.seconds > total_seconds:
         _end(state, "timeout", "total")
 
 
-def _outcome(case: ReadyCase, run: Run, tolerances: tuple[float, float]) -> tuple[VerdictName, str]:
+def _outcome(case: ReadyCase, run: Run, passed: int) -> tuple[VerdictName, str]:
     if run.status == "broken":
         return "failed", f"sandbox: {run.detail}"[:120]
     if run.status in ("cpu", "wall"):
         return "timeout", run.status
     if run.status == "exited":
-        return ("correct" if case.passes(run, tolerances) else "wrong"), case.rule
+        return ("correct" if passed == len(case.shown) else "wrong"), case.rule
     names = {"memory": "memory", "output": "output-limit"}
     return "wrong", names.get(run.status) or f"{run.status} {run.detail}".strip()
 
@@ -128,16 +130,17 @@ def _end(
     state: _State,
     verdict: VerdictName,
     rule: str,
-    number: int | None = None,
     case: ReadyCase | None = None,
     run: Run | None = None,
+    failing: int = 0,
 ) -> None:
-    detail: dict[str, Any] = {"passed": state.passed, "cases": len(state.asked.tests.cases)}
-    if number is not None and case is not None and run is not None:
-        detail["failed"] = number
-        detail["input"] = shown(case.shown)
+    count = sum(len(one.shown) for one in state.asked.tests.cases)
+    detail: dict[str, Any] = {"passed": state.passed, "cases": count}
+    if case is not None and run is not None:
+        failing = min(failing, len(case.shown) - 1)
+        detail["input"] = shown(case.shown[failing])
         if case.expected:
-            detail["expected"] = shown(_short(case.expected[0]))
+            detail["expected"] = shown(_short(case.expected[failing][0]))
         detail["got"] = shown(_got(case, run))
     detail["cpu_max"] = round(state.cpu_max, 4)
     detail["memory_max"] = round(state.memory_max, 1)
@@ -158,8 +161,10 @@ def _got(case: ReadyCase, run: Run) -> str:
         text = run.tests if case.job.assertions else run.report if case.job.call else run.stdout
     else:
         text = run.stderr[-4 * SHOWN :]
-    return text[-4 * SHOWN :].decode("utf-8", "replace") if run.status != "exited" else text[: 4 * SHOWN].decode(
-        "utf-8", "replace"
+    return (
+        text[-4 * SHOWN :].decode("utf-8", "replace")
+        if run.status != "exited"
+        else text[: 4 * SHOWN].decode("utf-8", "replace")
     )
 
 

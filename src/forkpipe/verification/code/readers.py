@@ -107,7 +107,10 @@ def _livecodebench(row: Row, where: str, public_only: bool) -> Program:
 def _livecodebench_case(case: Row, is_function: bool) -> dict[str, Any]:
     if not is_function:
         return {"input": case["input"], "output": case["output"]}
-    return {"args": [_json(line) for line in case["input"].split("\n") if line.strip()], "output": _json(case["output"])}
+    return {
+        "args": [_json(line) for line in case["input"].split("\n") if line.strip()],
+        "output": _json(case["output"]),
+    }
 
 
 def private_tests(text: str, where: str) -> list[Row]:
@@ -212,7 +215,11 @@ def _mbpp(row: Row, where: str, _: bool) -> Program:
 def _tested_function(asserts: list[str], solution: str) -> str | None:
     """Return the function that asserts test: one that all of them call, defined in the solution where there is one."""
     called = [
-        [node.func.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+        [
+            node.func.id
+            for node in ast.walk(ast.parse(code))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        ]
         for code in asserts
     ]
     common = [name for name in dict.fromkeys(called[0]) if all(name in names for names in called)]
