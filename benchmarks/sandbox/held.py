@@ -3,13 +3,14 @@
     python benchmarks/sandbox/held.py FILE ... [--backend auto|namespaces|landlock] [--without landlock]
         [--user 2000] [--docker]
 
-A row has name, kind (stdin, function, assert), entry, tests, program, verdict_in. `{{SECRET}}` in it is the content of a
+A row has name, kind (stdin, function, assert), entry, tests, program, verdict_in. `{{SECRET}}` is the content of a
 file at `{{HOME}}`, `{{PORT}}` a port that says it, `{{PID}}` a process of the same user, `{{DIR}}` a folder anyone may
 write in, `{{MARK}}` a word that is in no other file or command. `--user` becomes that user first, `--docker` refuses
 what the default seccomp rules of Docker refuse, by a filter of its own.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import secrets
@@ -31,7 +32,8 @@ KINDS = {"assert": "asserts"}
 
 
 def gold_of(row):
-    cases = [{k: v for k, v in case.items()} for case in row["tests"]]
+    """Return the tests of a row as a gold answer."""
+    cases = [dict(case.items()) for case in row["tests"]]
     tests = {"version": 1, "language": "python", "kind": KINDS.get(row["kind"], row["kind"]), "cases": cases}
     return json.dumps({**tests, "entry": row["entry"]} if row["entry"] else tests)
 
@@ -62,15 +64,17 @@ class World:
             connection.close()
 
     def fill(self, text):
+        """Put the facts into a row."""
         facts = {
             "SECRET": self.secret, "HOME": self.home, "PORT": self.server.getsockname()[1], "PID": self.sibling.pid,
             "DIR": self.folder, "MARK": self.mark,
         }  # fmt: skip
         for name, value in facts.items():
-            text = text.replace("{{%s}}" % name, str(value))
+            text = text.replace(f"{{{{{name}}}}}", str(value))
         return text
 
     def harmed(self):
+        """Return what is not as it was."""
         places = [self.folder, *(Path(place) for place in ("/tmp", "/var/tmp", "/dev/shm", "/run", "."))]
         marked = [str(path) for place in places if place.is_dir() for path in place.glob(f"*{self.mark}*")]
         harm = {
@@ -81,16 +85,16 @@ class World:
 
 
 def processes_named(word):
+    """Return how many processes have a word in their command."""
     count = 0
     for entry in os.listdir("/proc"):
-        try:
+        with contextlib.suppress(OSError):
             count += entry.isdigit() and word in Path(f"/proc/{entry}/cmdline").read_text()
-        except OSError:
-            pass
     return count
 
 
 def main(given):
+    """Run all rows and print those that were not held."""
     with tempfile.TemporaryDirectory() as folder:
         world = World(folder)
         if given.user:

@@ -23,11 +23,13 @@ LIMITS = Limits(cpu_seconds=6.0)
 
 
 def rows(path):
+    """Return the rows of a file."""
     with gzip.open(path, "rt") if path.endswith(".gz") else open(path) as file:
         return [json.loads(line) for line in file]
 
 
 def references(path):
+    """Grade the reference solutions of a data set and print what came of it."""
     programs = [read_program(row, f"{path} row {number}") for number, row in enumerate(rows(path), 1)]
     golds = [json.dumps(program.tests) for program in programs]
     verifier = CodeVerifier()
@@ -44,6 +46,7 @@ def references(path):
 
 
 def samples(humaneval, path, per_problem):
+    """Grade samples apart and in one interpreter, and print where the two differ."""
     sandbox = LocalSandbox()
     asked, jobs, names = [], [], []
     # The samples stand in the order of the ids as text, under prompts without their examples.

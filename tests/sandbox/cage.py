@@ -1,6 +1,6 @@
 """Run a command in a disposable cage: new process and mount namespaces, limited memory, all of it gone at the end.
 
-    python cage.py COMMAND ...
+python cage.py COMMAND ...
 """
 
 import os

@@ -1,8 +1,8 @@
 """What Docker's default seccomp profile refuses to a container without further rights, as a filter for this process.
 
 After moby's profiles/seccomp/default_linux.go: without CAP_SYS_ADMIN new namespaces (unshare, clone with their flags,
-setns) and mounts are refused with EPERM, clone3 with ENOSYS, and so are bpf, keyctl, perf_event_open, userfaultfd, ptrace
-on old kernels and some more. Landlock and seccomp stay allowed.
+setns) and mounts are refused with EPERM, clone3 with ENOSYS, and so are bpf, keyctl, perf_event_open, userfaultfd
+and some more. Landlock and seccomp stay allowed.
 """
 
 import ctypes

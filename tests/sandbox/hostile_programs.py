@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Programs that attack their sandbox; each prints HARM where it succeeds.
 
 `layers` names what is meant to stop a program: with those off it succeeds (`proofs`), with all on it does not. Where two
@@ -66,7 +67,7 @@ MEMORY = [
     Hostile("memory_by_lists", "memory", ("memory",), f"kept = [[0] * (1 << 20) for _ in range(50)]\n{_HARM}"),
     Hostile("memory_by_text", "memory", ("memory",), f"text = 'x' * (1 << 20)\nwhile len(text) < 400 << 20:\n    text += text\n{_HARM}"),
     Hostile("memory_by_mmap", "memory", ("memory",), f"import mmap\nkept = mmap.mmap(-1, 400 << 20)\nfor at in range(0, 400 << 20, 4096):\n    kept[at] = 1\n{_HARM}"),
-    Hostile("memory_by_recursion", "memory", ("memory",), f"import sys\nsys.setrecursionlimit(10**7)\ndef f(n):\n    return 0 if n == 0 else f(n - 1) + 1\nf(900000)\nkept = bytearray(200 << 20)\n{_HARM}"),
+    Hostile("memory_by_recursion", "memory", ("memory",), f"import sys\nsys.setrecursionlimit(10**7)\ndef f(n):\n    return 0 if n == 0 else f(n - 1) + 1\nf(4_000_000)\n{_HARM}"),
 ]  # fmt: skip
 OUTPUT = [
     Hostile("prints_much", "output", ("file_size",), "import os, sys\nfor _ in range(3):\n    print('x' * (1 << 20))\nsys.stdout.flush()\nprint('HARM' if os.fstat(1).st_size > 2 << 20 else '', file=sys.stderr)\n"),

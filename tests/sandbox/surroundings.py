@@ -50,7 +50,9 @@ def surroundings(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def job_of(hostile: Hostile, facts: dict[str, Any]) -> Job:
-    return Job((hostile.program,), json.dumps(facts).encode() + b"\n", limits=TIME_LIMITS if hostile.kind == "time" else LIMITS)
+    return Job(
+        (hostile.program,), json.dumps(facts).encode() + b"\n", limits=TIME_LIMITS if hostile.kind == "time" else LIMITS
+    )
 
 
 def does_harm(hostile: Hostile, run: Run) -> bool:

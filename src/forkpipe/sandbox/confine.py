@@ -122,7 +122,7 @@ class Lock:
         if self._backend == "namespaces" and not self._own_processes and "namespaces" not in self._without:
             lacking.append("namespaces")
         if lacking:
-            tried = "; ".join(f"{name}: {why}" for name, why in self.problems.items())
+            tried = "; ".join(self.problems.values())
             raise UnavailableError(f"{' and '.join(lacking)} cannot be had ({tried or 'nothing was tried'})")
 
     def seal_worker(self) -> None:

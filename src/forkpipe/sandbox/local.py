@@ -104,9 +104,10 @@ class LocalSandbox:
 
     def _run(self, idle: "queue.SimpleQueue[_Worker]", job: Job) -> Run:
         run = Run("broken", "no worker")
-        for _ in range(2):
+        for again in (False, True):
+            # Where one worker broke, the idle ones may be no better.
             try:
-                worker = idle.get_nowait()
+                worker = self._start() if again else idle.get_nowait()
             except queue.Empty:
                 worker = self._start()
             run = worker.run(job)

@@ -26,8 +26,8 @@ _NAMESPACES = 0x7E020080
 """All CLONE_NEW* flags, those of time namespaces too."""
 
 SOCK_TYPE_MASK, SOCK_STREAM, AF_UNIX = 0xF, 1, 1
-IOCTLS = (0x5401, 0x5413, 0x5450, 0x5451)
-"""TCGETS and TIOCGWINSZ (is this a terminal?), FIONCLEX, FIOCLEX."""
+IOCTLS = (0x5401, 0x5413, 0x5421, 0x5450, 0x5451)
+"""TCGETS and TIOCGWINSZ (is this a terminal?), FIONBIO, FIONCLEX, FIOCLEX."""
 FCNTLS = (0, 1, 2, 3, 4, 1030, 1032, 1034)
 """F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC, F_GETPIPE_SZ, F_GET_SEALS: no owner of signals, no
 lease, no larger pipe, no seal."""

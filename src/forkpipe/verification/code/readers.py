@@ -54,7 +54,8 @@ def read_program(row: Row, where: str, *, public_only: bool = False) -> Program:
     for column, read in _READERS.items():
         if column in row:
             try:
-                return read(row, where, public_only)
+                program: Program = read(row, where, public_only)
+                return program
             except KeyError as error:
                 raise InputError(f"{where}: field {error} is missing") from error
             except (ValueError, TypeError) as error:
@@ -107,10 +108,7 @@ def _livecodebench(row: Row, where: str, public_only: bool) -> Program:
 def _livecodebench_case(case: Row, is_function: bool) -> dict[str, Any]:
     if not is_function:
         return {"input": case["input"], "output": case["output"]}
-    return {
-        "args": [_json(line) for line in case["input"].split("\n") if line.strip()],
-        "output": _json(case["output"]),
-    }
+    return {"args": _json_lines(case["input"]), "output": _json(case["output"])}
 
 
 def private_tests(text: str, where: str) -> list[Row]:
@@ -120,7 +118,8 @@ def private_tests(text: str, where: str) -> list[Row]:
         InputError: it is neither; a pickle of anything but one text is refused, and nothing of it is run.
     """
     try:
-        return _json(text) if text.lstrip().startswith("[") else _json(_packed_text(text))
+        tests: list[Row] = _json(text if text.lstrip().startswith("[") else _packed_text(text))
+        return tests
     except (ValueError, binascii.Error, zlib.error) as error:
         raise InputError(f"{where}: field 'private_test_cases' cannot be read: {error}") from error
 
@@ -175,7 +174,7 @@ def _lines(given: Any) -> str:
 
 def _function_case(given: Any, output: Any) -> dict[str, Any]:
     """Make a case of a call. APPS wraps most expected values in a list, and its grader takes both for right."""
-    arguments = [_json(line) for line in given.split("\n") if line.strip()] if isinstance(given, str) else given
+    arguments = _json_lines(given) if isinstance(given, str) else given
     output = _json(output) if isinstance(given, str) and isinstance(output, str) else output
     case = {"args": list(arguments), "output": output}
     if isinstance(output, list) and len(output) == 1:
@@ -214,17 +213,15 @@ def _mbpp(row: Row, where: str, _: bool) -> Program:
 
 def _tested_function(asserts: list[str], solution: str) -> str | None:
     """Return the function that asserts test: one that all of them call, defined in the solution where there is one."""
-    called = [
-        [
-            node.func.id
-            for node in ast.walk(ast.parse(code))
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-        ]
-        for code in asserts
-    ]
+    calls = [[node.func for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)] for code in asserts]
+    called = [[function.id for function in functions if isinstance(function, ast.Name)] for functions in calls]
     common = [name for name in dict.fromkeys(called[0]) if all(name in names for names in called)]
     defined = [name for name in common if re.search(rf"^\s*def\s+{re.escape(name)}\b", solution, re.MULTILINE)]
     return next(iter(defined or [name for name in common if not hasattr(builtins, name)] or common), None)
+
+
+def _json_lines(text: str) -> list[Any]:
+    return [_json(line) for line in text.split("\n") if line.strip()]
 
 
 def _json(text: Any) -> Any:

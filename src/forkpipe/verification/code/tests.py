@@ -136,7 +136,8 @@ def read_tests(text: str) -> ProgramTests:
     Raises:
         InputError: the text is no JSON or no tests; names the field and what is expected.
 
-    >>> read_tests('{"version": 1, "language": "python", "kind": "stdin", "cases": [{"input": "1", "output": "2"}]}').kind
+    >>> text = '{"version": 1, "language": "python", "kind": "stdin", "cases": [{"input": "1", "output": "2"}]}'
+    >>> read_tests(text).kind
     'stdin'
     """
     try:

@@ -31,7 +31,7 @@ LONGEST_SHOWN = 100_000
 
 
 class _Row(NamedTuple):
-    index: int
+    number: int
     key: str
     asked: Asked
     found_in: str
@@ -112,7 +112,7 @@ class CodeVerifier:
         if backend in LOCAL:
             options |= {"workers": workers, "backend": backend, "packages": packages}
         self._sandbox: Sandbox = create("backend", BACKENDS, backend, options, "verification.options.code")
-        self._workers = workers or getattr(self._sandbox, "workers", 1)
+        self._workers: int = workers or int(getattr(self._sandbox, "workers", 1))
         self._limits = Limits(cpu_seconds, wall_seconds, memory_mb, output_mb, threads)
         self._total_seconds = total_seconds
         self._packages = tuple(packages)
@@ -136,7 +136,7 @@ class CodeVerifier:
             verdicts.append(verdict)
         for row, graded in zip(rows, self._grade(rows), strict=True):
             program = row.asked.programs[min(graded.program, len(row.asked.programs) - 1)][:LONGEST_SHOWN]
-            verdicts[row.index] = Verdict(graded.verdict, program, graded.rule, row.found_in, as_text(graded.detail))
+            verdicts[row.number] = Verdict(graded.verdict, program, graded.rule, row.found_in, as_text(graded.detail))
         return verdicts
 
     def _look(self, index: int, tests: str, response: str, cut: bool, rows: list[_Row]) -> Verdict:
