@@ -159,7 +159,8 @@ for backend in ("auto", "landlock"):
     folder.mkdir()
     with surroundings(folder) as facts:
         runs = sandbox.run([job_of(one, facts) for one in HOSTILE])
-        print(json.dumps([one.name for one, run in zip(HOSTILE, runs) if does_harm(one, run) or run.status == "broken"]))
+        harm = [one.name for one, run in zip(HOSTILE, runs) if does_harm(one, run) or run.status == "broken"]
+        print(json.dumps(harm))
     sandbox.close()
 """
 

@@ -67,6 +67,8 @@ class Job:
         call: a function to call, None runs the program as `__main__`.
         assertions: tests of a function; at most one of these two is given.
         prelude: whether the star imports of LiveCodeBench stand in front, and its recursion limit of 50,000.
+        captured: run it as LiveCodeBench's own grader does: standard input and output are objects in the interpreter,
+            nothing ever comes on file descriptor 0, and what a thread writes after the main one has ended is lost.
         packages: installed packages that the program may import, as far as the sandbox offers them.
         limits: see `Limits`.
     """
@@ -76,6 +78,7 @@ class Job:
     call: Call | None = None
     assertions: Assertions | None = None
     prelude: bool = False
+    captured: bool = False
     packages: tuple[str, ...] = ()
     limits: Limits = Limits()
 

@@ -44,8 +44,8 @@ def run_child(lock: Lock, given: Given, prelude: dict[str, Any], leak: bool) -> 
     header = given.header
     status = given.files[3]
     try:
-        texts, stdin = _payload(given)
-        _arrange(lock, (stdin, *given.files), leak)
+        texts, stdin, typed = _payload(given)
+        _arrange(lock, (*stdin[:1], *given.files, *stdin[1:]), leak)
         status = STATUS
         lock.apply(given.limits)
     except BaseException as error:
@@ -53,7 +53,7 @@ def run_child(lock: Lock, given: Given, prelude: dict[str, Any], leak: bool) -> 
         os._exit(1)
     write(STATUS, LOCKED)
     random.seed(0)
-    programs.open_streams()
+    programs.open_streams(typed)
     if given.role == "tests":
         os.close(STATUS)
         most_bytes = int(header["limits"]["output_mb"] * (1 << 20))
@@ -69,7 +69,8 @@ def run_child(lock: Lock, given: Given, prelude: dict[str, Any], leak: bool) -> 
         os._exit(1)
     os.write(STATUS, bytes([index]))
     os.close(STATUS)
-    os._exit(programs.guarded(_task(header, code, texts[count:], prelude if header["prelude"] else None)))
+    task = _task(header, code, texts[count:], prelude if header["prelude"] else None)
+    os._exit(programs.guarded(task if typed is None else programs.captured(task)))
 
 
 def _task(
@@ -83,17 +84,24 @@ def _task(
     return lambda: exec(code, names)
 
 
-def _payload(given: Given) -> tuple[list[str], int]:
-    """Read what belongs to this child; return texts, and a sealed file of the standard input."""
+def _payload(given: Given) -> tuple[list[str], tuple[int, ...], bytes | None]:
+    """Read what belongs to this child.
+
+    Returns:
+        texts; the descriptor of a sealed file of the standard input, or of a pipe into which nobody writes with the end
+        that keeps it open; in the second case what the program is to read from an object.
+    """
     header = given.header
     sizes = header["tests"] if given.role == "tests" else [*header["programs"], *header["arguments"]]
     texts = [read_exactly(given.requests, size).decode("utf-8", "surrogatepass") for size in sizes]
+    if header["captured"]:
+        return texts, os.pipe(), read_exactly(given.requests, header["stdin"])
     stdin = os.memfd_create("stdin", os.MFD_ALLOW_SEALING)
     if given.role != "tests":
         write(stdin, read_exactly(given.requests, header["stdin"]))
         os.lseek(stdin, 0, 0)
     fcntl.fcntl(stdin, _F_ADD_SEALS, _ALL_SEALS)
-    return texts, stdin
+    return texts, (stdin,), None
 
 
 def _arrange(lock: Lock, files: tuple[int, ...], leak: bool) -> None:

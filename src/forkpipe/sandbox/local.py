@@ -273,6 +273,7 @@ def _message(job: Job) -> tuple[dict[str, Any], bytes]:
         "stdin": len(job.stdin),
         "tests": [len(text) for text in tests],
         "prelude": job.prelude,
+        "captured": job.captured,
         "packages": list(job.packages),
         "limits": {
             "cpu_seconds": limits.cpu_seconds, "wall_seconds": limits.wall, "memory_mb": limits.memory_mb,

@@ -6,6 +6,7 @@ report says what a program could as well have printed.
 
 import atexit
 import builtins
+import contextlib
 import io
 import json
 import os
@@ -62,16 +63,39 @@ def compile_first(sources: list[str]) -> tuple[int, types.CodeType | None]:
     return -1, None
 
 
-def open_streams() -> None:
-    """Give the program text streams on its own file descriptors, and what interactive Python adds to builtins."""
-    sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, "r", closefd=False)), "utf-8", "surrogateescape")
+def open_streams(typed: bytes | None = None) -> None:
+    """Give the program text streams on its own file descriptors, and what interactive Python adds to builtins.
+
+    Args:
+        typed: what it reads from an object in place of a file; then its output goes into an object too.
+    """
+    reads = io.BufferedReader(io.FileIO(0, "r", closefd=False)) if typed is None else io.BytesIO(typed)
+    sys.stdin = io.TextIOWrapper(reads, "utf-8", "surrogateescape")
     sys.stdout, sys.stderr = (
         io.TextIOWrapper(io.BufferedWriter(io.FileIO(file, "w", closefd=False)), "utf-8", errors)
         for file, errors in ((1, "surrogateescape"), (2, "backslashreplace"))
     )
+    if typed is not None:
+        sys.stdout = io.TextIOWrapper(io.BytesIO(), "utf-8", "surrogateescape")
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr  # type: ignore[misc]
     builtins.exit = builtins.quit = _exit  # type: ignore[assignment]
     sys.argv = ["program.py"]
+
+
+def captured(run: Callable[[], None]) -> Callable[[], None]:
+    """Return a function that runs a program and ends the process with its main thread, as LiveCodeBench's grader."""
+
+    def run_captured() -> None:
+        output = sys.stdout
+        with contextlib.suppress(SystemExit):
+            run()
+        output.flush()
+        message = output.buffer.getvalue()  # type: ignore[attr-defined]
+        while message:
+            message = message[os.write(1, message) :]
+        os._exit(0)
+
+    return run_captured
 
 
 def _exit(code: object = None) -> None:

@@ -62,7 +62,9 @@ class ReadyTests:
     cases: tuple[ReadyCase, ...]
 
 
-def ready(text: str, limits: Limits, store: CaseStore | None, keep: int | None) -> ReadyTests:
+def ready(
+    text: str, limits: Limits, store: CaseStore | None = None, keep: int | None = None, captured: bool = False
+) -> ReadyTests:
     """Return tests ready to run.
 
     Args:
@@ -70,6 +72,7 @@ def ready(text: str, limits: Limits, store: CaseStore | None, keep: int | None) 
         limits: of a run, where the problem has none of its own.
         store: of cases that are too large for a table.
         keep: cases at most, see `chosen`; None for all.
+        captured: see `sandbox.base.Job`; programs that read their input only.
 
     Raises:
         InputError: the text holds no tests, or its cases are not in the store.
@@ -88,7 +91,7 @@ def ready(text: str, limits: Limits, store: CaseStore | None, keep: int | None) 
     literal = [(case, call) for case in cases if (call := _literal(tests, case))]
     others = [case for case in cases if not _literal(tests, case)]
     calls = [_calls(tests, literal, limits)] if literal else []
-    return ReadyTests(tests, (*calls, *(_ready_case(tests, case, limits) for case in others)))
+    return ReadyTests(tests, (*calls, *(_ready_case(tests, case, limits, captured) for case in others)))
 
 
 def _literal(tests: ProgramTests, case: Any) -> LiteralCall | None:
@@ -124,11 +127,16 @@ def _shown(case: StdinCase | FunctionCase | AssertCase) -> str:
     return json.dumps(case.args) if isinstance(case, FunctionCase) else case.code
 
 
-def _ready_case(tests: ProgramTests, case: StdinCase | FunctionCase | AssertCase, limits: Limits) -> ReadyCase:
+def _ready_case(
+    tests: ProgramTests, case: StdinCase | FunctionCase | AssertCase, limits: Limits, captured: bool
+) -> ReadyCase:
     rule = tests.compare.rule
     shown = (_shown(case)[:LONGEST_SHOWN],)
     if isinstance(case, StdinCase):
-        job = Job((), case.input.encode("utf-8", "surrogatepass"), prelude=True, limits=limits)
+        if captured:
+            limits = replace(limits, wall_seconds=limits.wall_seconds or limits.cpu_seconds)
+        stdin = case.input.encode("utf-8", "surrogatepass")
+        job = Job((), stdin, prelude=True, captured=captured, limits=limits)
         return ReadyCase(job, rule, ((case.output,),), shown)
     entry = tests.entry or ""
     if isinstance(case, FunctionCase):

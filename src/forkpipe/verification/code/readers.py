@@ -67,7 +67,7 @@ def read_program(row: Row, where: str, *, public_only: bool = False) -> Program:
     )
 
 
-def tests_text(tests: Mapping[str, Any], store: CaseStore) -> str:
+def gold_text(tests: Mapping[str, Any], store: CaseStore) -> str:
     """Return tests as JSON text, with cases that are too large for a table in the store."""
     text = json.dumps(tests, ensure_ascii=False)
     if len(text) <= LARGE:

@@ -155,7 +155,7 @@ class CodeVerifier:
         return Verdict("failed", rule="sandbox: no verdict")
 
     def _ready(self, tests: str) -> ReadyTests:
-        return ready(tests, self._limits, self._store, self._keep_cases)
+        return ready(tests, self._limits, self._store, self._keep_cases, self._grader == "livecodebench")
 
     def _key(self, tests: str, programs: Sequence[str]) -> str:
         parts = [tests_hash(tests), self._grader, *programs]
