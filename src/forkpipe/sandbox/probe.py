@@ -31,6 +31,11 @@ def _fails(name: str, call: str) -> Probe:
     return Probe(name, f"import ctypes\nlibc = ctypes.CDLL(None)\nprint('HELD' if {call} < 0 else 'BROKEN')\n")
 
 
+_WRITES = """for place in ('/tmp', '/dev/shm', '/var/tmp', '.'):
+    path = f'{place}/forkpipe-probe-{os.getpid()}'
+    open(path, 'w').close()
+    os.remove(path)"""
+
 PROBES = (
     Probe("an honest program runs", "print('HELD' if sum(map(int, input().split())) == 3 else '')\n"),
     Probe("threads run", "import threading\nthreading.Thread(target=lambda: print('HELD')).start()\n"),
@@ -39,14 +44,14 @@ PROBES = (
     Probe("memory ends", "x = bytearray(1 << 29)\n", ("memory",)),
     Probe("output ends", "print('x' * (1 << 22))\n", ("output",)),
     Probe("a crash is its own", "import ctypes\nctypes.string_at(0)\n", ("signal",)),
-    _refuses("no new processes", "os.fork()"),
+    _refuses("no new processes", "os.fork() or os._exit(0)"),
     _refuses("nothing is executed", "os.execv('/bin/true', ['true'])"),
     _refuses("no network", "socket.socket()"),
     _refuses("no datagrams", "socket.socket(socket.AF_INET, socket.SOCK_DGRAM)"),
     _refuses("no Unix sockets", "socket.socket(socket.AF_UNIX)"),
     _refuses("no user's files", "open('/etc/passwd')"),
     _refuses("no processes to read about", "open('/proc/1/cmdline')"),
-    _refuses("nothing is written", "for place in ('/tmp', '/dev/shm', '/var/tmp', '.'):\n    open(place + '/x', 'w')"),
+    _refuses("nothing is written", _WRITES),
     _refuses("no signals to others", "os.kill(os.getppid(), 0)"),
     _refuses("no limits of others", "import resource\nresource.prlimit(os.getppid(), resource.RLIMIT_NOFILE)"),
     _refuses("no memory files", "os.memfd_create('x')"),

@@ -86,11 +86,11 @@ def captured(run: Callable[[], None]) -> Callable[[], None]:
     """Return a function that runs a program and ends the process with its main thread, as LiveCodeBench's grader."""
 
     def run_captured() -> None:
-        output = sys.stdout
+        output: Any = sys.stdout
         with contextlib.suppress(SystemExit):
             run()
         output.flush()
-        message = output.buffer.getvalue()  # type: ignore[attr-defined]
+        message = output.buffer.getvalue()
         while message:
             message = message[os.write(1, message) :]
         os._exit(0)

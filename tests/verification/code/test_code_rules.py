@@ -319,14 +319,14 @@ def test_large_tests_go_to_the_store(tmp_path):
 
 def test_windows_hold_the_number_of_problems_that_they_must():
     window = WINDOWS["lcb_v5_paper"]
-    rows = [{"contest_date": "2024-10-01", "id": str(n)} for n in range(window.count)]
+    rows = [{"contest_date": "2024-10-01", "id": str(n)} for n in range(window.problems)]
     others = [{"contest_date": "2024-08-01T00:00:00", "id": "x"}]
     assert len(in_window(rows + others, "lcb_v5_paper", "file")) == 167
     with pytest.raises(InputError, match=r"file: window lcb_v5_paper .* holds 166 problems, expected 167"):
         in_window(rows[1:], "lcb_v5_paper", "file")
     with pytest.raises(InputError, match="window 'v9' is unknown, expected one of: lcb_v5"):
         in_window(rows, "v9", "file")
-    assert {name: one.count for name, one in WINDOWS.items()} == {
+    assert {name: one.problems for name, one in WINDOWS.items()} == {
         "lcb_v5": 880, "lcb_v5_paper": 167, "lcb_v5_2408_2501": 279, "lcb_v5_2407_2412": 315,
     }  # fmt: skip
     assert len(ERRATA) == 12

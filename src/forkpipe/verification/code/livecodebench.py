@@ -16,7 +16,7 @@ class Window(NamedTuple):
 
     first: str
     last: str
-    count: int
+    problems: int
 
 
 WINDOWS = {
@@ -78,9 +78,9 @@ def in_window(rows: Sequence[Mapping[str, Any]], name: str, where: str) -> list[
             raise InputError(f"{where} row {number}: field 'contest_date' is missing, a window needs it")
         if window.first <= date <= window.last:
             kept.append(dict(row))
-    if len(kept) != window.count:
+    if len(kept) != window.problems:
         raise InputError(
             f"{where}: window {name} ({window.first} to {window.last}) holds {len(kept)} problems, expected "
-            f"{window.count}: another release, or problems are missing; their figures could not be compared"
+            f"{window.problems}: another release, or problems are missing; their figures could not be compared"
         )
     return kept
