@@ -25,9 +25,16 @@ class SmallProgramsDataset(AbstractDataset[RawRecords, RawRecords]):
 
         return RawRecords([dict(row) for row in problem_rows()], "small programs")
 
+    def generated_from(self) -> list[dict[str, Any]]:
+        """Return what its content is a function of: the rows themselves, there are few."""
+        return list(self.load())
+
     def save(self, data: RawRecords) -> None:
         """Refuse: the problems are made up."""
         raise DatasetError("SmallProgramsDataset saves nothing")
+
+    def _exists(self) -> bool:
+        return True
 
     def _describe(self) -> dict[str, Any]:
         return {}

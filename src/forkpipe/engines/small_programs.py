@@ -104,7 +104,7 @@ def reference(fold: Fold, numbers: Sequence[int]) -> int:
     return result
 
 
-def tests_of(fold: Fold) -> dict[str, Any]:
+def gold_of_fold(fold: Fold) -> dict[str, Any]:
     """Return the tests of a problem: lists of up to 30 numbers, drawn by its name."""
     generator = random.Random(text_of(fold))
     lists = [[], [4], [-3, 9, 12]] + [
@@ -117,7 +117,7 @@ def tests_of(fold: Fold) -> dict[str, Any]:
 def problem_rows() -> list[dict[str, str]]:
     """Return rows of problem, answer (tests as JSON text) and id."""
     return [
-        {"problem": text_of(fold), "answer": json.dumps(tests_of(fold)), "id": str(number)}
+        {"problem": text_of(fold), "answer": json.dumps(gold_of_fold(fold)), "id": str(number)}
         for number, fold in enumerate(all_folds())
     ]
 
