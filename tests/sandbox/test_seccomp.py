@@ -1,4 +1,4 @@
-"""The filter of system calls, for both architectures, by an interpreter of classic BPF that follows the kernel's rules."""
+"""The filter of system calls, for both architectures, by an interpreter of classic BPF as the kernel has it."""
 
 import ctypes
 import errno

@@ -18,6 +18,8 @@ LAYERS = (
 """What proofs can switch off, each by its name; see `local.LocalSandbox`."""
 
 OPEN_FILES = 64
+STACK = 64 << 20
+"""Bytes of the main thread's stack: recursion through C (a cached function) takes half a kilobyte a call."""
 LIBRARIES = (
     "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/usr/share/zoneinfo",
 )  # fmt: skip
@@ -90,6 +92,8 @@ class Lock:
         root_uid = None
         if os.getuid() == 0 and "uid" not in self._without:
             root_uid = FIRST_UID + os.getpid() % UIDS
+            if not _is_mapped(root_uid):  # a root that is an ordinary user outside of its own namespace
+                root_uid = None
         if "namespaces" not in self._without and self._backend != "landlock":
             try:
                 _try_in_child(lambda _: namespaces.enter(self._folders, DEVICES, root_uid))
@@ -166,6 +170,9 @@ class Lock:
     def apply(self, limits: list[tuple[int, int]]) -> None:
         """Lock the calling process for good; OSError where a layer fails."""
         os.setsid()
+        hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
+        if hard == resource.RLIM_INFINITY or hard >= STACK:
+            resource.setrlimit(resource.RLIMIT_STACK, (STACK, hard))
         for name, value in limits:
             resource.setrlimit(name, (value, value))
         if self._ruleset is not None:
@@ -200,6 +207,16 @@ def _try_in_child(step: Callable[[int], None]) -> None:
     if status != 0:
         code, _, text = (said or f"0 a child that tried it ended with status {status}").partition(" ")
         raise OSError(int(code), text)
+
+
+def _is_mapped(uid: int) -> bool:
+    """Say whether this user namespace has a user and a group of that number."""
+    for name in ("uid_map", "gid_map"):
+        with open(f"/proc/self/{name}") as file:
+            ranges = [tuple(map(int, line.split())) for line in file]
+        if not any(first <= uid < first + count for first, _, count in ranges):
+            return False
+    return True
 
 
 def _kernel() -> tuple[int, int]:

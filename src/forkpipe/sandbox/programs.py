@@ -58,7 +58,7 @@ def compile_first(sources: list[str]) -> tuple[int, types.CodeType | None]:
     for index, source in enumerate(sources):
         try:
             return index, compile(source.removeprefix("\ufeff"), FILE, "exec", dont_inherit=True)
-        except (SyntaxError, ValueError, RecursionError, OverflowError):
+        except (SyntaxError, ValueError, RecursionError, OverflowError, MemoryError):
             continue
     return -1, None
 

@@ -82,6 +82,9 @@ def _folders(packages: dict[str, str]) -> list[str]:
     A folder of site packages goes on the path, but only its packages that are offered can be read.
     """
     folders = [path for path in sys.path if os.path.isdir(path)]
+    # Where a distribution of its own (conda) keeps what its extension modules load.
+    folders += [os.path.dirname(os.path.dirname(os.__file__)), *os.environ.get("LD_LIBRARY_PATH", "").split(":")]
+    folders = [path for path in folders if path.startswith("/")]
     for name, site in packages.items():
         if site not in sys.path:
             sys.path.append(site)

@@ -34,7 +34,7 @@ FOOLS = {
 CRASHES = {
     "segfault": "import ctypes\ndef f(x):\n    ctypes.string_at(0)\n",
     "abort": "import os\ndef f(x):\n    os.abort()\n",
-    "stack_overflow": "import sys\nsys.setrecursionlimit(10**9)\ndef f(x):\n    kinds = (str,)\n    for _ in range(500000):\n        kinds = (kinds,)\n    return isinstance(x, kinds)\n",
+    "stack_overflow": "import sys\nsys.setrecursionlimit(10**9)\ndef f(x):\n    kinds = (str,)\n    for _ in range(2_000_000):\n        kinds = (kinds,)\n    return hash(kinds)\n",
     "kills_itself": "import os\ndef f(x):\n    os.kill(os.getpid(), 9)\n",
     "bad_free": "import ctypes\ndef f(x):\n    ctypes.CDLL(None).free(ctypes.c_void_p(4096))\n",
 }  # fmt: skip

@@ -334,3 +334,16 @@ def test_windows_hold_the_number_of_problems_that_they_must():
 
 def test_braces_of_a_problem_stay_in_its_prompt():
     assert "{x} {starter}" in prompt_of("{x} {starter}", "class Solution: pass")
+
+
+def test_any_order_takes_long_lists_and_other_ways_of_writing():
+    numbers = list(range(100_000))
+    assert same_value("any_order", numbers, json.loads(encode(numbers[::-1])))
+    assert not same_value("any_order", numbers, json.loads(encode([*numbers[1:], -1])))
+    assert same_value("any_order", [(1, 2), 3.0], json.loads(encode([3, [1, 2]])))
+
+
+def test_an_output_far_too_long_is_different_before_it_is_split():
+    for rule in ("lcb", "tokens", "floats", "any_order"):
+        assert not same_output(rule, "1\n", "1\n" * (4 << 20))
+        assert same_output(rule, "1\n", "1" + "\n" * (4 << 20))

@@ -10,7 +10,7 @@ from typing import Any
 from forkpipe.sandbox.base import Assertions, Call, Job, Limits, Run
 from forkpipe.sandbox.values import encode
 from forkpipe.verification.code.asserts import LiteralCall, literal_call, why_unprovable
-from forkpipe.verification.code.compare import same_output, same_value
+from forkpipe.verification.code.compare import SLACK, same_output, same_value
 from forkpipe.verification.code.store import CaseStore
 from forkpipe.verification.code.tests import (
     AssertCase,
@@ -35,6 +35,8 @@ class ReadyCase:
     """Right outputs or values, of each call where there are several; empty for code that decides by itself."""
     shown: tuple[str, ...]
     """The input, or each call, for people."""
+    written: int = 0
+    """Characters of the expected values as JSON."""
 
     def passed(self, run: Run, tolerances: tuple[float, float]) -> int:
         """Return how many of the case's `shown` tests a run has passed, up to the first that it has not."""
@@ -44,6 +46,8 @@ class ReadyCase:
             output = run.stdout.decode("utf-8", "replace")
             return int(any(same_output(self.rule, expected, output, *tolerances) for expected in self.expected[0]))
         count = 0
+        if len(run.report) > SLACK + 8 * self.written:
+            return 0
         try:
             for expected, answer in zip(self.expected, json.loads(run.report)["values"], strict=False):
                 if not any(same_value(self.rule, value, answer["value"], *tolerances) for value in expected):
@@ -103,7 +107,7 @@ def _calls(tests: ProgramTests, literal: list[tuple[AssertCase, LiteralCall]], l
     call = Call(tests.entry or "", encode([one.arguments for _, one in literal]))
     expected = tuple((one.expected,) for _, one in literal)
     shown = tuple(case.code[:LONGEST_SHOWN] for case, _ in literal)
-    return ReadyCase(Job((), call=call, limits=limits), "python", expected, shown)
+    return ReadyCase(Job((), call=call, limits=limits), "python", expected, shown, len(encode(expected)))
 
 
 def chosen(cases: Sequence[Any], public: int, keep: int | None) -> list[Any]:
@@ -141,7 +145,8 @@ def _ready_case(
     entry = tests.entry or ""
     if isinstance(case, FunctionCase):
         call = Call(entry, encode([case.args]))
-        return ReadyCase(Job((), call=call, prelude=True, limits=limits), rule, ((case.output, *case.also),), shown)
+        job = Job((), call=call, prelude=True, limits=limits)
+        return ReadyCase(job, rule, ((case.output, *case.also),), shown, len(encode(case.output)))
     setup = f"{tests.setup}\n{tests.prompt}"
     return ReadyCase(Job((), assertions=Assertions(entry, setup, case.code), limits=limits), "python", (), shown)
 

@@ -39,6 +39,7 @@ class Asked(NamedTuple):
 class _State:
     asked: Asked
     sources: tuple[str, ...]
+    packages: tuple[str, ...]
     passed: int = 0
     next_case: int = 0
     seconds: float = 0.0
@@ -66,7 +67,10 @@ def grade(
     Raises:
         InputError: the sandbox cannot run anything here.
     """
-    states = [_State(one, sources(one.tests.tests, one.programs)) for one in asked]
+    states = []
+    for one in asked:
+        texts = sources(one.tests.tests, one.programs)
+        states.append(_State(one, texts, _imported(texts, packages)))
     for state in states:
         if max(map(len, state.sources)) > LONGEST_PROGRAM:
             _end(state, "wrong", "too-long")
@@ -77,18 +81,18 @@ def grade(
             cases = range(state.next_case, min(state.next_case + width, len(state.asked.tests.cases)))
             batch += [(state, case) for case in cases]
             state.next_case = cases.stop
-        jobs = [_job(state, state.asked.tests.cases[case], packages) for state, case in batch]
+        jobs = [
+            replace(state.asked.tests.cases[case].job, programs=state.sources, packages=state.packages)
+            for state, case in batch
+        ]
         for (state, case), job, run in zip(batch, jobs, sandbox.run(jobs), strict=True):
             if state.graded is None:
                 _judge(state, case, job, run, sandbox, total_seconds)
     return [state.graded for state in states if state.graded is not None]
 
 
-def _job(state: _State, case: ReadyCase, packages: Sequence[str]) -> Job:
-    wanted = tuple(
-        name for name in packages if any(re.search(rf"\b(?:import|from)\s+{name}\b", text) for text in state.sources)
-    )
-    return replace(case.job, programs=state.sources, packages=wanted)
+def _imported(texts: Sequence[str], packages: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name in packages if any(re.search(rf"\b(?:import|from)\s+{name}\b", text) for text in texts))
 
 
 def _judge(state: _State, number: int, job: Job, run: Run, sandbox: Sandbox, total_seconds: float) -> None:
