@@ -24,6 +24,14 @@ from forkpipe.verification.code.verifier import CodeVerifier
 
 TRIVIAL = "print(sum(map(int, input().split())))"
 STDIN = b"1 2\n"
+FLOOD = """import os
+block = b"x" * (1 << 20)
+for _ in range(10_000):
+    try:
+        os.write(1, block)
+    except OSError:
+        pass
+"""
 
 
 def used():
@@ -67,7 +75,9 @@ def plain(program, runs):
     """Run a program by subprocess; return the processor time of a run."""
     before = used()
     for _ in range(runs):
-        done = subprocess.run([sys.executable, "-c", program], input=STDIN, capture_output=True, preexec_fn=limit, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", program], input=STDIN, capture_output=True, preexec_fn=limit, check=True
+        )
         assert done.stdout == b"3\n"
     return (used() - before) / runs
 
@@ -138,8 +148,7 @@ def memory(given):
     sandbox.run([Job((TRIVIAL,), STDIN)])
     worker = max(sandbox_resident(), default=0)
     before = int(Path("/proc/self/statm").read_text().split()[1])
-    flood = "import os\nblock = b'x' * (1 << 20)\nfor _ in range(10_000):\n    try:\n        os.write(1, block)\n    except OSError:\n        pass\n"
-    sandbox.run([Job((flood,))])
+    sandbox.run([Job((FLOOD,))])
     grown = (int(Path("/proc/self/statm").read_text().split()[1]) - before) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
     sandbox.close()
     print(f"resident: a worker {worker:.0f} MB; the grader grows by {grown:.0f} MB while a program prints 10 GB")

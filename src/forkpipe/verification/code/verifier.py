@@ -59,6 +59,8 @@ class CodeVerifier:
 
     name = "code"
     version = "1"
+    gives_detail = True
+    """Whether verdicts hold a `detail`, which files of verdicts then have as a column."""
 
     def __init__(
         self,
