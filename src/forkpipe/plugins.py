@@ -39,6 +39,7 @@ VERIFIERS = {
     "reasoning_gym": Plugin(
         "forkpipe.verification.reasoning_gym:ReasoningGymVerifier", ("reasoning_gym",), "reasoning-gym"
     ),
+    "code": Plugin("forkpipe.verification.code.verifier:CodeVerifier"),
 }
 CLUSTERERS = {
     "steps": Plugin("forkpipe.strategies.clusterer:StepClusterer"),

@@ -185,7 +185,9 @@ class Verdict:
     rule: str = ""
     """Which rule decided, e.g. "number", "math-verify", "identical", "units+decimal"."""
     extracted_from: str = ""
-    """Where the answer was found: box, tag, hash (`#### 42`), stated, whole; empty where none was."""
+    """Where the answer was found: box, tag, hash (`#### 42`), stated, whole, fence; empty where none was."""
+    detail: str = field(default="", repr=False)
+    """JSON text of what more there is to say, of a program's tests for example."""
 
 
 @dataclass(frozen=True, slots=True)

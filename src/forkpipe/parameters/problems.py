@@ -17,7 +17,7 @@ class FieldNames(Settings):
     """Column with the source's own id, which must be unique; the row number where there is none."""
 
 
-AnswerType = Literal["integer", "math", "text", "choice", "number", "reasoning_gym"]
+AnswerType = Literal["integer", "math", "text", "choice", "number", "reasoning_gym", "code"]
 """What an answer is, and so which verifier compares it."""
 
 

@@ -127,6 +127,7 @@ class VerificationSettings(Settings):
         "text": "exact",
         "choice": "choice",
         "number": "number",
+        "code": "code",
     }
     """Verifier by answer type: a registered name, or "package.module:Class". `reasoning_gym: reasoning_gym` needs the
     extra reasoning-gym."""
