@@ -1,6 +1,8 @@
 """The command line without Kedro: `forkpipe verify`, `forkpipe strategies`."""
 
+import json
 import time
+from typing import Any
 
 import click
 
@@ -23,6 +25,7 @@ def main() -> None:
 @click.option("--without", multiple=True, metavar="RULE", help="Switch a rewrite rule off, 'all' for all (math).")
 @click.option("--timeout", type=float, metavar="SECONDS", help="For one comparison (math).")
 @click.option("--workers", type=int, metavar="N", help="Worker processes (math).")
+@click.option("--option", multiple=True, metavar="NAME=VALUE", help="Any option of the verifier, e.g. cpu_seconds=10.")
 @click.option("--tolerance", type=float, metavar="SHARE", help="Relative tolerance (number).")
 @click.option(
     "--max-unscored",
@@ -41,6 +44,7 @@ def verify(
     without: tuple[str, ...],
     timeout: float | None,
     workers: int | None,
+    option: tuple[str, ...],
     tolerance: float | None,
     max_unscored: float,
 ) -> None:
@@ -53,7 +57,7 @@ def verify(
     from forkpipe.verification.files import verify_file
 
     given = {"timeout_seconds": timeout, "workers": workers, "relative": tolerance, "without": list(without) or None}
-    options = {name: value for name, value in given.items() if value is not None}
+    options = {name: value for name, value in given.items() if value is not None} | dict(map(_option, option))
     started = time.monotonic()
     try:
         summary = verify_file(
@@ -69,6 +73,35 @@ def verify(
     except InputError as error:
         raise click.ClickException(str(error)) from error
     click.echo(str(summary))
+
+
+def _option(text: str) -> tuple[str, Any]:
+    """Return the name and value of NAME=VALUE; a value that is no JSON is text."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise click.BadParameter(f"{text}: expected NAME=VALUE", param_hint="--option")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+@main.command()
+@click.option("--backend", default="auto", show_default=True, help="auto, namespaces or landlock.")
+def sandbox(backend: str) -> None:
+    """Say what this machine isolates, and try to break out of it."""
+    from forkpipe.sandbox.local import LocalSandbox
+    from forkpipe.sandbox.probe import probe, report
+
+    try:
+        tried = LocalSandbox(backend=backend)
+        described, outcomes = tried.describe(), probe(tried)
+        tried.close()
+    except InputError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(report(described, outcomes))
+    if not all(outcome.held for outcome in outcomes):
+        raise SystemExit(1)
 
 
 @main.command()

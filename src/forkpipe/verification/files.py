@@ -90,7 +90,8 @@ def verify_file(
                 said[0].append(Verdict(verdict.verdict, rule=verdict.rule))
                 said[1].append(answered[2][-60:])
                 values = (verdict.verdict, verdict.extracted, verdict.extracted_from, verdict.rule, version)
-                yield {**row, **dict(zip(COLUMNS, values, strict=True))}
+                detail = {"detail": verdict.detail} if getattr(verifier, "gives_detail", False) else {}
+                yield {**row, **dict(zip(COLUMNS, values, strict=True)), **detail}
             if on_progress is not None:
                 on_progress(len(said[0]))
 
@@ -118,6 +119,8 @@ def _asked(
     if taken := [column for column in COLUMNS if column in row]:
         raise InputError(f"{where}: column '{taken[0]}' is there already and would be overwritten, rename it")
     expected, said = row[gold], row[response]
+    if isinstance(expected, dict):  # tests of a program, as an object in place of its JSON text
+        expected = json.dumps(expected, ensure_ascii=False)
     if isinstance(expected, bool) or not isinstance(expected, str | int | float):
         raise InputError(f"{where}: column '{gold}' is {type(expected).__name__}, expected text or a number")
     if not isinstance(said, str | None):
