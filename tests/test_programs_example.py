@@ -110,6 +110,8 @@ def test_the_command_line_takes_programs_and_probes_this_machine(isolates, tmp_p
     subprocess.run([*command, *arguments], check=True, capture_output=True)
     written = [json.loads(line)["verdict"] for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert written == ["correct", "wrong", "timeout"]
+    details = [json.loads(json.loads(line)["detail"]) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [detail["passed"] for detail in details] == [1, 0, 0]
     said = subprocess.run([*command, "sandbox"], check=True, capture_output=True, text=True).stdout
     assert "probes held" in said
     assert "seccomp" in said
