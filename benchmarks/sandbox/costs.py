@@ -102,8 +102,10 @@ def costs(given):
         random.shuffle(tasks)
         for name, what in tasks:
             # A tick is 10 ms, so the sandbox makes ten times as many runs.
-            spent = plain(programs[what], given.runs) if name == "plain" else sandboxed(
-                sandboxes[name], jobs[what], given.runs * 10
+            spent = (
+                plain(programs[what], given.runs)
+                if name == "plain"
+                else sandboxed(sandboxes[name], jobs[what], given.runs * 10)
             )
             times.setdefault((what, name), []).append(spent)
     for (what, name), spent in sorted(times.items()):

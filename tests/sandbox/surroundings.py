@@ -12,7 +12,9 @@ from typing import Any
 
 from hostile_programs import MEMORY_MB, OUTPUT_MB, Hostile
 
+from forkpipe.core.errors import InputError
 from forkpipe.sandbox.base import Job, Limits, Run
+from forkpipe.sandbox.local import PROOF, LocalSandbox
 
 LIMITS = Limits(10.0, 20.0, MEMORY_MB, OUTPUT_MB, 64)
 TIME_LIMITS = Limits(0.2, 4.0, MEMORY_MB, OUTPUT_MB, 64)
@@ -70,3 +72,55 @@ def in_cage(command: list[str], timeout: float) -> subprocess.CompletedProcess[s
     return subprocess.run(
         [sys.executable, program, *command], capture_output=True, text=True, timeout=timeout, check=False
     )
+
+
+HONEST = Job(("print(sum(map(int, input().split())))",), b"1 2\n")
+
+
+def why_unavailable(backend: str, without: tuple[str, ...] = ()) -> str:
+    """Return why a backend is not to be had here, empty text where it is."""
+    os.environ[PROOF] = "1"
+    sandbox = LocalSandbox(1, backend, without=without)
+    try:
+        sandbox.describe()
+    except InputError as error:
+        return str(error)
+    finally:
+        del os.environ[PROOF]
+        sandbox.close()
+    return ""
+
+def is_open(path: str) -> bool:
+    """Say whether every user can reach a file."""
+    return all(part.stat().st_mode & 0o001 for part in (Path(path), *Path(path).parents))
+
+def descendants(pid: int) -> list[tuple[int, str]]:
+    """Return (pid, start time) of all processes below one."""
+    parents, times = {}, {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                fields = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            parents[int(entry)], times[int(entry)] = int(fields[1]), fields[19]
+    below, todo = [], [pid]
+    while todo:
+        parent = todo.pop()
+        children = [child for child, its_parent in parents.items() if its_parent == parent]
+        below += [(child, times[child]) for child in children]
+        todo += children
+    return below
+
+def is_there(process: tuple[int, str]) -> bool:
+    """Say whether a process of `descendants` lives."""
+    pid, started = process
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return False
+    return fields[19] == started and fields[0] not in "ZX"
+
+def resident() -> int:
+    """Return the resident bytes of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

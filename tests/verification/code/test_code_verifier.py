@@ -61,7 +61,9 @@ def test_what_fools_a_grader_in_one_interpreter_does_not_pass_here(verifier, nam
 
 @pytest.mark.parametrize("name", CRASHES)
 def test_a_crash_takes_a_grader_in_one_interpreter_down_and_not_this_one(verifier, name):
-    grader = f"try:\n    exec({USUAL.format(program=CRASHES[name])!r})\nexcept BaseException:\n    pass\nprint('alive')\n"
+    grader = (
+        f"try:\n    exec({USUAL.format(program=CRASHES[name])!r})\nexcept BaseException:\n    pass\nprint('alive')\n"
+    )
     sandbox = LocalSandbox(1)
     usual = sandbox.run([Job((grader,), limits=Limits(5.0))])[0]
     sandbox.close()
@@ -119,7 +121,9 @@ def test_all_cases_together_have_a_limit_too():
 
 def test_responses_without_a_program_and_cut_ones(verifier):
     gold = json.dumps(ADD)
-    verdicts = verifier.verify([gold, gold, "{}"], ["I do not know.", f"```\n{RIGHT}\n```", "```\n1\n```"], [False, True, False])
+    verdicts = verifier.verify(
+        [gold, gold, "{}"], ["I do not know.", f"```\n{RIGHT}\n```", "```\n1\n```"], [False, True, False]
+    )
     assert [verdict.verdict for verdict in verdicts] == ["unparsed", "truncated", "unparsed"]
     assert verdicts[2].rule == "gold-unparsed"
 
@@ -214,7 +218,9 @@ def test_large_cases_lie_in_a_store(tmp_path):
 
 
 def test_rewards_and_rows_take_programs(verifier):
-    rows = [VerdictRow("code", json.dumps(ADD), f"```\n{program}\n```", "done", "stop") for program in (RIGHT, "print(1)")]
+    rows = [
+        VerdictRow("code", json.dumps(ADD), f"```\n{program}\n```", "done", "stop") for program in (RIGHT, "print(1)")
+    ]
     with RowVerifier(VerificationSettings(options={"code": {"workers": 1}}), reward=True) as rows_verifier:
         found = rows_verifier.verify(rows)
     assert [(row["verdict"], row["verifier"]) for row in found] == [("correct", "code"), ("wrong", "code")]
