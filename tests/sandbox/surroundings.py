@@ -90,9 +90,11 @@ def why_unavailable(backend: str, without: tuple[str, ...] = ()) -> str:
         sandbox.close()
     return ""
 
+
 def is_open(path: str) -> bool:
     """Say whether every user can reach a file."""
     return all(part.stat().st_mode & 0o001 for part in (Path(path), *Path(path).parents))
+
 
 def descendants(pid: int) -> list[tuple[int, str]]:
     """Return (pid, start time) of all processes below one."""
@@ -112,6 +114,7 @@ def descendants(pid: int) -> list[tuple[int, str]]:
         todo += children
     return below
 
+
 def is_there(process: tuple[int, str]) -> bool:
     """Say whether a process of `descendants` lives."""
     pid, started = process
@@ -120,6 +123,7 @@ def is_there(process: tuple[int, str]) -> bool:
     except OSError:
         return False
     return fields[19] == started and fields[0] not in "ZX"
+
 
 def resident() -> int:
     """Return the resident bytes of this process."""

@@ -234,5 +234,3 @@ def test_the_grader_stays_small_while_a_program_prints_without_end(sandbox):
     assert done.status == "output"
     assert len(done.stdout) == 16 << 20
     assert resident() - before < 64 << 20
-
-
