@@ -99,6 +99,24 @@ def test_a_published_data_set_becomes_problems(tmp_path):
         ProgramsDataset(str(file), window="lcb").load()
 
 
+def test_livecodebench_becomes_problems_as_it_is_asked(tmp_path, caplog):
+    row = {
+        "question_content": "Add.", "question_id": "q1", "contest_date": "2024-10-01", "starter_code": "class S: ...",
+        "metadata": "{}", "public_test_cases": json.dumps([{"input": "1", "output": "2"}]),
+    }  # fmt: skip
+    file = tmp_path / "lcb.jsonl"
+    file.write_text(json.dumps(row) + "\n")
+    with caplog.at_level("WARNING", logger="forkpipe"):
+        (plain,) = ProgramsDataset(str(file), public_only=True).load()
+    assert "public tests only for 1 of 1 problems" in caplog.text
+    assert plain["problem"] == "Add.\n\nStarter code:\n```python\nclass S: ...\n```"
+    (asked,) = ProgramsDataset(str(file), public_only=True, prompt=True).load()
+    assert asked["problem"].startswith("You will be given a question")
+    assert "class S: ..." in asked["problem"]
+    with pytest.raises(Exception, match="row 1: field 'private_test_cases' is missing"):
+        ProgramsDataset(str(file)).load()
+
+
 def test_the_command_line_takes_programs_and_probes_this_machine(isolates, tmp_path):
     tests = {"version": 1, "language": "python", "kind": "stdin", "cases": [{"input": "2", "output": "4"}]}
     source = tmp_path / "in.jsonl"

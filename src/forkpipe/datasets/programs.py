@@ -7,6 +7,7 @@ from kedro.io import AbstractDataset, DatasetError
 from forkpipe.core.errors import InputError
 from forkpipe.datasets.read_rows import file_exists, read_rows
 from forkpipe.datasets.records import RawRecords, RecordsError, origin_hint
+from forkpipe.progress import logger
 
 
 class SmallProgramsDataset(AbstractDataset[RawRecords, RawRecords]):
@@ -59,7 +60,10 @@ class ProgramsDataset(AbstractDataset[RawRecords, RawRecords]):
         tests: folder in which test cases are kept that are too large for a table; the same as
             `verification.options.code.tests`.
         window: problems of one window of LiveCodeBench, see `verification.code.livecodebench.WINDOWS`.
-        public_only: take LiveCodeBench's public tests where the private ones are missing; each row says so.
+        public_only: take LiveCodeBench's public tests where the private ones are missing; each row says so, and a
+            warning how many there are.
+        prompt: put LiveCodeBench's problems as lighteval does for the paper's figures; else the statement is followed
+            by the starter code, if there is any.
         errata: false leaves out the problems that LiveCodeBench's errata name.
         metadata: passed over but for `origin`, which is said where the file is missing.
     """
@@ -70,6 +74,7 @@ class ProgramsDataset(AbstractDataset[RawRecords, RawRecords]):
         tests: str | None = None,
         window: str | None = None,
         public_only: bool = False,
+        prompt: bool = False,
         errata: bool = True,
         metadata: dict[str, Any] | None = None,
     ) -> None:
@@ -77,6 +82,7 @@ class ProgramsDataset(AbstractDataset[RawRecords, RawRecords]):
         self._tests = tests
         self._window = window
         self._public_only = public_only
+        self._prompt = prompt
         self._errata = errata
         self.metadata = metadata
 
@@ -87,7 +93,7 @@ class ProgramsDataset(AbstractDataset[RawRecords, RawRecords]):
             RecordsError: the file is missing or empty, a row is of no known data set, or the window does not hold the
                 number of problems that it must.
         """
-        from forkpipe.verification.code.livecodebench import ERRATA, in_window
+        from forkpipe.verification.code.livecodebench import ERRATA, in_window, prompt_of, with_starter
         from forkpipe.verification.code.readers import gold_text, read_program
         from forkpipe.verification.code.store import CaseStore
 
@@ -97,10 +103,11 @@ class ProgramsDataset(AbstractDataset[RawRecords, RawRecords]):
             for number, row in read_rows(self._filepath):
                 where = f"{self._filepath} row {number}"
                 program = read_program(row, where, public_only=self._public_only)
+                starter = program.metadata.get("starter_code", "")
                 rows.append(
                     {
                         **program.metadata,
-                        "problem": program.problem,
+                        "problem": (prompt_of if self._prompt else with_starter)(program.problem, starter),
                         "answer": gold_text(program.tests, store),
                         "id": program.source_id or str(number),
                         "public_only": bool(program.tests.get("partial")),
@@ -113,6 +120,11 @@ class ProgramsDataset(AbstractDataset[RawRecords, RawRecords]):
             raise RecordsError(f"{error}{origin_hint(self._filepath, self.metadata)}") from error
         if not rows:
             raise RecordsError(f"{self._filepath}: has no rows")
+        if partial := sum(row["public_only"] for row in rows):
+            logger.warning(
+                "%s: public tests only for %d of %d problems: say so beside every figure",
+                self._filepath, partial, len(rows),
+            )  # fmt: skip
         kept = rows if self._errata else [row for row in rows if row["id"] not in ERRATA]
         return RawRecords(kept, self._filepath)
 

@@ -58,8 +58,17 @@ _WITHOUT_STARTER = (
 
 def prompt_of(problem: str, starter: str) -> str:
     """Return what is asked, as lighteval asks it for the paper's figures."""
-    code = _WITH_STARTER.replace("{starter}", starter) if starter else _WITHOUT_STARTER
+    code = _WITH_STARTER.replace("{starter}", starter) if starter.strip() else _WITHOUT_STARTER
     return PROMPT.replace("{problem}", problem) + code
+
+
+def with_starter(problem: str, starter: str) -> str:
+    """Return a problem's statement, followed by its starter code where it has any.
+
+    >>> with_starter("Add.", "")
+    'Add.'
+    """
+    return f"{problem}\n\nStarter code:\n```python\n{starter}\n```" if starter.strip() else problem
 
 
 def in_window(rows: Sequence[Mapping[str, Any]], name: str, where: str) -> list[dict[str, Any]]:
