@@ -207,6 +207,8 @@ def test_large_cases_lie_in_a_store(tmp_path):
     verifier = CodeVerifier(workers=1, tests=str(tmp_path))
     assert judge(verifier, tests, RIGHT).verdict == "correct"
     verifier.close()
+    with pytest.raises(InputError, match="holds no cases"):
+        ready(json.dumps({**tests, "tests_file": store.add([])}), Limits(), store)
     cut = tmp_path / "copy" / reference["path"]
     cut.parent.mkdir(parents=True)
     cut.write_bytes((tmp_path / reference["path"]).read_bytes()[:-3])

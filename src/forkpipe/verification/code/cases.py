@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
+from forkpipe.core.errors import InputError
 from forkpipe.sandbox.base import Assertions, Call, Job, Limits, Run
 from forkpipe.sandbox.values import encode
 from forkpipe.verification.code.asserts import LiteralCall, literal_call, why_unprovable
@@ -91,6 +92,8 @@ def ready(
     given = tests.cases
     if tests.tests_file is not None:
         given = (store or CaseStore(None)).load(tests.tests_file.path, tests.tests_file.sha256)
+    if not given:
+        raise InputError(f"{tests.tests_file.path if tests.tests_file else 'tests'}: holds no cases")
     cases = chosen(read_cases(tests.kind, given), tests.public or 0, keep)
     literal = [(case, call) for case in cases if (call := _literal(tests, case))]
     others = [case for case in cases if not _literal(tests, case)]

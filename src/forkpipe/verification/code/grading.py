@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -13,8 +14,6 @@ from forkpipe.verification.code.extraction import LONGEST_PROGRAM
 
 SHOWN = 200
 """Characters of an input or output in the detail."""
-JOBS_A_WORKER = 4
-"""Jobs in a batch for each worker, so that none is idle while another has a long run."""
 
 
 class Graded(NamedTuple):
@@ -41,7 +40,6 @@ class _State:
     sources: tuple[str, ...]
     packages: tuple[str, ...]
     passed: int = 0
-    next_case: int = 0
     seconds: float = 0.0
     cpu_max: float = 0.0
     memory_max: float = 0.0
@@ -74,21 +72,31 @@ def grade(
     for state in states:
         if max(map(len, state.sources)) > LONGEST_PROGRAM:
             _end(state, "wrong", "too-long")
-    while open_states := [state for state in states if state.graded is None]:
-        width = max(1, workers * JOBS_A_WORKER // len(open_states))
-        batch: list[tuple[_State, int]] = []
-        for state in open_states:
-            cases = range(state.next_case, min(state.next_case + width, len(state.asked.tests.cases)))
-            batch += [(state, case) for case in cases]
-            state.next_case = cases.stop
-        jobs = [
-            replace(state.asked.tests.cases[case].job, programs=state.sources, packages=state.packages)
-            for state, case in batch
-        ]
-        for (state, case), job, run in zip(batch, jobs, sandbox.run(jobs), strict=True):
-            if state.graded is None:
-                _judge(state, case, job, run, sandbox, total_seconds)
+    width = max(1, workers // max(1, len(states)))
+    with ThreadPoolExecutor(workers, thread_name_prefix="forkpipe-grade") as threads:
+        # No more runs are held than workers make at once: their outputs may be large.
+        futures = [threads.submit(_grade_one, state, sandbox, width, total_seconds) for state in states]
+        try:
+            for future in futures:
+                future.result()
+        finally:
+            for future in futures:  # where one raised, the others would only raise too
+                future.cancel()
     return [state.graded for state in states if state.graded is not None]
+
+
+def _grade_one(state: _State, sandbox: Sandbox, width: int, total_seconds: float) -> None:
+    """Run the cases of a program, `width` at a time, until one fails or all have passed."""
+    cases = state.asked.tests.cases
+    for start in range(0, len(cases), width):
+        jobs = [
+            replace(case.job, programs=state.sources, packages=state.packages) for case in cases[start : start + width]
+        ]
+        if state.graded is not None:
+            return
+        for number, (job, run) in enumerate(zip(jobs, sandbox.run(jobs), strict=True), start):
+            if state.graded is None:
+                _judge(state, number, job, run, sandbox, total_seconds)
 
 
 def _imported(texts: Sequence[str], packages: Sequence[str]) -> tuple[str, ...]:
@@ -97,7 +105,7 @@ def _imported(texts: Sequence[str], packages: Sequence[str]) -> tuple[str, ...]:
 
 def _judge(state: _State, number: int, job: Job, run: Run, sandbox: Sandbox, total_seconds: float) -> None:
     if run.status == "wall":
-        # It slept, or the machine had no time for it: only the first happens again when it runs alone.
+        # It slept, or the machine had no time at all for it: only the first happens twice.
         run = sandbox.run([job])[0]
     state.seconds += max(run.cpu_seconds, run.wall_seconds if run.status == "wall" else 0.0)
     state.cpu_max = max(state.cpu_max, run.cpu_seconds)
