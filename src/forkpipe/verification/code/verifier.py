@@ -21,6 +21,7 @@ BACKENDS = {
     "landlock": Plugin("forkpipe.sandbox.local:LocalSandbox"),
     "sandbox_fusion": Plugin("forkpipe.sandbox.sandbox_fusion:SandboxFusion"),
     "piston": Plugin("forkpipe.sandbox.piston:Piston"),
+    "ray": Plugin("forkpipe.sandbox.ray:RaySandbox", ("ray",), "ray"),
 }
 LOCAL = ("auto", "namespaces", "landlock")
 
@@ -81,7 +82,7 @@ class CodeVerifier:
         """Make a verifier; no process starts yet.
 
         Args:
-            backend: auto, namespaces, landlock, sandbox_fusion, piston, or "package.module:Class".
+            backend: auto, namespaces, landlock, ray, sandbox_fusion, piston, or "package.module:Class".
             workers: runs at the same time, null: one a core.
             cpu_seconds: processor time of one run.
             wall_seconds: time by the clock of one run, null: 2 x cpu_seconds + 2.
@@ -94,7 +95,7 @@ class CodeVerifier:
             keep_cases: cases of a problem that are run, the public and the largest; null: all.
             grader: forkpipe, or livecodebench: as LiveCodeBench's own grader does, which does not wait for threads
                 and has nothing on file descriptor 0.
-            service: arguments of a backend that is no local one, e.g. `{url: ...}`.
+            service: arguments of a backend that is no local one, e.g. `{url: ...}` or `{actors: 8}`.
 
         Raises:
             InputError: a value is out of range, or the backend is unknown.
