@@ -61,7 +61,8 @@ class LocalSandbox:
             raise InputError(f"sandbox without names '{min(unknown)}', expected some of: {', '.join(LAYERS)}")
         self._backend = backend
         self._packages = {name: site for name in packages if (site := _site_of(name))}
-        self.workers = workers or os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        self.workers = workers or cores or 1
         self.name = f"local {VERSION}"
         self._lock = threading.Lock()
         self._reset()
