@@ -76,6 +76,7 @@ def verify_file(
     counts: Counter[str] = Counter()
     unreadable: list[int] = []
     said: tuple[list[Verdict], list[str]] = [], []
+    gives_detail = getattr(verifier, "gives_detail", False)
 
     def verified() -> Iterator[dict[str, Any]]:
         rows = read_rows(path)
@@ -90,7 +91,9 @@ def verify_file(
                 said[0].append(Verdict(verdict.verdict, rule=verdict.rule))
                 said[1].append(answered[2][-60:])
                 values = (verdict.verdict, verdict.extracted, verdict.extracted_from, verdict.rule, version)
-                detail = {"detail": verdict.detail} if getattr(verifier, "gives_detail", False) else {}
+                detail = {"detail": verdict.detail} if gives_detail else {}
+                if gives_detail and "detail" in row:
+                    raise InputError(f"{path} row {number}: column 'detail' would be overwritten, rename it")
                 yield {**row, **dict(zip(COLUMNS, values, strict=True)), **detail}
             if on_progress is not None:
                 on_progress(len(said[0]))

@@ -234,6 +234,10 @@ def test_files_of_programs_are_verified(tmp_path, verifier):
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
     summary = verify_file(str(source), str(output), gold="tests", response="text", verifier=verifier)
     assert dict(summary.counts) == {"correct": 1, "wrong": 1}
+    assert json.loads(json.loads(output.read_text().splitlines()[1])["detail"])["got"] == "0\\n"
+    source.write_text(json.dumps({**rows[0], "detail": "mine"}) + "\n")
+    with pytest.raises(InputError, match="row 1: column 'detail' would be overwritten"):
+        verify_file(str(source), str(output), gold="tests", response="text", verifier=verifier)
 
 
 def test_livecodebenchs_own_grader_is_emulated():
