@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,12 +21,20 @@ LIMITS = Limits(10.0, 20.0, MEMORY_MB, OUTPUT_MB, 64)
 TIME_LIMITS = Limits(0.2, 4.0, MEMORY_MB, OUTPUT_MB, 64)
 
 
+def open_up(folder: Path) -> None:
+    """Let every user into a temporary folder; nothing above the folder of temporary files is touched."""
+    top = Path(tempfile.gettempdir()).resolve()
+    for path in (folder, *folder.parents):
+        if top not in path.resolve().parents:
+            return
+        if path.stat().st_uid == os.getuid():
+            path.chmod(path.stat().st_mode | 0o055)
+
+
 @contextmanager
 def surroundings(folder: Path) -> Iterator[dict[str, Any]]:
     """Make what `hostile_programs` attacks, open to every user; yield the facts about it."""
-    for path in (folder, *folder.parents):
-        if path.stat().st_uid == os.getuid() and path != Path(path.anchor):
-            path.chmod(path.stat().st_mode | 0o055)
+    open_up(folder)
     secret, writable = folder / "secret", folder / "writable"
     secret.write_text("a secret\n")
     secret.chmod(0o644)

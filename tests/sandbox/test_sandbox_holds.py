@@ -19,6 +19,7 @@ from surroundings import (
     is_open,
     is_there,
     job_of,
+    open_up,
     resident,
     surroundings,
     why_unavailable,
@@ -74,9 +75,7 @@ SOME_PROOFS = (
 
 def test_without_its_layer_each_does_its_harm(tmp_path):
     """All of them: make prove-sandbox."""
-    for path in (tmp_path, *tmp_path.parents):
-        if path.stat().st_uid == os.getuid() and path != Path("/"):
-            path.chmod(path.stat().st_mode | 0o055)
+    open_up(tmp_path)
     names = [hostile.name for hostile in HOSTILE] if "PROVE_SANDBOX" in os.environ else SOME_PROOFS
     done = in_cage([sys.executable, str(HERE / "proofs.py"), str(tmp_path), *names], 300)
     if "unshare cage" in done.stderr:
