@@ -17,7 +17,7 @@ import yaml
 from scorecard import labelled
 from sklearn.metrics import cohen_kappa_score, f1_score, roc_auc_score
 
-from forkpipe.generation.strategy_models import strategy_models
+from forkpipe.generation.clustering import strategy_models
 from forkpipe.parameters import StrategySettings
 from forkpipe.strategies.clusterer import StepClusterer
 from forkpipe.strategies.grouping import CHUNK, cluster_all, judged

@@ -1,11 +1,13 @@
-"""The command `forkpipe`: `forkpipe new`, `forkpipe verify`, `forkpipe strategies`."""
+"""The command `forkpipe`: `forkpipe new`, `forkpipe sandbox`, `forkpipe verify`, `forkpipe strategies`."""
 
+import json
 import time
 from typing import Any
 
 import click
 
 from forkpipe.commands.new import new
+from forkpipe.commands.sandbox import sandbox
 from forkpipe.core.errors import InputError
 
 
@@ -16,6 +18,7 @@ def main() -> None:
 
 
 main.add_command(new)
+main.add_command(sandbox)
 
 
 @main.command()
@@ -36,6 +39,7 @@ main.add_command(new)
     "--timeout", "timeout_seconds", type=float, metavar="SECONDS", help="Longest time for one comparison (math)."
 )
 @click.option("--workers", type=int, metavar="N", help="Worker processes (math).")
+@click.option("--option", multiple=True, metavar="NAME=VALUE", help="An option of the verifier, e.g. cpu_seconds=10.")
 @click.option("--tolerance", "relative", type=float, metavar="SHARE", help="Relative tolerance (number).")
 @click.option(
     "--max-unscored",
@@ -51,6 +55,7 @@ def verify(
     response: str,
     finish_reason: str | None,
     answer_type: str,
+    option: tuple[str, ...],
     max_unscored: float,
     **options: Any,
 ) -> None:
@@ -64,7 +69,7 @@ def verify(
 
     chosen = {
         name: list(value) if name == "without" else value for name, value in options.items() if value not in (None, ())
-    }
+    } | dict(map(_named_option, option))
     started = time.monotonic()
     try:
         summary = verify_file(
@@ -80,6 +85,17 @@ def verify(
     except InputError as error:
         raise click.ClickException(str(error)) from error
     click.echo(str(summary))
+
+
+def _named_option(text: str) -> tuple[str, Any]:
+    """Return the name and value of NAME=VALUE; a value that is not JSON is text."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise click.BadParameter(f"{text}: expected NAME=VALUE", param_hint="--option")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 @main.command()

@@ -92,11 +92,12 @@ class VerdictColumns(TypedDict):
     """What the verifier says of a response."""
 
     extracted: str
-    extracted_from: str  # box, tag, hash, stated, whole, formula; empty where nothing was found
+    extracted_from: str  # box, tag, hash, stated, whole, formula, fence; empty where nothing was found
     verdict: VerdictName
     rule: str
     verifier: str
     verifier_version: str
+    detail: NotRequired[str | None]  # JSON, of verifiers that say more, for example about the tests of a program
 
 
 class _TraceColumns(Row):

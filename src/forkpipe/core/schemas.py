@@ -42,7 +42,7 @@ TABLES: dict[str, tuple[int, type]] = {
     "overlaps": (1, rows.OverlapRow),
     "traces": (1, rows.TraceRow),
     "generation_report": (1, rows.GenerationReportRow),
-    "verdicts": (2, rows.VerdictRow),
+    "verdicts": (3, rows.VerdictRow),
     "strategies": (2, rows.StrategyRow),
     "trace_sets": (2, rows.TraceSetRow),
     "rejected": (1, rows.RejectedRow),
@@ -50,7 +50,7 @@ TABLES: dict[str, tuple[int, type]] = {
     "matching": (1, rows.MatchingRow),
     "rewards": (1, rows.RewardRow),
     "generations": (2, rows.GenerationRow),
-    "scores": (3, rows.ScoreRow),
+    "scores": (4, rows.ScoreRow),
     "metrics": (1, rows.MetricRow),
     "comparison": (1, rows.ComparisonRow),
 }

@@ -76,6 +76,7 @@ def verify_file(
     counts: Counter[str] = Counter()
     unreadable: list[int] = []
     said: tuple[list[Verdict], list[str]] = [], []
+    gives_detail = getattr(verifier, "gives_detail", False)
 
     def verified() -> Iterator[dict[str, Any]]:
         rows = read_rows(path)
@@ -90,7 +91,10 @@ def verify_file(
                 said[0].append(Verdict(verdict.verdict, rule=verdict.rule))
                 said[1].append(answered.response[-60:])
                 values = (verdict.verdict, verdict.extracted, verdict.extracted_from, verdict.rule, version)
-                yield {**row, **dict(zip(COLUMNS, values, strict=True))}
+                detail = {"detail": verdict.detail} if gives_detail else {}
+                if gives_detail and "detail" in row:
+                    raise InputError(f"{path} row {number}: column 'detail' would be overwritten, rename it")
+                yield {**row, **dict(zip(COLUMNS, values, strict=True)), **detail}
             if on_progress is not None:
                 on_progress(len(said[0]))
 
@@ -118,6 +122,8 @@ def _asked(
     if taken := [column for column in COLUMNS if column in row]:
         raise InputError(f"{where}: column '{taken[0]}' is there already and would be overwritten, rename it")
     expected, said = row[gold], row[response]
+    if isinstance(expected, dict):  # tests of a program, as an object in place of its JSON text
+        expected = json.dumps(expected, ensure_ascii=False)
     if isinstance(expected, bool) or not isinstance(expected, str | int | float):
         raise InputError(f"{where}: column '{gold}' is {type(expected).__name__}, expected text or a number")
     if not isinstance(said, str | None):
