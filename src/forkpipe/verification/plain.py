@@ -105,7 +105,7 @@ def settle(gold: str, prediction: str) -> bool | None:
     other = _fraction(prediction) if found is None else Fraction(found)
     if one is None or other is None:
         return None
-    exact = expected is None and found is None
+    exact = all(number is None or number == int(number) for number in (expected, found))
     ends = all((number * _MILLION).denominator == 1 for number in (one, other))
     return one == other or (False if exact or ends else None)
 
