@@ -33,10 +33,14 @@ main.add_command(sandbox)
     "--finish-reason", metavar="COLUMN", help='Column that is "length" where a response was cut by a token limit.'
 )
 @click.option(
-    "--without", multiple=True, metavar="RULE", help="Switch off a rewrite rule; 'all' switches off all of them (math)."
+    "--label", metavar="COLUMN", help="Column that says whether a response is correct; prints how often verdicts agree."
+)
+@click.option("--bare", is_flag=True, help="The responses are answers and nothing else (not programs).")
+@click.option(
+    "--without", multiple=True, metavar="RULE", help="Switch off a rule, or 'all' or 'own-pairs-only' of them (math)."
 )
 @click.option(
-    "--timeout", "timeout_seconds", type=float, metavar="SECONDS", help="Longest time for one comparison (math)."
+    "--timeout", "timeout_seconds", type=float, metavar="SECONDS", help="Processor time for one comparison (math)."
 )
 @click.option("--workers", type=int, metavar="N", help="Worker processes (math).")
 @click.option("--option", multiple=True, metavar="NAME=VALUE", help="An option of the verifier, e.g. cpu_seconds=10.")
@@ -54,6 +58,8 @@ def verify(
     gold: str,
     response: str,
     finish_reason: str | None,
+    label: str | None,
+    bare: bool,
     answer_type: str,
     option: tuple[str, ...],
     max_unscored: float,
@@ -65,7 +71,7 @@ def verify(
     extracted_from, rule and verifier_version, and prints how many rows have which verdict.
     """
     from forkpipe.api import verifier_for
-    from forkpipe.verification.files import verify_file
+    from forkpipe.verification.files import Columns, verify_file
 
     chosen = {
         name: list(value) if name == "without" else value for name, value in options.items() if value not in (None, ())
@@ -75,10 +81,8 @@ def verify(
         summary = verify_file(
             file,
             output,
-            gold=gold,
-            response=response,
+            columns=Columns(gold, response, finish_reason, label, bare),
             verifier=verifier_for(answer_type, chosen),
-            finish_reason=finish_reason,
             max_unscored=max_unscored,
             on_progress=lambda done: click.echo(f"{done} rows, {time.monotonic() - started:.0f} s", err=True),
         )

@@ -19,7 +19,7 @@ from forkpipe.verification.code.grading import Asked, grade
 from forkpipe.verification.code.store import CaseStore
 from forkpipe.verification.code.verifier import CodeVerifier
 from forkpipe.verification.dispatch import ResponseRow
-from forkpipe.verification.files import verify_file
+from forkpipe.verification.files import Columns, verify_file
 from forkpipe.verification.limits import check_scored
 from forkpipe.verification.row_verifier import RowVerifier
 
@@ -233,12 +233,15 @@ def test_files_of_programs_are_verified(tmp_path, verifier):
     rows = [{"tests": ADD, "text": f"```\n{RIGHT}\n```"}, {"tests": json.dumps(ADD), "text": "```\nprint(0)\n```"}]
     source, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    summary = verify_file(str(source), str(output), gold="tests", response="text", verifier=verifier)
+    columns = Columns("tests", "text")
+    summary = verify_file(str(source), str(output), columns=columns, verifier=verifier)
     assert dict(summary.counts) == {"correct": 1, "wrong": 1}
     assert json.loads(json.loads(output.read_text().splitlines()[1])["detail"])["got"] == "0\\n"
     source.write_text(json.dumps({**rows[0], "detail": "mine"}) + "\n")
-    with pytest.raises(InputError, match="row 1: column 'detail' would be overwritten"):
-        verify_file(str(source), str(output), gold="tests", response="text", verifier=verifier)
+    with pytest.raises(InputError, match="row 1: column 'detail' is there already"):
+        verify_file(str(source), str(output), columns=columns, verifier=verifier)
+    with pytest.raises(InputError, match="expected no --bare with programs"):
+        verify_file(str(source), str(output), columns=columns._replace(bare=True), verifier=verifier)
 
 
 def test_livecodebenchs_own_grader_is_emulated():

@@ -18,6 +18,7 @@ _INTEGERS = re.compile(
 _CONGRUENCE = re.compile(
     r"(?:(?P<name>[A-Za-z])\s*\\equiv\s*)?(?P<rest>-?\d+)\s*(?:\(\s*)?\\?(?:pmod|bmod|mod)\s*\{?\s*(?P<modulus>\d+)\s*\}?\s*\)?"
 )
+_FAMILY = re.compile(r"(?:(?P<name>[A-Za-z])\s*=\s*)?(?P<modulus>\d+)\s*[kmnt]\s*(?P<rest>[+-]\s*\d+)?")
 _TERM_OF_RATIO = re.compile(r"(?:[\d.\s{}()^+*/-]|\\[a-z]+|(?<![A-Za-z])[A-Za-z](?![A-Za-z])){1,40}")
 """Numbers and single letters: what stands around a colon in prose is no ratio."""
 _RATIO = re.compile(r"\s*(?::|\bto\b|\\colon)\s*")
@@ -137,7 +138,7 @@ def integer_parameter(gold: str, prediction: str, ask: Ask) -> bool:
     ours, theirs = _INTEGERS.search(gold), _INTEGERS.search(prediction)
     left, right = (gold[: ours.start()] if ours else gold).strip(), prediction
     right = (prediction[: theirs.start()] if theirs else prediction).strip()
-    if r"\pi" not in left or (ours is None and theirs is None):
+    if not (ours and theirs) and (r"\pi" not in left or not (ours or theirs)):
         return False
     letters = [
         found["k"] if found else next(iter((_letters(side.split("=")[-1]) & set("kn")) or {""}))
@@ -155,17 +156,25 @@ def congruence(gold: str, prediction: str, ask: Ask) -> bool:
     ...  congruence(r"3 \pmod{7}", r"3 \pmod{5}", str.__eq__))
     (True, False)
     """
-    ours, theirs = _CONGRUENCE.fullmatch(gold), _CONGRUENCE.fullmatch(prediction)
-    if not (ours and theirs):
+    ours, theirs = _residue(gold), _residue(prediction)
+    if ours is None or theirs is None or not (_CONGRUENCE.fullmatch(gold) or _CONGRUENCE.fullmatch(prediction)):
         return False
-    modulus = int(ours["modulus"])
-    if (
-        modulus != int(theirs["modulus"])
-        or modulus == 0
-        or (ours["name"] or "") not in ("", theirs["name"] or ours["name"])
-    ):
-        return False
-    return (int(ours["rest"]) - int(theirs["rest"])) % modulus == 0
+    return ours[1:] == theirs[1:] and (not ours[0] or not theirs[0] or ours[0] == theirs[0])
+
+
+def _residue(text: str) -> tuple[str, int, int] | None:
+    r"""Return the name, the residue and the modulus of a residue class, also of `4k + 3`.
+
+    >>> _residue(r"x \equiv 7 \pmod 4"), _residue(r"x = 4k+3, k \in \mathbb{Z}"), _residue("k + 3")
+    (('x', 3, 4), ('x', 3, 4), None)
+    """
+    if match := _CONGRUENCE.fullmatch(text):
+        modulus, rest = int(match["modulus"]), int(match["rest"])
+    elif match := _FAMILY.fullmatch(_INTEGERS.sub("", text).strip()):
+        modulus, rest = int(match["modulus"]), int((match["rest"] or "0").replace(" ", ""))
+    else:
+        return None
+    return (match["name"] or "", rest % modulus, modulus) if modulus else None
 
 
 def other_modulus(gold: str, prediction: str) -> bool:
