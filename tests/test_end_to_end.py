@@ -148,8 +148,8 @@ def test_the_plan_names_what_a_parameter_changes(project):
     assert planned[0] == "run   gfpo.train: parameter gfpo.train.tags.learning_rate 0.01 -> 0.02"
     names = [line.split()[1].rstrip(":") for line in planned[1:]]
     assert set(names) == {
-        "gfpo.generate", "gfpo.score", "measure_tag_information", "compute_metrics", "compare_methods", "make_figures",
-        "make_report",
+        "gfpo.generate", "gfpo.score", "collect_training", "collect_scores", "measure_tag_information",
+        "compute_metrics", "compare_methods", "make_figures", "make_report",
     }  # fmt: skip
     assert "nothing to run" in project.kedro("plan", "--env=smoke", "--params=rollouts.batch_rows=7")
 
@@ -201,7 +201,7 @@ def test_forced_nodes_run_and_accepted_ones_do_not(project):
 def test_a_slice_runs_as_chosen_and_warns_of_what_is_stale_above(project):
     said = project.run("--nodes=build_trace_sets", "--params=strategies.options.threshold=0.56")
     assert "run   build_trace_sets: forced" in said
-    assert "cluster_strategies above this slice is stale: parameter strategies.options" in said
+    assert "cluster_strategies, whose output these nodes read, is stale: parameter strategies.options" in said
 
 
 def test_an_unknown_node_to_force_is_named(project):

@@ -101,7 +101,7 @@ def _row(
 
 def verifier_for(answer_type: str, options: dict[str, Any]) -> Verifier:
     """Return the verifier of an answer type with these options; the same arguments give the same object."""
-    names = {**VerificationSettings().verifiers, "reasoning_gym": "reasoning_gym"}
+    names = VerificationSettings().verifiers | {name: name for name in VERIFIERS}
     name = answer_type if ":" in answer_type else names.get(answer_type)
     if name is None:
         raise InputError(

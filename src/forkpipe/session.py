@@ -25,6 +25,15 @@ DECLARED = Declared(
     **{name: tuple(values) for name, values in tomllib.loads(data_text(__file__, "declared.toml")).items()}
 )
 
+HINTS = {
+    "Failed to find the pipeline": "",
+    "Pipeline does not contain nodes": " `kedro registry describe __default__` lists them.",
+    "Pipeline does not contain": "",
+    "Pipeline contains no nodes": " Expected tags, nodes and datasets that the pipeline has.",
+    "Given configuration path": ": expected an environment, the name of a folder of conf/",
+}
+"""Messages of Kedro, by how they begin, about what a user asked for, and what is added to them."""
+
 
 class ForkpipeSession(KedroSession):
     """Kedro's session with the runner of `kedro_provenance`, and errors of users in one line."""
@@ -53,7 +62,9 @@ class ForkpipeSession(KedroSession):
             return super().run(pipeline_name=pipeline_name, pipeline_names=pipeline_names, runner=runner, **kwargs)
         except Exception as error:
             if (cause := input_error(error)) is not None:
-                raise click.ClickException(" ".join(str(cause).split())) from error
+                message = " ".join(str(cause).split())
+                hint = next((hint for start, hint in HINTS.items() if message.startswith(start)), "")
+                raise click.ClickException(message + hint) from error
             raise
 
 
@@ -62,7 +73,7 @@ def input_error(error: BaseException | None) -> Exception | None:
     while error is not None:
         if isinstance(error, InputError | OmegaConfBaseException | MissingConfigException):
             return error
-        if isinstance(error, ValueError) and str(error).startswith("Failed to find the pipeline"):
+        if isinstance(error, ValueError) and str(error).startswith(tuple(HINTS)):
             return error
         error = error.__cause__
     return None

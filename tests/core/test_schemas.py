@@ -5,8 +5,8 @@ from typing import NotRequired, TypedDict, get_type_hints
 import pyarrow as pa
 import pytest
 
-from forkpipe.core.rows import Row, Split
-from forkpipe.core.schemas import RENAMED, SCHEMAS, TABLES, VOLATILE, _schema
+from forkpipe.core.rows import TABLES, Row, Split
+from forkpipe.core.schemas import RENAMED, SCHEMAS, VOLATILE, _schema
 
 
 class Inner(TypedDict):

@@ -309,7 +309,7 @@ def test_what_changes_no_text_changes_no_id():
         ({"api_key_env": "A", "credentials": "b"}, "are both given"),
         ({"system": "s", "endpoint": "completions"}, "has no messages"),
         ({"checkpoint": "c"}, "tags need endpoint 'completions'"),
-        ({"api_key": "secret"}, "unexpected keyword argument 'api_key'"),
+        ({"api_key": "secret"}, "'api_key' is unknown, expected one of: model, base_url"),
     ],
 )
 def test_wrong_options_are_named(options, message):

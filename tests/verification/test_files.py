@@ -141,7 +141,7 @@ def test_kedro_has_the_command_too() -> None:
         (ROWS, ("--label", "right"), "in.jsonl row 1: column 'right' is missing"),
         (ROWS, ("--type", "maths"), "answer type 'maths' is unknown, expected one of: integer, math"),
         (ROWS, ("--without", "unit"), "without names 'unit'"),
-        (ROWS, ("--type", "text", "--timeout", "1"), "of verifier 'exact': ExactVerifier() takes no arguments"),
+        (ROWS, ("--type", "text", "--timeout", "1"), "'timeout_seconds' is unknown, expected no options"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(

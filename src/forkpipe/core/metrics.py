@@ -100,9 +100,9 @@ def native_cons(
     """Return the expected score of a vote among N samples, one under each of N tags.
 
     The expectation is over an independent, uniform choice of one sample under every tag, so neither the order of the
-    samples nor that of the tags matters. The usual way, pairing the s-th samples of all tags, estimates the same number
-    and depends on the order. Exact if the distinct votes make at most `ENUMERATE_UP_TO` combinations, otherwise the
-    mean over that many seeded draws from the sorted votes.
+    samples nor the order of the tags matters. The usual way, pairing the s-th samples of all tags, estimates the same
+    number and depends on the order. Exact if the distinct votes make at most `ENUMERATE_UP_TO` combinations, otherwise
+    the mean over that many seeded draws from the sorted votes.
 
     Args:
         votes_by_tag: the votes under each tag, N lists of at least one.

@@ -6,6 +6,7 @@ is imported when its class is first needed.
 
 import importlib
 import importlib.util
+import inspect
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -49,6 +50,11 @@ def create(kind: str, known: Mapping[str, Plugin], name: str, options: Mapping[s
     """Return an instance of the named class; InputError names the parameter whose name, package or option is wrong."""
     plugin_class = find_class(kind, known, name, where)
     try:
+        known_options = inspect.signature(plugin_class).parameters
+        unknown = [option for option in options if option not in known_options]
+        if unknown and all(option.kind is not option.VAR_KEYWORD for option in known_options.values()):
+            expected = f"one of: {', '.join(known_options)}" if known_options else "no options"
+            raise InputError(f"'{unknown[0]}' is unknown, expected {expected}")
         return plugin_class(**options)
     except Exception as error:
         # The options are the user's, so any error of the constructor is reported as an error in them.

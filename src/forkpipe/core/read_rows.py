@@ -22,7 +22,7 @@ Row = dict[str, Any]
 def read_rows(path: str) -> Iterator[tuple[int, Row]]:
     """Yield (row number, row) lazily, numbered from 1.
 
-    In JSONL the number is that of the line, and blank lines are skipped. In CSV all cells are text, and the header is
+    In JSONL the number counts lines, and blank lines are skipped. In CSV all cells are text, and the header is
     not counted. A file without rows yields nothing.
 
     Raises:

@@ -1,8 +1,8 @@
 """The rows of the public tables: a type for each table, from which `core.schemas` makes the table's Arrow schema.
 
 A column is required (never null) unless its type allows None. Such a column may be left out of a row that is saved; in
-a row that is read it is there. To change a table, change its type here and raise its version in `core.schemas`; tests
-hold the column names that users rely on.
+a row that is read it is there. To change a table, change its type and raise its version in `TABLES`; tests hold the
+column names that users rely on. The tables stay in one file, as the reference of all columns.
 """
 
 from typing import Literal, NotRequired, TypedDict
@@ -276,3 +276,24 @@ class ComparisonRow(Row):
     rollouts: int
     validation_rollouts: int
     seed: int
+
+
+TABLES: dict[str, tuple[int, type]] = {
+    "problems": (1, ProblemRow),
+    "overlaps": (1, OverlapRow),
+    "traces": (1, TraceRow),
+    "generation_report": (1, GenerationReportRow),
+    "verdicts": (3, VerdictRow),
+    "strategies": (2, StrategyRow),
+    "trace_sets": (2, TraceSetRow),
+    "rejected": (1, RejectedRow),
+    "training_log": (2, TrainingLogRow),
+    "matching": (1, MatchingRow),
+    "rewards": (1, RewardRow),
+    "generations": (2, GenerationRow),
+    "scores": (4, ScoreRow),
+    "metrics": (1, MetricRow),
+    "comparison": (1, ComparisonRow),
+}
+"""The version and the row type of every public table. `{method}.training_log` and its like are named by their last
+word."""

@@ -1,4 +1,4 @@
-"""The public tables: Arrow schemas, made from the row types of `core.rows`, each with a version.
+"""The Arrow schemas of the public tables, made from the row types and versions of `core.rows`.
 
 `stores.tables` enforces them when a table is saved. A file of an older version stays readable where a change adds
 columns that may be null, or renames columns (see `RENAMED`).
@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints, is_typedd
 
 import pyarrow as pa
 
-from forkpipe.core import rows
+from forkpipe.core.rows import TABLES
 
 _TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 
@@ -36,26 +36,6 @@ def _schema(name: str, version: int, row: type) -> pa.Schema:
     fields = sorted((_field(*item) for item in hints.items()), key=lambda field: bool(field.nullable))
     return pa.schema([*fields, run_id], metadata={"forkpipe.table": name, "forkpipe.schema_version": str(version)})
 
-
-TABLES: dict[str, tuple[int, type]] = {
-    "problems": (1, rows.ProblemRow),
-    "overlaps": (1, rows.OverlapRow),
-    "traces": (1, rows.TraceRow),
-    "generation_report": (1, rows.GenerationReportRow),
-    "verdicts": (3, rows.VerdictRow),
-    "strategies": (2, rows.StrategyRow),
-    "trace_sets": (2, rows.TraceSetRow),
-    "rejected": (1, rows.RejectedRow),
-    "training_log": (2, rows.TrainingLogRow),
-    "matching": (1, rows.MatchingRow),
-    "rewards": (1, rows.RewardRow),
-    "generations": (2, rows.GenerationRow),
-    "scores": (4, rows.ScoreRow),
-    "metrics": (1, rows.MetricRow),
-    "comparison": (1, rows.ComparisonRow),
-}
-"""The version and the row type of every public table. `{method}.training_log` and its like are named by their last
-word."""
 
 SCHEMAS = {name: _schema(name, version, row) for name, (version, row) in TABLES.items()}
 

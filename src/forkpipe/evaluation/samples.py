@@ -52,7 +52,7 @@ class Pool:
 
 
 def method_order(methods: Iterable[str]) -> list[str]:
-    """Return the methods without repetition in the order of `METHODS`, others behind them by name."""
+    """Return the methods without repetition in the order of `METHODS`, then others by name."""
     known = {method: index for index, method in enumerate(METHODS)}
     return sorted(set(methods), key=lambda method: (known.get(method, len(METHODS)), method))
 

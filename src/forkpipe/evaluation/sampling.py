@@ -24,6 +24,7 @@ def sample_checkpoint(
     total: int,
     own: bool,
     seed: int,
+    by_tag: bool = True,
     store: CompletionStore | None = None,
 ) -> list[GenerationRow]:
     """Return rows of `generations`: `total` samples a problem with forced tags, and as many under the model's own tag.
@@ -32,6 +33,7 @@ def sample_checkpoint(
         total: samples a problem; spread evenly over the checkpoint's tags, of which it must be a multiple.
         own: whether to sample with the tag left to the model too.
         seed: of the run; part of what the samples' seeds follow from.
+        by_tag: whether to sample with forced tags.
         store: keeps completions as they come, so that none is asked for again; None keeps none.
 
     Raises:
@@ -42,7 +44,8 @@ def sample_checkpoint(
     asked: dict[str, tuple[Any, Request]] = {}
     for problem in problems:
         prompt = sampled.prompt(render(template, problem.problem))
-        plan = [("by_tag", tag, sample) for tag in range(tags.n) for sample in range(total // tags.n)]
+        forced = range(tags.n) if by_tag else ()
+        plan = [("by_tag", tag, sample) for tag in forced for sample in range(total // tags.n)]
         plan += [("own", -1, sample) for sample in range(total)] if own else []
         for policy, tag, sample in plan:
             request = Request.create(

@@ -36,7 +36,7 @@ class Asking:
     budget: Budget
     check: EarlyCheck | None
     _run_id: str = field(init=False, default_factory=run_id.current)
-    _came: Asked = field(init=False, default_factory=dict)
+    _outcomes: Asked = field(init=False, default_factory=dict)
     _errors: list[Exception] = field(init=False, default_factory=list)
 
     def ask(self) -> Asked:
@@ -61,11 +61,11 @@ class Asking:
             thread.join()
         if self._errors:
             raise self._errors[0]
-        return {name: self._came[name] for name in names}
+        return {name: self._outcomes[name] for name in names}
 
     def _try(self, name: str) -> None:
         try:
-            self._came[name] = self._ask_one(name)
+            self._outcomes[name] = self._ask_one(name)
         except Exception as error:
             self._errors.append(error)
             if self.budget.end(f"teacher {name} met an error"):

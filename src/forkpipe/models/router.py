@@ -1,7 +1,7 @@
 """A router: a low-rank adapter of the SSFT model that chooses the tag; the model without it writes the text.
 
 The choice uses all layers, so it can depend on the problem in ways that output rows alone cannot express. The text is
-bit for bit that of the SSFT model, so rewards that were tabulated once stay valid. The model and its router are one
+bit for bit the text of the SSFT model, so rewards that were tabulated once stay valid. The model and its router are one
 folder, which peft reads, and so does any server that takes an adapter per request. Routers work with text tags and tied
 embeddings too.
 """

@@ -1,6 +1,7 @@
 """Types that the groups of parameters are made of."""
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -75,10 +76,16 @@ def problem_of(error: ValidationError, where: str = "", depth: int | None = None
     name = ".".join([where] * bool(where) + [str(part) for part in first["loc"][:depth]])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 and depth is None else ""
     if first["type"] == "extra_forbidden":
-        return f"{name} does not exist{more}"
+        known = [known for model in _all_settings(Settings) for known in model.model_fields]
+        similar = get_close_matches(str(first["loc"][-1]), known, n=1)
+        return f"{name} does not exist{', did you mean ' + similar[0] + '?' if similar else ''}{more}"
     if first["type"] == "missing":
         return f"{name} is missing{more}"
     message = first["msg"].removeprefix("Value error, ")
     if not name:
         return f"{message}{more}"
     return f"{name} is {first['input']!r}: {message[0].lower() + message[1:]}{more}"
+
+
+def _all_settings(kind: type[Settings]) -> list[type[Settings]]:
+    return [kind, *(model for below in kind.__subclasses__() for model in _all_settings(below))]

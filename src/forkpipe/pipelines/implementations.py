@@ -52,5 +52,7 @@ def clusterer_of(given: Mapping[str, Any]) -> list[Any]:
     settings = given["params:strategies"]
     clusterer = find_class("clusterer", CLUSTERERS, settings.clusterer, "strategies.clusterer")
     models = {"summaries": settings.summaries, "judge": settings.judge}
-    engines = [create_engine(one.engine, one.options, f"strategies.{name}") for name, one in models.items() if one]
+    engines = [
+        create_engine(model.engine, model.options, f"strategies.{name}") for name, model in models.items() if model
+    ]
     return [clusterer, *_with_inner(engines)]

@@ -54,7 +54,7 @@ class Anchor:
     def __call__(self, model: Any, step: int, backward: Callable[[Tensor], None]) -> Tensor:
         """Return the loss of the last micro-batch; `backward` is called on those before it, to free their activations.
 
-        The value that is returned is that of all micro-batches.
+        The value returned covers all micro-batches.
         """
         rng = np.random.default_rng(derived_seed("anchor", self.seed, step))
         size = min(self.settings.sequences, len(self.sequences))

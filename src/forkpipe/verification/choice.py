@@ -59,10 +59,10 @@ def _verdict(gold: str, response: str, truncated: bool) -> Verdict:
     expected = _GOLD.match(gold.strip())
     if expected is None:
         return Verdict("unparsed", rule="gold-unparsed")
-    found = _chosen(response)
-    if found is None:
+    chosen = _chosen(response)
+    if chosen is None:
         return Verdict("unparsed")
-    letter, source = found
+    letter, source = chosen
     return Verdict("correct" if letter == expected[1].upper() else "wrong", letter, "choice", source)
 
 
@@ -72,9 +72,9 @@ def _chosen(response: str) -> tuple[str, str] | None:
     if answer is not None and answer.found_in != "whole" and (letter := _LETTER.match(answer.text)):
         return letter[1].upper(), answer.found_in
     final = split_reasoning(response)[1]
-    said = [match for match in _SAID.finditer(final) if not _DENIED.match(final, match.end())]
-    if said:
-        return said[-1][1], "stated"
+    statements = [match for match in _SAID.finditer(final) if not _DENIED.match(final, match.end())]
+    if statements:
+        return statements[-1][1], "stated"
     if alone := _ALONE.match(final):
         return alone[1], "whole"
     return None

@@ -11,7 +11,7 @@ from forkpipe.verification.rules.base import Guard, Rule
 from forkpipe.verification.text import clean
 
 DEPTH = 4
-"""How many rules may stand behind one another, e.g. names, then units, then decimal."""
+"""How many rules may follow one another, for example names, then units, then decimal."""
 
 MOST_QUESTIONS = 200
 """Questions to math-verify in one comparison; lists of many elements end here rather than in a time-out."""

@@ -77,8 +77,8 @@ def _verify_chunk(verifiers: Mapping[str, Verifier], rows: Sequence[ResponseRow]
             by_type.setdefault(answer_type, []).append(index)
     for answer_type, indices in by_type.items():
         _, gold, responses, _, finish_reasons = zip(*(rows[index] for index in indices), strict=True)
-        found = verifiers[answer_type].verify(gold, responses, [reason == "length" for reason in finish_reasons])
-        for index, verdict in zip(indices, found, strict=True):
+        truncated = [reason == "length" for reason in finish_reasons]
+        for index, verdict in zip(indices, verifiers[answer_type].verify(gold, responses, truncated), strict=True):
             verdicts[index] = verdict
     responsible = [verifiers[answer_type] for answer_type, *_ in rows]
     return [(verdict, by.name, by.version) for verdict, by in zip(verdicts, responsible, strict=True)]

@@ -132,14 +132,14 @@ class MathVerifier:
         missing = list(dict.fromkeys(pair for pair in pairs if pair not in findings))
         if not missing:
             return findings
-        found = dict(zip(missing, self._pool.compare(missing), strict=True))
+        compared = dict(zip(missing, self._pool.compare(missing), strict=True))
         with self._lock:
-            for pair, finding in found.items():
-                if finding.name != "worker-died":  # may have been want of memory: the next one to ask tries again
+            for pair, finding in compared.items():
+                if finding.name != "worker-died":  # perhaps for lack of memory: the next call tries again
                     self._findings[pair] = finding
             while len(self._findings) > MOST_KEPT:
                 del self._findings[next(iter(self._findings))]
-        return findings | found
+        return findings | compared
 
 
 def _decide_here(gold: str, response: str, truncated: bool) -> Verdict | Answer:

@@ -65,11 +65,11 @@ def equal(gold: str, prediction: str) -> bool:
     """Say whether math-verify takes the two for equal; False too where it cannot read one or fails."""
     import math_verify
 
-    expected, found = read_gold(gold), read_prediction(prediction)
-    if not expected or not found:
+    expected, answer = read_gold(gold), read_prediction(prediction)
+    if not expected or not answer:
         return False
-    known = values.same_value(expected[0], found[0])
-    return bool(math_verify.verify(expected, found, timeout_seconds=None)) if known is None else known
+    known = values.same_value(expected[0], answer[0])
+    return bool(math_verify.verify(expected, answer, timeout_seconds=None)) if known is None else known
 
 
 def read_number(answer: str) -> Any:

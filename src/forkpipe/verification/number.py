@@ -15,7 +15,7 @@ _FRACTION = re.compile(r"\\[dt]?frac\s*\{\s*([-+]?[0-9.]+)\s*\}\s*\{\s*([0-9.]+)
 
 
 class NumberVerifier:
-    r"""Says whether a number is within a tolerance of the gold number; units and words behind it are not looked at.
+    r"""Says whether a number is within a tolerance of the gold number; units and words after it are ignored.
 
     >>> verifier = NumberVerifier(relative=0.01)
     >>> [v.verdict for v in verifier.verify(["3.14"] * 2, [r"\boxed{3.15 \text{ m}}", r"\boxed{3.2}"], [False, False])]
@@ -59,10 +59,10 @@ class NumberVerifier:
         if expected is None:
             return Verdict("unparsed", rule="gold-unparsed")
         answer = find_answer(response)
-        found = read_float(answer.text) if answer else None
-        if answer is None or found is None:
+        value = read_float(answer.text) if answer else None
+        if answer is None or value is None:
             return Verdict("unparsed", answer.text if answer else "", "", answer.found_in if answer else "")
-        close = math.isclose(found, expected, rel_tol=0, abs_tol=max(self._absolute, self._relative * abs(expected)))
+        close = math.isclose(value, expected, rel_tol=0, abs_tol=max(self._absolute, self._relative * abs(expected)))
         return Verdict("correct" if close else "wrong", answer.text, "tolerance", answer.found_in)
 
 

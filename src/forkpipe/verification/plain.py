@@ -51,7 +51,7 @@ def parse_integer(text: str) -> int | None:
 def parse_decimal(text: str) -> Decimal | None:
     r"""Return the number that `text` writes as an integer (see `parse_integer`) or as digits with a point, else None.
 
-    At most six digits behind the point and fifteen in all, so that no two of them are equal up to rounding. Numbers set
+    At most six digits after the point and fifteen in all, so that no two of them are equal up to rounding. Numbers set
     as text are left out: they may be words, and are to math-verify.
 
     >>> parse_decimal("1,000") == parse_decimal("1000.0"), parse_decimal("-.50"), parse_decimal("0.3333333")

@@ -44,7 +44,7 @@ def draw(comparison: Rows) -> Drawing:
 FIGURE = Figure(
     "Accuracy by method",
     "Each method as it would be used (see the policy in the table above). pass@1 is the accuracy of a "
-    "single sample; cons@N is that of a plurality vote among N samples, with ties averaged; pass@N is the "
+    "single sample; cons@N is the accuracy of a plurality vote among N samples, with ties averaged; pass@N is the "
     "share of problems that at least one of N samples solves. Lines are 95 % intervals over problems.",
     draw,
 )

@@ -73,7 +73,7 @@ def check_shard(path: Path) -> tuple[list[str] | None, str]:
         check_readable(schema, "traces", str(path))
     except InputError as error:
         if metadata.get(VERSION) == mark[VERSION]:
-            return None, "its columns are not those of the table traces"
+            return None, "it lacks columns of the table traces, or has others"
         raise InputError(f"{error}; move it away to have its requests sent again") from None
     return json.loads(metadata.get(_REPLACES, b"[]")), ""
 

@@ -147,8 +147,8 @@ class RouterTags(OwnTags):
             log_probs = self._log_probs([request.prompt for request in requests[::group]]).repeat_interleave(
                 group, dim=0
             )
-        # At temperature 1, whatever that of the text: the router's gradient is unbiased only for tags that are drawn
-        # from the router itself.
+        # At temperature 1, whatever the temperature of the text: the router's gradient is unbiased only for tags that
+        # are drawn from the router itself.
         plain = Sampling(temperature=1.0, top_p=1.0)
         drawn = draw_tags(log_probs, [replace(request, sampling=plain) for request in requests])
         return self.engine.sample(

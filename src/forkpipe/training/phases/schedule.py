@@ -32,7 +32,7 @@ def train_policy(parent: Path, folder: Path, work: Path, schedule: Schedule, con
     """Train from the checkpoint `parent` through all phases; writes the last one's checkpoint to `folder`.
 
     Args:
-        work: folder for checkpoints of phases and trainers; those of finished phases are deleted at the end.
+        work: folder for checkpoints of phases and trainers; checkpoints of finished phases are deleted at the end.
 
     Returns:
         The tables of all phases one after the other; the count of steps continues from phase to phase.
@@ -75,8 +75,8 @@ def _finished_or_run(parent: Checkpoint, place: Path, phase: Phase, steps: int, 
 def job_of(parent: Checkpoint, phase: Phase, steps: int, context: Context) -> str:
     """Return a hash of everything that a phase depends on, from which requests of its rollouts get ids and seeds.
 
-    Of the engine it holds the identity alone, and that only if it is not the default's: ids stay those of versions
-    that hashed the engine's parameters.
+    Of the engine it holds the identity alone, and only if it differs from the identity of the default engine: so ids
+    are the same as in versions that hashed the engine's parameters.
     """
     default = EngineSettings()
     engine, usual = (

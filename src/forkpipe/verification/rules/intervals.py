@@ -177,13 +177,13 @@ def interval(gold: str, prediction: str, ask: Ask) -> bool:
     >>> interval("x < 1 or x > 2", r"(2, \infty) \cup (-\infty, 1)", str.__eq__), interval("x > 3", "y > 3", str.__eq__)
     (True, False)
     """
-    ours, theirs = as_pieces(gold), as_pieces(prediction)
-    if ours is None or theirs is None or len(ours[0]) != len(theirs[0]):
+    expected, given = as_pieces(gold), as_pieces(prediction)
+    if expected is None or given is None or len(expected[0]) != len(given[0]):
         return False
-    if ours[1] and theirs[1] and ours[1] != theirs[1]:
+    if expected[1] and given[1] and expected[1] != given[1]:
         return False
-    left = list(theirs[0])
-    for piece in ours[0]:
+    left = list(given[0])
+    for piece in expected[0]:
         twin = next((other for other in left if _same(piece, other, ask)), None)
         if twin is None:
             return False

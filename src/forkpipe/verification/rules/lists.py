@@ -52,23 +52,23 @@ def collections(gold: str, prediction: str, ask: Ask) -> bool:
     >>> collections("1, 2", "1, 2, 3", str.__eq__), collections("(1, 2)", r"\{1, 2\}", str.__eq__)
     (False, False)
     """
-    ours, theirs = elements(_member(gold)), elements(_member(prediction))
-    if ours is None or theirs is None:
-        if ours is not None and ours[0] == "set" and len(ours[1]) == 1:
-            return ask(ours[1][0], _member(prediction))
-        if theirs is not None and theirs[0] == "set" and len(theirs[1]) == 1:
-            return ask(_member(gold), theirs[1][0])
+    expected, given = elements(_member(gold)), elements(_member(prediction))
+    if expected is None or given is None:
+        if expected is not None and expected[0] == "set" and len(expected[1]) == 1:
+            return ask(expected[1][0], _member(prediction))
+        if given is not None and given[0] == "set" and len(given[1]) == 1:
+            return ask(_member(gold), given[1][0])
         return (_member(gold), _member(prediction)) != (gold, prediction) and ask(_member(gold), _member(prediction))
-    if all(part.startswith("(") for part in ours[1] + theirs[1]):  # solutions: one given twice is one
-        ours, theirs = ((kind, _distinct(parts)) for kind, parts in (ours, theirs))
-    kinds = {ours[0], theirs[0]}
-    if len(ours[1]) != len(theirs[1]) or kinds == {"set", "tuple"}:
+    if all(part.startswith("(") for part in expected[1] + given[1]):  # solutions: one given twice is one
+        expected, given = ((kind, _distinct(parts)) for kind, parts in (expected, given))
+    kinds = {expected[0], given[0]}
+    if len(expected[1]) != len(given[1]) or kinds == {"set", "tuple"}:
         return False
-    if kinds == {"list", "tuple"} and any(part.startswith("(") for part in ours[1] + theirs[1]):
+    if kinds == {"list", "tuple"} and any(part.startswith("(") for part in expected[1] + given[1]):
         return False
     if "tuple" in kinds:
-        return all(ask(one, other) for one, other in zip(ours[1], theirs[1], strict=True))
-    return _matched(ours[1], theirs[1], ask)
+        return all(ask(one, other) for one, other in zip(expected[1], given[1], strict=True))
+    return _matched(expected[1], given[1], ask)
 
 
 def _distinct(parts: list[str]) -> list[str]:
@@ -83,10 +83,10 @@ def _member(text: str) -> str:
     return _MEMBER.sub("", text)
 
 
-def _matched(ours: list[str], theirs: list[str], ask: Ask) -> bool:
+def _matched(expected: list[str], given: list[str], ask: Ask) -> bool:
     """Say whether every element has one of its own on the other side; equality is transitive, so greed is no loss."""
-    left = list(theirs)
-    for one in ours:
+    left = list(given)
+    for one in expected:
         twin = next((other for other in left if one == other), None)
         twin = twin if twin is not None else next((other for other in left if ask(one, other)), None)
         if twin is None:
@@ -124,10 +124,10 @@ def lettered_parts(gold: str, prediction: str, ask: Ask) -> bool:
     >>> lettered_parts("(a) 5 (b) 6", "5, 6", str.__eq__), lettered_parts("(a) 5 (b) 6", "(b) 5 (a) 6", str.__eq__)
     (True, False)
     """
-    ours, theirs = _lettered(gold), _lettered(prediction)
-    if ours is None and theirs is None:
+    expected, given = _lettered(gold), _lettered(prediction)
+    if expected is None and given is None:
         return False
-    values = [ours or _listed(gold), theirs or _listed(prediction)]
+    values = [expected or _listed(gold), given or _listed(prediction)]
     first, second = values
     return (
         first is not None
@@ -171,10 +171,10 @@ def other_count(gold: str, prediction: str) -> bool:
     >>> other_count("1, 1, 2", "1, 2, 2"), other_count("1, 2", "2, 1")
     (True, False)
     """
-    ours, theirs = elements(gold), elements(prediction)
-    if ours is None or theirs is None or ours[0] != theirs[0] or len(ours[1]) != len(theirs[1]):
+    expected, given = elements(gold), elements(prediction)
+    if expected is None or given is None or expected[0] != given[0] or len(expected[1]) != len(given[1]):
         return False
-    return sorted(ours[1]) != sorted(theirs[1]) and set(ours[1]) == set(theirs[1])
+    return sorted(expected[1]) != sorted(given[1]) and set(expected[1]) == set(given[1])
 
 
 RULES = (

@@ -86,18 +86,18 @@ def names(gold: str, prediction: str, ask: Ask) -> bool:
     >>> names("x = 3, y = -2", "-2, 3", str.__eq__), names("x = 3, y = -2", "y = -2, x = 3", str.__eq__)
     (False, True)
     """
-    ours, theirs = named_parts(gold), named_parts(prediction)
-    if max(len(ours), len(theirs)) > MOST_ELEMENTS:
+    expected, given = named_parts(gold), named_parts(prediction)
+    if max(len(expected), len(given)) > MOST_ELEMENTS:
         return False
-    our_names, their_names = [part.name for part in ours], [part.name for part in theirs]
+    our_names, their_names = [part.name for part in expected], [part.name for part in given]
     if not any(our_names) and not any(their_names):
         return False
     if all(our_names) and all(their_names):
-        return _by_name(ours, theirs, ask)
-    named, bare = (ours, prediction) if all(our_names) else (theirs, gold) if all(their_names) else ([], "")
+        return _by_name(expected, given, ask)
+    named, bare = (expected, prediction) if all(our_names) else (given, gold) if all(their_names) else ([], "")
     if not named:
         return False
-    flipped: Ask = ask if named is ours else lambda value, other: ask(other, value)
+    flipped: Ask = ask if named is expected else lambda value, other: ask(other, value)
     values = [part.value for part in named]
     if len(named) == 1:
         return flipped(values[0], bare)
@@ -130,22 +130,25 @@ def _solutions(parts: list[Part], size: int) -> str | None:
     return ", ".join(f"({', '.join(part.value for part in group)})" for group in groups)
 
 
-def _by_name(ours: list[Part], theirs: list[Part], ask: Ask) -> bool:
-    plain = [re.sub(r"[\s{}]", "", part.name) for part in ours], [re.sub(r"[\s{}]", "", part.name) for part in theirs]
-    if len(ours) == 1 == len(theirs):
+def _by_name(expected: list[Part], given: list[Part], ask: Ask) -> bool:
+    plain = (
+        [re.sub(r"[\s{}]", "", part.name) for part in expected],
+        [re.sub(r"[\s{}]", "", part.name) for part in given],
+    )
+    if len(expected) == 1 == len(given):
         function = any("(" in name for name in plain[0] + plain[1])
         # f(x) = ... and y = ...: two names of the same curve
         return (plain[0] == plain[1] or (function and "y" in plain[0] + plain[1])) and ask(
-            ours[0].value, theirs[0].value
+            expected[0].value, given[0].value
         )
     if sorted(plain[0]) != sorted(plain[1]):
         return False
     if len(set(plain[0])) == 1:
-        return ask(", ".join(part.value for part in ours), ", ".join(part.value for part in theirs))
+        return ask(", ".join(part.value for part in expected), ", ".join(part.value for part in given))
     if len(set(plain[0])) < len(plain[0]):
         return False
-    found = dict(zip(plain[1], theirs, strict=True))
-    return all(ask(part.value, found[name].value) for name, part in zip(plain[0], ours, strict=True))
+    found = dict(zip(plain[1], given, strict=True))
+    return all(ask(part.value, found[name].value) for name, part in zip(plain[0], expected, strict=True))
 
 
 def other_order(gold: str, prediction: str) -> bool:
@@ -154,8 +157,8 @@ def other_order(gold: str, prediction: str) -> bool:
     >>> other_order("x = 1, y = 2", "2, 1"), other_order("x_1 = 1, x_2 = 2", "2, 1")
     (True, False)
     """
-    ours, theirs = named_parts(gold), named_parts(prediction)
-    for named, others, bare in ((ours, theirs, prediction), (theirs, ours, gold)):
+    expected, given = named_parts(gold), named_parts(prediction)
+    for named, others, bare in ((expected, given, prediction), (given, expected, gold)):
         if len(named) > 1 and all(part.name for part in named) and not any(part.name for part in others):
             return len(_solved_for(named)) == len(named) and elements(bare) is not None
     return False
@@ -167,10 +170,10 @@ def other_value(gold: str, prediction: str) -> bool:
     >>> other_value("f(2) = 7", "f(2) = 8"), other_value("x = 5", "x = 5.0")
     (True, False)
     """
-    ours, theirs = named_parts(gold), named_parts(prediction)
-    if len(ours) != 1 or len(theirs) != 1 or not ours[0].name or ours[0].name != theirs[0].name:
+    expected, given = named_parts(gold), named_parts(prediction)
+    if len(expected) != 1 or len(given) != 1 or not expected[0].name or expected[0].name != given[0].name:
         return False
-    values = ours[0].value, theirs[0].value
+    values = expected[0].value, given[0].value
     return all(map(is_decimal, values)) and float(values[0]) != float(values[1])
 
 

@@ -125,12 +125,12 @@ def base(gold: str, prediction: str, ask: Ask) -> bool:
     >>> base("204_5", "204", str.__eq__), base(r"1011_{two}", "1011_2", str.__eq__), base("52_8", "42", str.__eq__)
     (True, True, False)
     """
-    ours, theirs = _digits_and_base(gold), _digits_and_base(prediction)
-    if ours is None:
+    expected, given = _digits_and_base(gold), _digits_and_base(prediction)
+    if expected is None:
         return False
-    if theirs is not None:
-        return ours == theirs
-    return prediction.replace(" ", "").upper() == ours[0]
+    if given is not None:
+        return expected == given
+    return prediction.replace(" ", "").upper() == expected[0]
 
 
 def other_base(gold: str, prediction: str) -> bool:
@@ -139,8 +139,8 @@ def other_base(gold: str, prediction: str) -> bool:
     >>> other_base("52_8", "52_{10}"), other_base("52_8", "52_{8}"), other_base("52_8", "52")
     (True, False, False)
     """
-    ours, theirs = _digits_and_base(gold), _digits_and_base(prediction)
-    return ours is not None and theirs is not None and ours[1] != theirs[1]
+    expected, given = _digits_and_base(gold), _digits_and_base(prediction)
+    return expected is not None and given is not None and expected[1] != given[1]
 
 
 def _digits_and_base(text: str) -> tuple[str, int] | None:
@@ -195,8 +195,8 @@ def time_of_day(gold: str, prediction: str, ask: Ask) -> bool:
     >>> time_of_day("3:30 a.m.", "3:30 PM", str.__eq__)
     False
     """
-    ours, theirs = _minutes(gold), _minutes(prediction)
-    return bool(ours and theirs and ours & theirs)
+    expected, given = _minutes(gold), _minutes(prediction)
+    return bool(expected and given and expected & given)
 
 
 def other_time(gold: str, prediction: str) -> bool:
@@ -205,9 +205,9 @@ def other_time(gold: str, prediction: str) -> bool:
     >>> other_time("3:30 am", "3:30 pm"), other_time("3:30", "3:30 pm"), other_time("3:4", "4:3")
     (True, False, False)
     """
-    ours, theirs = _minutes(gold), _minutes(prediction)
+    expected, given = _minutes(gold), _minutes(prediction)
     marked = re.search(r"[A-Za-z]", gold + prediction)
-    return bool(marked and ours and theirs and not ours & theirs)
+    return bool(marked and expected and given and not expected & given)
 
 
 def _minutes(text: str) -> set[int]:
@@ -230,7 +230,7 @@ def _minutes(text: str) -> set[int]:
 def decimal(gold: str, prediction: str, ask: Ask) -> bool:
     r"""Accept an exact value for the decimal that it rounds to, and such a decimal for the exact value.
 
-    A gold decimal states its precision, at least 3 digits. A predicted one must have 3 digits behind the point or 4 in
+    A gold decimal states its precision, at least 3 digits. A predicted one must have 3 digits after the point or 4 in
     all, since `0.33` is no third. Values that end within six digits have to be written to their end.
 
     >>> (decimal("1.73", r"\sqrt{3}", str.__eq__), decimal(r"\sqrt{3}", "1.73", str.__eq__),

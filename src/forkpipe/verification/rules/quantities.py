@@ -95,8 +95,8 @@ def other_unit(gold: str, prediction: str) -> bool:
     >>> other_unit("5 cm", r"5 \text{m}"), other_unit("5 cm", "5"), other_unit("3 feet", "3 ft")
     (True, False, False)
     """
-    ours, theirs = (split_quantity(answer)[1] for answer in (gold, prediction))
-    return is_compound(gold) or is_compound(prediction) or bool(ours and theirs and ours != theirs)
+    expected, given = (split_quantity(answer)[1] for answer in (gold, prediction))
+    return is_compound(gold) or is_compound(prediction) or bool(expected and given and expected != given)
 
 
 def _without_percent(text: str) -> str | None:

@@ -50,12 +50,12 @@ def matrix(gold: str, prediction: str, ask: Ask) -> bool:
     >>> matrix("[[1, 2], [3, 4]]", r"\begin{bmatrix} 1 & 2 \\ 3 & 4 \end{bmatrix}", str.__eq__)
     True
     """
-    ours, theirs = rows_of(gold), rows_of(prediction)
-    if ours is None or theirs is None or len(ours) != len(theirs) or len(ours[0]) != len(theirs[0]):
+    expected, given = rows_of(gold), rows_of(prediction)
+    if expected is None or given is None or len(expected) != len(given) or len(expected[0]) != len(given[0]):
         return False
     return all(
         one == other or ask(one, other)
-        for row, its in zip(ours, theirs, strict=True)
+        for row, its in zip(expected, given, strict=True)
         for one, other in zip(row, its, strict=True)
     )
 
@@ -69,10 +69,10 @@ def vector(gold: str, prediction: str, ask: Ask) -> bool:
     >>> vector("3i - 4j", "(3, -4)", str.__eq__)
     True
     """
-    ours, theirs = _entries(gold), _entries(prediction)
-    if ours is None or theirs is None or not (ours[1] or theirs[1]) or len(ours[0]) != len(theirs[0]):
+    expected, given = _entries(gold), _entries(prediction)
+    if expected is None or given is None or not (expected[1] or given[1]) or len(expected[0]) != len(given[0]):
         return False
-    return all(one == other or ask(one, other) for one, other in zip(ours[0], theirs[0], strict=True))
+    return all(one == other or ask(one, other) for one, other in zip(expected[0], given[0], strict=True))
 
 
 def _entries(text: str) -> tuple[list[str], bool] | None:
@@ -114,10 +114,15 @@ def bound_variable(gold: str, prediction: str, ask: Ask) -> bool:
     >>> bound_variable("f(x) = x + 1", "f(t) = t + 1", str.__eq__), bound_variable("f(x) = x", "g(t) = t", str.__eq__)
     (True, False)
     """
-    ours, theirs = _FUNCTION.fullmatch(gold), _FUNCTION.fullmatch(prediction)
-    if not (ours and theirs) or ours[1] != theirs[1] or ours[2] == theirs[2] or ours[2] in _letters(theirs[3]):
+    expected, given = _FUNCTION.fullmatch(gold), _FUNCTION.fullmatch(prediction)
+    if (
+        not (expected and given)
+        or expected[1] != given[1]
+        or expected[2] == given[2]
+        or expected[2] in _letters(given[3])
+    ):
         return False
-    return ask(ours[3], _renamed(theirs[3], theirs[2], ours[2]))
+    return ask(expected[3], _renamed(given[3], given[2], expected[2]))
 
 
 def _letters(text: str) -> set[str]:
@@ -135,14 +140,14 @@ def integer_parameter(gold: str, prediction: str, ask: Ask) -> bool:
     ...  integer_parameter(r"2k\pi", r"k\pi", str.__eq__))
     (True, False)
     """
-    ours, theirs = _INTEGERS.search(gold), _INTEGERS.search(prediction)
-    left, right = (gold[: ours.start()] if ours else gold).strip(), prediction
-    right = (prediction[: theirs.start()] if theirs else prediction).strip()
-    if not (ours and theirs) and (r"\pi" not in left or not (ours or theirs)):
+    expected, given = _INTEGERS.search(gold), _INTEGERS.search(prediction)
+    left, right = (gold[: expected.start()] if expected else gold).strip(), prediction
+    right = (prediction[: given.start()] if given else prediction).strip()
+    if not (expected and given) and (r"\pi" not in left or not (expected or given)):
         return False
     letters = [
         found["k"] if found else next(iter((_letters(side.split("=")[-1]) & set("kn")) or {""}))
-        for found, side in ((ours, left), (theirs, right))
+        for found, side in ((expected, left), (given, right))
     ]
     if not all(letters):
         return False
@@ -156,10 +161,10 @@ def congruence(gold: str, prediction: str, ask: Ask) -> bool:
     ...  congruence(r"3 \pmod{7}", r"3 \pmod{5}", str.__eq__))
     (True, False)
     """
-    ours, theirs = _residue(gold), _residue(prediction)
-    if ours is None or theirs is None or not (_CONGRUENCE.fullmatch(gold) or _CONGRUENCE.fullmatch(prediction)):
+    expected, given = _residue(gold), _residue(prediction)
+    if expected is None or given is None or not (_CONGRUENCE.fullmatch(gold) or _CONGRUENCE.fullmatch(prediction)):
         return False
-    return ours[1:] == theirs[1:] and (not ours[0] or not theirs[0] or ours[0] == theirs[0])
+    return expected[1:] == given[1:] and (not expected[0] or not given[0] or expected[0] == given[0])
 
 
 def _residue(text: str) -> tuple[str, int, int] | None:
@@ -192,18 +197,20 @@ def ratio(gold: str, prediction: str, ask: Ask) -> bool:
     >>> ratio("7:32", "7 to 32", str.__eq__), ratio("3:4", "4:3", str.__eq__), ratio("1:2:3", "1 : 2 : 3", str.__eq__)
     (True, False, True)
     """
-    ours, theirs = (split_top(side, _RATIO) for side in (gold, prediction))
-    if (len(ours), len(theirs)) == (1, 1) or max(len(ours), len(theirs)) > 6:
+    expected, given = (split_top(side, _RATIO) for side in (gold, prediction))
+    if (len(expected), len(given)) == (1, 1) or max(len(expected), len(given)) > 6:
         return False
-    if not all(map(_TERM_OF_RATIO.fullmatch, [*(ours if len(ours) > 1 else []), *(theirs if len(theirs) > 1 else [])])):
+    if not all(
+        map(_TERM_OF_RATIO.fullmatch, [*(expected if len(expected) > 1 else []), *(given if len(given) > 1 else [])])
+    ):
         return False
-    if len(ours) == len(theirs) and all(
-        one == other or ask(one, other) for one, other in zip(ours, theirs, strict=True)
+    if len(expected) == len(given) and all(
+        one == other or ask(one, other) for one, other in zip(expected, given, strict=True)
     ):
         return True
-    if len(ours) > 2 or len(theirs) > 2:
+    if len(expected) > 2 or len(given) > 2:
         return False
-    return ask(_fraction(ours), _fraction(theirs))
+    return ask(_fraction(expected), _fraction(given))
 
 
 def _fraction(parts: list[str]) -> str:

@@ -1,4 +1,4 @@
-r"""Units: what stands behind (or, of money, before) a number, and how one unit is written in another.
+r"""Units: what stands after a number (money: before it), and how one unit is written in another.
 
 A unit is a product of base dimensions with a factor. Units written in words are known by the table in units.txt; any
 other word is no unit.
@@ -19,7 +19,7 @@ class Unit(NamedTuple):
 
 
 _AMBIGUOUS = {"m", "g", "s", "h", "L", "l", "K", "A", "V", "W", "J", "N"}
-"""Single letters: units only where they are set as text, behind a space and a number, or part of a compound."""
+"""Single letters: units only where they are set as text, after a number and a space, or part of a compound."""
 
 UNITS: dict[str, tuple[str, Fraction]] = {}
 for _dimension, _factor, *_names in map(str.split, data_lines(__file__, "units.txt")):

@@ -82,14 +82,14 @@ def choice(gold: str, prediction: str, ask: Ask) -> bool:
     """
     if _LABELLED.search(gold) or _LABELLED.search(prediction):
         return False
-    ours, theirs = _CHOICE.fullmatch(gold), _CHOICE.fullmatch(prediction)
-    if ours and theirs:
-        contents = ours["content"], theirs["content"]
+    expected, given = _CHOICE.fullmatch(gold), _CHOICE.fullmatch(prediction)
+    if expected and given:
+        contents = expected["content"], given["content"]
         same = not all(contents) or contents[0] == contents[1] or ask(*contents)
-        return _letter(ours) == _letter(theirs) and same
-    if ours and ours["content"]:
-        return ask(ours["content"], prediction)
-    return theirs is not None and bool(theirs["content"]) and ask(gold, theirs["content"])
+        return _letter(expected) == _letter(given) and same
+    if expected and expected["content"]:
+        return ask(expected["content"], prediction)
+    return given is not None and bool(given["content"]) and ask(gold, given["content"])
 
 
 def _letter(choice: re.Match[str]) -> str:
@@ -102,8 +102,8 @@ def choices(gold: str, prediction: str, ask: Ask) -> bool:
     >>> choices("A, C, D", "ACD", str.__eq__), choices("①③", "③ and ①", str.__eq__), choices("BC", "B", str.__eq__)
     (True, True, False)
     """
-    ours, theirs = _chosen(gold), _chosen(prediction)
-    return ours is not None and ours == theirs
+    expected = _chosen(gold)
+    return expected is not None and expected == _chosen(prediction)
 
 
 def _chosen(text: str) -> set[str] | None:
@@ -126,7 +126,7 @@ def words_around(gold: str, prediction: str, ask: Ask) -> bool:
 
 
 def _without_words(text: str) -> tuple[str, str]:
-    """Return the number in the middle and the words behind it; the text and "" where there is no such number."""
+    """Return the number in the middle and the words after it; the text and "" where there is no such number."""
     rest = text
     if sentence := _SENTENCE.fullmatch(text):
         rest = sentence[1]
@@ -164,8 +164,8 @@ def other_choice(gold: str, prediction: str) -> bool:
     >>> other_choice("(D) 45", "(E) 45"), other_choice("(D) 45", "45")
     (True, False)
     """
-    ours, theirs = (re.match(r"\(([A-J])\)", side) for side in (gold, prediction))
-    return ours is not None and theirs is not None and ours[1] != theirs[1]
+    expected, chosen = (re.match(r"\(([A-J])\)", side) for side in (gold, prediction))
+    return expected is not None and chosen is not None and expected[1] != chosen[1]
 
 
 RULES = (
