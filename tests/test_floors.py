@@ -23,13 +23,14 @@ ALLOWED = {
     "models": ["core", "parameters"],
     "engines": ["core", "parameters", "models"],
     "strategies": ["core", "parameters", "stores"],
-    "verification": ["core", "parameters", "stores", "engines"],
+    "sandbox": ["core"],
+    "verification": ["core", "parameters", "stores", "engines", "sandbox"],
     "problems": ["core", "parameters", "verification"],
     "generation": ["core", "parameters", "stores", "engines", "strategies", "verification"],
     "training": ["core", "parameters", "stores", "models", "engines", "verification"],
     "evaluation": ["core", "parameters", "stores", "models", "engines"],
     "report": ["core", "parameters", "evaluation", "generation", "strategies"],
-    "datasets": ["core", "stores", "models", "problems"],
+    "datasets": ["core", "stores", "models", "problems", "verification"],
     "pipelines": [
         *("core", "parameters", "stores", "models", "engines", "strategies", "verification"),
         *("problems", "generation", "training", "evaluation", "report", PROVENANCE),
@@ -44,7 +45,7 @@ FRAMEWORKS = {
     "transformers": {"models", "training"},
     "trl": {"training"},
     "vllm": {"engines"},
-    "ray": {"engines"},
+    "ray": {"engines", "sandbox"},
 }
 """Framework -> the packages that may import it."""
 

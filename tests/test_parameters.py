@@ -26,7 +26,10 @@ def parameters(env=None, **runtime):
     return loader["parameters"]
 
 
-@pytest.mark.parametrize("env", ["base", "import_traces", "paper", "ray", "single_gpu", "smoke", "tight", "vllm_cpu"])
+ENVIRONMENTS = ["base", "import_traces", "paper", "programs", "ray", "single_gpu", "smoke", "tight", "vllm_cpu"]
+
+
+@pytest.mark.parametrize("env", ENVIRONMENTS)
 def test_every_environment_is_valid(env):
     assert check_parameters(parameters(env, inputs={"traces": "t", "problems": "p", "model": "m"})).environment == env
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forkpipe.core.responses import split_reasoning
-from forkpipe.verification.answers import extract_answer, parse_integer
+from forkpipe.verification.answers import extract_answer
+from forkpipe.verification.plain import parse_integer
 
 
 @pytest.mark.parametrize(
@@ -75,6 +76,9 @@ def test_split_reasoning(text: str, reasoning: str, final: str) -> None:
         ("The answer is 3.5.", "3.5"),
         ("The answer is 5.\nWait, the answer is 6.", "6"),
         ("The answer is 5.<|im_end|>", "5"),
+        ("We add.\n\n### Final Answer\n\n**73**", "73"),
+        ("## Answer\n\nThe value is $5$.", "5"),
+        ("1+i", "1+i"),
         ("The answer is $3$ and $4$.", None),
         (r"The answer is \boxed{5", None),
         ("The answer is " + "because " * 50, None),

@@ -47,11 +47,11 @@ def test_rows_come_back_in_order_with_verdicts_and_a_summary(tmp_path: Path) -> 
     assert [row["id"] for row in found] == [1, 2, 3, 4, 5, 6]
     assert [row["verdict"] for row in found] == EXPECTED
     assert found[0] == {
-        **ROWS[0], "verdict": "correct", "extracted": "0.5", "extracted_from": "box", "rule": "math-verify",
-        "verifier_version": "2",
+        **ROWS[0], "verdict": "correct", "extracted": "0.5", "extracted_from": "box", "rule": "number",
+        "verifier_version": "3",
     }  # fmt: skip
     assert "correct            1    16.7%" in done.output
-    assert "gold answers that cannot be read: 1 (rows 5)" in done.output
+    assert "gold answers that cannot be read, not scored: 1 (rows 5)" in done.output
 
 
 def test_parquet_to_parquet_keeps_types(tmp_path: Path) -> None:
@@ -79,6 +79,47 @@ def test_parquet_holds_columns_that_the_first_row_lacks_and_names_what_does_not_
         assert not (tmp_path / "other.parquet").exists()
 
 
+def test_labels_show_agreement_and_name_the_rows_that_disagree(tmp_path: Path) -> None:
+    """Rows 1 and 2 agree, 3 is a false positive, 4 a false negative; 5 has no gold answer, 6 no label."""
+    rows = [
+        ("1/2", "0.5", True),
+        ("7", "8", 0),
+        ("7", "7", False),
+        ("7", "8", "true"),
+        ("NaN", "7", True),
+        ("7", "7", None),
+    ]
+    source = write(tmp_path / "in.jsonl", [{"gold": gold, "said": said, "right": right} for gold, said, right in rows])
+    output = tmp_path / "out.jsonl"
+    done = run(source, "--gold", "gold", "--response", "said", "--label", "right", "--bare", "--output", output)
+    assert done.exit_code == 0, done.output
+    assert "not scored: 1 (rows 5)" in done.output
+    assert "agreement with the labels: 2 of 4 (50.0%)" in done.output
+    assert "false positives (correct, labelled wrong): 1 (rows 3)" in done.output
+    assert "false negatives (not correct, labelled correct): 1 (rows 4)" in done.output
+
+
+def test_a_gold_answer_that_is_nan_is_said_and_not_scored(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"gold": [1.5, float("nan")], "said": ["1.5", "nan"]}), tmp_path / "in.parquet")
+    done = run(tmp_path / "in.parquet", "--gold", "gold", "--response", "said", "--output", tmp_path / "out.jsonl")
+    assert "not scored: 1 (rows 2)" in done.output
+    verdicts = [json.loads(line)["verdict"] for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert verdicts == ["correct", "unparsed"]
+
+
+def test_bare_answers_need_no_statement(tmp_path: Path) -> None:
+    """As a response, the second is a sentence that states nothing."""
+    rows = [{"gold": "1+i", "said": "1+i"}, {"gold": "x > 3", "said": "x is greater than 3, so x > 3"}]
+    source, output = write(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl"
+    columns = ("--gold", "gold", "--response", "said", "--output", output)
+    found = []
+    for more in ((), ("--bare",)):
+        assert run(source, *columns, *more).exit_code == 0
+        found.append([json.loads(line) for line in output.read_text().splitlines()])
+    assert [[row["extracted"] for row in rows] for rows in found] == [["1+i", ""], [row["said"] for row in rows]]
+    assert {row["extracted_from"] for row in found[1]} == {"whole"}
+
+
 def test_kedro_has_the_command_too() -> None:
     assert "verify" in cli.commands
 
@@ -92,6 +133,12 @@ def test_kedro_has_the_command_too() -> None:
         ([{"gold": True, "said": "1"}], (), "row 1: column 'gold' is bool"),
         ([{"gold": "1", "said": "1", "rule": ""}], (), "column 'rule' is there already and would be overwritten"),
         ([], (), "in.jsonl has no rows"),
+        (
+            [{"gold": "1", "said": "1", "right": "yes"}],
+            ("--label", "right"),
+            "row 1: column 'right' is 'yes', expected",
+        ),
+        (ROWS, ("--label", "right"), "in.jsonl row 1: column 'right' is missing"),
         (ROWS, ("--type", "maths"), "answer type 'maths' is unknown, expected one of: integer, math"),
         (ROWS, ("--without", "unit"), "without names 'unit'"),
         (ROWS, ("--type", "text", "--timeout", "1"), "'timeout_seconds' is unknown, expected no options"),

@@ -1,6 +1,5 @@
 """One verifier with real workers for the whole module: they take seconds to start."""
 
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -40,30 +39,30 @@ def test_it_is_a_verifier(verifier: MathVerifier) -> None:
         (r"\frac{1}{2}", r" \frac{1}{2} ", "correct", "identical"),
         ("$x+1$", "x+1", "correct", "identical"),
         ("1 1/2", "11/2", "wrong", "math-verify"),  # whitespace is not nothing
-        (r"\frac{1}{2}", "0.5", "correct", "math-verify"),
-        (r"\frac{1}{2}", "1/2", "correct", "math-verify"),
+        (r"\frac{1}{2}", "0.5", "correct", "number"),
+        (r"\frac{1}{2}", "1/2", "correct", "number"),
         ("x^2 - 1", "(x-1)(x+1)", "correct", "math-verify"),
-        (r"(3, \frac{\pi}{2})", r"\left(3, \pi/2\right)", "correct", "math-verify"),
+        (r"(3, \frac{\pi}{2})", r"\left(3, \pi/2\right)", "correct", "collections"),
         (r"(-\infty, 0]", r"(-\infty, 0)", "wrong", "math-verify"),
-        ("1, -2", "-2, 1", "correct", "math-verify"),
-        (r"\text{(B)}", "B", "correct", "math-verify"),
-        (r"\$18.90", "18.90", "correct", "math-verify"),
-        ("5", r"5 \text{ apples}", "correct", "math-verify"),
+        ("1, -2", "-2, 1", "correct", "collections"),
+        (r"\text{(B)}", "B", "correct", "choice"),
+        (r"\$18.90", "18.90", "correct", "units"),
+        ("5", r"5 \text{ apples}", "correct", "words-around"),
         ("1.50", "1.5", "correct", "number"),
         ("1.50", "1.51", "wrong", "number"),
-        ("5", r"5\text{ m}", "correct", "math-verify"),
+        ("5", r"5\text{ m}", "correct", "units"),
         ("2", r"\sqrt{5}", "wrong", "math-verify"),
         # math-verify alone takes the last letters for a unit
         ("2t", "2", "wrong", "math-verify"),
         ("$2t$", "2", "wrong", "math-verify"),
-        ("$3$ and $4$", "3, 4", "correct", "math-verify"),
+        ("$3$ and $4$", "3, 4", "correct", "collections"),
         ("a + b + 2c", "a + b + 2", "wrong", "math-verify"),
         ("a + b + c", "c + b + a", "correct", "math-verify"),
         (r"\sin^2 t", r"1 - \cos^2 t", "correct", "math-verify"),
         ("2ab", "2", "wrong", "math-verify"),
         # nor does it read these
-        (r"-\frac{5}{3}.", r"-5/3", "correct", "math-verify"),
-        (r"\frac{1}{20,\!000}", "1/20000", "correct", "math-verify"),
+        (r"-\frac{5}{3}.", r"-5/3", "correct", "number"),
+        (r"\frac{1}{20,\!000}", "1/20000", "correct", "thousands"),
         (r"288\pi", "288pi", "correct", "math-verify"),
         (r"\frac{1}{", "5", "unparsed", "gold-unparsed"),
         ("", "5", "unparsed", "gold-unparsed"),
@@ -94,16 +93,12 @@ def test_a_megabyte_is_too_long(verifier: MathVerifier) -> None:
 
 
 def test_a_hang_is_killed_and_the_next_verdict_comes(verifier: MathVerifier) -> None:
-    one(verifier, "x", "\\boxed{y}")  # the workers are up
-    start = time.perf_counter()
-    found = verifier.verify(["3", "1/3"], [f"\\boxed{{{HANGS}}}", r"\boxed{\frac{2}{6}}"], [False, False])
-    assert time.perf_counter() - start < 2 + 6  # the time-out, and room for a loaded machine
+    found = verifier.verify(["3", "x/3"], [f"\\boxed{{{HANGS}}}", r"\boxed{\frac{2x}{6}}"], [False, False])
     assert found[0] == Verdict("timeout", HANGS, "math-verify", "box")
     assert found[1].verdict == "correct"
-    start = time.perf_counter()
+    assert verifier._findings["3", HANGS].name == "timeout"  # so that it hangs once
     assert one(verifier, "3", f"\\boxed{{{HANGS}}}").verdict == "timeout"
-    assert time.perf_counter() - start < 0.5  # known by now
-    assert one(verifier, "1/4", r"\boxed{\frac{2}{8}}").verdict == "correct"
+    assert one(verifier, "x/4", r"\boxed{\frac{2x}{8}}").verdict == "correct"
 
 
 def test_threads_get_the_same_verdicts(verifier: MathVerifier) -> None:
@@ -136,7 +131,7 @@ def test_plain_integers_start_no_process() -> None:
         ({"timeout_seconds": float("nan")}, "timeout_seconds is nan"),
         ({"workers": 0}, "workers is 0"),
         ({"memory_mb": 100}, "memory_mb is 100"),
-        ({"without": ["unit"]}, "without names 'unit', expected 'all' or one of: notation"),
+        ({"without": ["unit"]}, "without names 'unit', expected one of: all, own-pairs-only, notation"),
     ],
 )
 def test_values_out_of_range(options: dict[str, Any], message: str) -> None:
@@ -150,6 +145,13 @@ def test_a_rule_can_be_switched_off(verifier: MathVerifier) -> None:
     off = MathVerifier(workers=1, without=["interval"])
     assert one(off, r"x \in (1, 2)", r"\boxed{1 < x < 2}").verdict == "wrong"
     assert one(off, gold, response).verdict == "correct"  # math-verify knows that itself
+    off.close()
+
+
+def test_what_only_our_own_pairs_support_has_one_switch() -> None:
+    off = MathVerifier(workers=1, without=["own-pairs-only"])
+    assert one(off, r"\frac{\pi}{2}", r"\boxed{90^\circ}").verdict == "wrong"  # the rule `degrees`
+    assert one(off, "x = 4, y = 1", r"\boxed{4, 1}").rule == "names"
     off.close()
 
 

@@ -23,8 +23,8 @@ from forkpipe.verification import pool as pool_module
 from forkpipe.verification.math import MathVerifier
 from forkpipe.verification.pool import WorkerPool
 
-GOLD = ["1/2", "1/2", "x(x+1)", "5 cm"]
-RESPONSES = [r"\boxed{0.5}", r"\boxed{0.25}", r"\boxed{x^2+x}", r"\boxed{5}"]
+GOLD = ["x/2", "x/2", "x(x+1)", "5 cm"]
+RESPONSES = [r"\boxed{0.5x}", r"\boxed{0.25x}", r"\boxed{x^2+x}", r"\boxed{5}"]
 EXPECTED = ["correct", "wrong", "correct", "correct"]
 
 
@@ -58,7 +58,7 @@ def test_a_worker_that_dies_takes_one_verdict_with_it() -> None:
         assert verdicts(made) == EXPECTED
         killer = threading.Timer(0.3, os.kill, (workers(made._pool)[0].child, signal.SIGKILL))
         killer.start()
-        found = made.verify(["3", "1/3"], [r"\boxed{9^{9^{9^{9}}}}", r"\boxed{\frac{2}{6}}"], [False, False])
+        found = made.verify(["3", "x/3"], [r"\boxed{9^{9^{9^{9}}}}", r"\boxed{\frac{2x}{6}}"], [False, False])
         assert found[0] == Verdict("timeout", "9^{9^{9^{9}}}", "worker-died", "box")
         assert found[1].verdict == "correct"
     finally:
@@ -70,7 +70,7 @@ def test_a_worker_that_died_idle_is_noticed_when_it_is_asked() -> None:
     try:
         assert verdicts(made) == EXPECTED
         os.killpg(made._pool._team._processes[0].pid, signal.SIGKILL)
-        asked = [made.verify(["1/5"], [r"\boxed{0.2}"], [False])[0] for _ in range(2)]
+        asked = [made.verify(["x/5"], [r"\boxed{0.2x}"], [False])[0] for _ in range(2)]
         assert [verdict.verdict for verdict in asked] == ["timeout", "correct"]  # a death is not remembered
     finally:
         made.close()
@@ -81,7 +81,7 @@ def test_memory_is_bounded_and_its_want_is_a_timeout() -> None:
     try:
         found = made.verify(["3"], [r"\boxed{(10^{7})! + 3}"], [False])[0]
         assert found.verdict in ("timeout", "wrong", "unparsed")
-        assert made.verify(["1/3"], [r"\boxed{2/6}"], [False])[0].verdict == "correct"
+        assert made.verify(["x/3"], [r"\boxed{2x/6}"], [False])[0].verdict == "correct"
     finally:
         made.close()
 
@@ -93,7 +93,7 @@ def test_closed_means_closed_until_needed(verifier: MathVerifier) -> None:
     made.close()
     assert process.poll() is not None
     made.close()
-    assert made.verify(["1/7"], [r"\boxed{2/14}"], [False])[0].verdict == "correct"
+    assert made.verify(["x/7"], [r"\boxed{2x/14}"], [False])[0].verdict == "correct"
     made.close()
 
 
@@ -121,7 +121,7 @@ def in_process() -> list[str]:
 
 def test_a_script_needs_no_guard(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
-    script.write_text("import forkpipe\nprint(forkpipe.verify('1/2', r'\\boxed{0.5}', workers=1).verdict)\n")
+    script.write_text("import forkpipe\nprint(forkpipe.verify('x/2', r'\\boxed{0.5x}', workers=1).verdict)\n")
     source = str(Path(forkpipe.__file__).parents[1])
     done = subprocess.run(
         [sys.executable, str(script)], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": source}
@@ -138,7 +138,7 @@ def test_workers_end_with_their_owner(tmp_path: Path, busy: bool) -> None:
             "import os, threading, time, forkpipe\n"
             "from forkpipe.verification.math import MathVerifier\n"
             "made = MathVerifier(workers=1, timeout_seconds=1.0)\n"
-            "made.verify(['1/2'], [r'\\boxed{0.5}'], [False])\n"
+            "made.verify(['x/2'], [r'\\boxed{0.5x}'], [False])\n"
             "print(made._pool._team._processes[0].pid, flush=True)\n"
             "if BUSY:\n"
             "    asked = (['3'], [r'\\boxed{9^{9^{9^{9}}}}'], [False])\n"
@@ -159,9 +159,41 @@ def test_workers_end_with_their_owner(tmp_path: Path, busy: bool) -> None:
     pytest.fail("the worker lives on")
 
 
+def test_a_limit_of_processor_time_does_not_count_waiting() -> None:
+    """A worker that is stopped for longer than its limit, as on a busy machine, gives the verdict all the same."""
+    made = MathVerifier(workers=1, timeout_seconds=1.0)
+    try:
+        assert verdicts(made) == EXPECTED
+        child = workers(made._pool)[0].child
+        os.kill(child, signal.SIGSTOP)
+        going_on = threading.Timer(2.5, os.kill, (child, signal.SIGCONT))
+        going_on.start()
+        assert made.verify(["x/7"], [r"\boxed{2x/14}"], [False])[0].verdict == "correct"
+        assert workers(made._pool)[0].child == child
+    finally:
+        made.close()
+
+
+def test_what_exceeds_its_time_is_asked_once_more_after_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, asked = WorkerPool(0.3, 1, 2048, []), []
+    ask = pool._ask
+
+    def recorded(team: Any, pair: Any) -> Any:
+        asked.append(pair)
+        return ask(team, pair)
+
+    monkeypatch.setattr(pool, "_ask", recorded)
+    try:
+        hangs, others = ("3", "9^{9^{9^{9}}}"), [("x", "x"), ("x", "y")]
+        assert [finding.name for finding in pool.compare([hangs, *others])] == ["timeout", "equal", "different"]
+        assert asked == [hangs, *others, hangs]
+    finally:
+        pool.close()
+
+
 def test_workers_that_do_not_start_are_the_users_to_mend(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool_module.sys, "executable", "/bin/false")
     made = MathVerifier(workers=1)
     with pytest.raises(InputError, match="workers do not start"):
-        made.verify(["1/2"], [r"\boxed{0.5}"], [False])
+        made.verify(["x/2"], [r"\boxed{0.5x}"], [False])
     made.close()

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forkpipe.verification import math_reading
-from forkpipe.verification.answers import parse_decimal
 from forkpipe.verification.compare import compare
 from forkpipe.verification.math import MathVerifier
-from forkpipe.verification.rules import GUARDS, NAMES, NOTATION, RULES
+from forkpipe.verification.plain import parse_decimal
+from forkpipe.verification.rules import GUARDS, NAMES, NOTATION, OWN_PAIRS_ONLY, RULES
 
 DATA = Path(__file__).parent / "data"
 
@@ -46,6 +46,7 @@ def test_hard_pairs(name: str, false_positives: int, false_negatives: int) -> No
 
 def test_names_are_unique_and_guards_name_rules() -> None:
     assert len(set(NAMES)) == len(NAMES)
+    assert set(OWN_PAIRS_ONLY) < set(NAMES)
     for guard in GUARDS:
         assert set(guard.settled_by) <= {rule.name for rule in RULES}
 

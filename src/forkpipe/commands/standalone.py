@@ -1,11 +1,13 @@
-"""The command `forkpipe`: `forkpipe new`, `forkpipe verify`, `forkpipe strategies`."""
+"""The command `forkpipe`: `forkpipe new`, `forkpipe sandbox`, `forkpipe verify`, `forkpipe strategies`."""
 
+import json
 import time
 from typing import Any
 
 import click
 
 from forkpipe.commands.new import new
+from forkpipe.commands.sandbox import sandbox
 from forkpipe.core.errors import InputError
 
 
@@ -16,6 +18,7 @@ def main() -> None:
 
 
 main.add_command(new)
+main.add_command(sandbox)
 
 
 @main.command()
@@ -30,12 +33,17 @@ main.add_command(new)
     "--finish-reason", metavar="COLUMN", help='Column that is "length" where a response was cut by a token limit.'
 )
 @click.option(
-    "--without", multiple=True, metavar="RULE", help="Switch off a rewrite rule; 'all' switches off all of them (math)."
+    "--label", metavar="COLUMN", help="Column that says whether a response is correct; prints how often verdicts agree."
+)
+@click.option("--bare", is_flag=True, help="The responses are answers and nothing else (not programs).")
+@click.option(
+    "--without", multiple=True, metavar="RULE", help="Switch off a rule, or 'all' or 'own-pairs-only' of them (math)."
 )
 @click.option(
-    "--timeout", "timeout_seconds", type=float, metavar="SECONDS", help="Longest time for one comparison (math)."
+    "--timeout", "timeout_seconds", type=float, metavar="SECONDS", help="Processor time for one comparison (math)."
 )
 @click.option("--workers", type=int, metavar="N", help="Worker processes (math).")
+@click.option("--option", multiple=True, metavar="NAME=VALUE", help="An option of the verifier, e.g. cpu_seconds=10.")
 @click.option("--tolerance", "relative", type=float, metavar="SHARE", help="Relative tolerance (number).")
 @click.option(
     "--max-unscored",
@@ -50,7 +58,10 @@ def verify(
     gold: str,
     response: str,
     finish_reason: str | None,
+    label: str | None,
+    bare: bool,
     answer_type: str,
+    option: tuple[str, ...],
     max_unscored: float,
     **options: Any,
 ) -> None:
@@ -60,26 +71,35 @@ def verify(
     extracted_from, rule and verifier_version, and prints how many rows have which verdict.
     """
     from forkpipe.api import verifier_for
-    from forkpipe.verification.files import verify_file
+    from forkpipe.verification.files import Columns, verify_file
 
     chosen = {
         name: list(value) if name == "without" else value for name, value in options.items() if value not in (None, ())
-    }
+    } | dict(map(_named_option, option))
     started = time.monotonic()
     try:
         summary = verify_file(
             file,
             output,
-            gold=gold,
-            response=response,
+            columns=Columns(gold, response, finish_reason, label, bare),
             verifier=verifier_for(answer_type, chosen),
-            finish_reason=finish_reason,
             max_unscored=max_unscored,
             on_progress=lambda done: click.echo(f"{done} rows, {time.monotonic() - started:.0f} s", err=True),
         )
     except InputError as error:
         raise click.ClickException(str(error)) from error
     click.echo(str(summary))
+
+
+def _named_option(text: str) -> tuple[str, Any]:
+    """Return the name and value of NAME=VALUE; a value that is not JSON is text."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise click.BadParameter(f"{text}: expected NAME=VALUE", param_hint="--option")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 @main.command()

@@ -185,7 +185,9 @@ class Verdict:
     rule: str = ""
     """Which rule decided, e.g. "number", "math-verify", "identical", "units+decimal"."""
     extracted_from: str = ""
-    """Where the answer was found: box, tag, hash (`#### 42`), stated, whole, formula; empty if there is none."""
+    """Where the answer was found: box, tag, hash (`#### 42`), stated, whole, formula, fence; empty if there is none."""
+    detail: str = field(default="", repr=False)
+    """JSON text with more about the verdict, for example about the tests of a program."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,11 +92,12 @@ class VerdictColumns(TypedDict):
     """What the verifier says of a response."""
 
     extracted: str
-    extracted_from: str  # box, tag, hash, stated, whole, formula; empty where nothing was found
+    extracted_from: str  # box, tag, hash, stated, whole, formula, fence; empty where nothing was found
     verdict: VerdictName
     rule: str
     verifier: str
     verifier_version: str
+    detail: NotRequired[str | None]  # JSON, of verifiers that say more, for example about the tests of a program
 
 
 class _TraceColumns(Row):
@@ -282,7 +283,7 @@ TABLES: dict[str, tuple[int, type]] = {
     "overlaps": (1, OverlapRow),
     "traces": (1, TraceRow),
     "generation_report": (1, GenerationReportRow),
-    "verdicts": (2, VerdictRow),
+    "verdicts": (3, VerdictRow),
     "strategies": (2, StrategyRow),
     "trace_sets": (2, TraceSetRow),
     "rejected": (1, RejectedRow),
@@ -290,7 +291,7 @@ TABLES: dict[str, tuple[int, type]] = {
     "matching": (1, MatchingRow),
     "rewards": (1, RewardRow),
     "generations": (2, GenerationRow),
-    "scores": (3, ScoreRow),
+    "scores": (4, ScoreRow),
     "metrics": (1, MetricRow),
     "comparison": (1, ComparisonRow),
 }

@@ -134,6 +134,7 @@ class VerificationSettings(Settings):
         "text": "exact",
         "choice": "choice",
         "number": "number",
+        "code": "code",
     }
     """Verifier by answer type: a registered name, or "package.module:Class". A new answer type is a new entry.
     `reasoning_gym: reasoning_gym` needs the extra reasoning-gym."""

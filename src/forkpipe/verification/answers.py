@@ -1,11 +1,10 @@
-r"""What a response answers: its final part, the answer stated there, and integers.
+r"""What a response answers: its final part, and the answer stated there.
 
 Everything here is plain text work: pure, deterministic and linear in the length of the response. It never raises, since
 a response can hold anything. What an answer *means* is the verifiers' business (`forkpipe.verification`).
 """
 
 import re
-from decimal import Decimal
 from typing import Literal, NamedTuple
 
 from forkpipe.core.responses import BOX_OR_BRACE, boxes_of, split_reasoning
@@ -35,7 +34,8 @@ _ANSWER_TAG = re.compile(r"<answer>(?P<answer>[^<]*)</answer>", re.IGNORECASE)
 _GSM8K = re.compile(r"(?:####|A:)\s*(?P<answer>[-+]?\s*(?:\\?\$)?\s*[-+]?\.?\d.*)")
 _STATED = re.compile(
     r"(?:\bfinal\s+answer|\bthe\s+(?:correct\s+)?answer|^[ \t*_#>-]{0,20}answer)"
-    r"[*_]{0,3}\s*(?:is\b\s*[:：]?|[:：])(?:[*_]{1,3}(?=\s))?\s*",
+    r"[*_]{0,3}\s*(?:is\b\s*[:：]?|[:：])(?:[*_]{1,3}(?=\s))?\s*"
+    r"|^[ \t]*#{1,6}\s*\**(?:final\s+)?answer\**[ \t]*\n\s*(?=[*_]{2}|\$|\\[(\[]|[-+\d])",
     re.IGNORECASE | re.MULTILINE,
 )
 _LONGEST_STATED = 200
@@ -50,7 +50,7 @@ _ANOTHER = re.compile(r"\s*(?:,|;|and\b|or\b|&)\s*(?:and\b|or\b)?\s*(?:\$|\\\(|\
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)|\n")
 
 _PROSE = re.compile(
-    r"[<>]/?[a-z]{3,}|[A-Za-z]{3,}:\s|\b(?:I|it|we|you|he|she|they|this|that|so|because|since|maybe|perhaps|let|cannot|not|my|is|are)\b"
+    r"[<>]/?[a-z]{3,}|[A-Za-z]{3,}:\s|\b(?-i:I)\b(?!\s*[-+*/^=<>)])|\b(?:it|we|you|he|she|they|this|that|so|because|since|maybe|perhaps|let|cannot|not|my|is|are)\b"
     r"|[.!?。？！]\s+\S",
     re.IGNORECASE,
 )
@@ -59,16 +59,11 @@ _ANSWER_LIKE = re.compile(r"\d|\\[A-Za-z]|[=^_+*/<>{}()\[\]]|^.$")
 _FEW_WORDS = re.compile(r"\w[\w'-]*(?:[\s,]+\w[\w'-]*){0,5}")
 _DENIAL = re.compile(r"\b(?:not|no|never|cannot|maybe|perhaps|might|guess|wrong|incorrect)\b|n't|\?", re.IGNORECASE)
 _MATH_AROUND = re.compile(r"\$[^$]+\$|\$\$[^$]+\$\$")
-_DIGITS_AT_MOST = 4000
-"""Python refuses to read integers of more than 4300 digits."""
-_DELIMITERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"))
-_TEXT_COMMAND = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mbox)\s*\{([^{}]*)\}")
-_DECIMAL = re.compile(r"[+\-−]?[0-9]*\.[0-9]{1,6}")
-_INTEGER = re.compile(
-    r"(?P<sign>[+\-−]?)\s*"
-    r"(?P<digits>[1-9][0-9]{0,2}(?:(?:,\\!|,|\{,\}|\\,)[0-9]{3})+|[0-9]+)"
-    r"(?:\.0*)?"
-)
+_NO_ANSWER = {
+    *("", "nan", "n/a", "<na>", "null", "proof", "see solution", "see the solution", "see explanation", "see above"),
+    *("see proof", "proof in solution", "answer not available", "not available", "no answer available"),
+}
+"""Gold answers of tables and of problems that ask for a proof."""
 
 
 def extract_answer(response: str) -> str | None:
@@ -132,65 +127,25 @@ def _sole_formula(final: str) -> Answer | None:
 
 
 def gold_answer(gold: str) -> str:
-    r"""Return the answer of a gold answer that may be a whole solution: what its last box or `#### ` line gives.
+    r"""Return the answer of a gold answer that may be a whole solution: what its last box, `#### ` line or, in a
+    text of more than 200 characters, "the answer is" gives.
 
     >>> gold_answer(r"so $x = \boxed{4}$."), gold_answer("He has 3 + 4 = 7.\n#### 7"), gold_answer("7")
     ('4', '7', '7')
     """
-    found = find_answer(gold) if "boxed" in gold or "fbox" in gold or "####" in gold else None
-    return found.text if found else gold
+    is_solution = len(gold) > _LONGEST_STATED or any(mark in gold for mark in ("boxed", "fbox", "####"))
+    answer = find_answer(gold) if is_solution else None
+    return answer.text if answer else gold
 
 
-def parse_integer(text: str) -> int | None:
-    r"""Return the integer that `text` writes, or None where it is anything else or not certain.
+def is_no_answer(gold: str) -> bool:
+    """Say whether a gold answer says only that there is none to compare with.
 
-    Reads signs, leading zeros, commas between groups of three, `5.` and `5.0`, a leading currency sign, and sees
-    through `$...$`, `\(...\)` and `\text{...}`. Units, percent signs, bases and expressions are not certain.
-
-    >>> parse_integer("$1,000$"), parse_integer("073"), parse_integer(r"\text{-5.0}"), parse_integer("1,00")
-    (1000, 73, -5, None)
+    >>> is_no_answer("nan"), is_no_answer("See solution."), is_no_answer("no solution"), is_no_answer("NaN + 1")
+    (True, True, False, False)
     """
-    if len(text) > _DIGITS_AT_MOST:
-        return None
-    bare = _without_wrapping(text)
-    for currency in (r"\$", "$"):
-        bare = bare.removeprefix(currency)
-    match = _INTEGER.fullmatch(bare.strip())
-    if match is None:
-        return None
-    value = int(re.sub(r"[^0-9]", "", match["digits"]))
-    return -value if match["sign"] in ("-", "−") else value
-
-
-def parse_decimal(text: str) -> Decimal | None:
-    r"""Return the number that `text` writes as an integer (see `parse_integer`) or as digits with a point, else None.
-
-    At most six digits after the point and fifteen in all, so that no two of them are equal up to rounding. Numbers set
-    as text are left out: they may be words, and are to math-verify.
-
-    >>> parse_decimal("1,000") == parse_decimal("1000.0"), parse_decimal("-.50"), parse_decimal("0.3333333")
-    (True, Decimal('-0.50'), None)
-    """
-    integer = None if _TEXT_COMMAND.search(text[:_DIGITS_AT_MOST]) else parse_integer(text)
-    if integer is not None:
-        return Decimal(integer)
-    match = _DECIMAL.fullmatch(text[:40].strip()) if len(text) <= 40 else None
-    return None if match is None or len(re.sub(r"\D", "", match[0])) > 15 else Decimal(match[0].replace("−", "-"))
-
-
-def _without_wrapping(text: str) -> str:
-    """Strip whitespace, math delimiters and text commands around the whole of `text`, however they are nested."""
-    while True:
-        inner = text.strip()
-        for opening, closing in _DELIMITERS:
-            if len(inner) > len(opening) + len(closing) and inner.startswith(opening) and inner.endswith(closing):
-                inner = inner[len(opening) : -len(closing)].strip()
-                break
-        if command := _TEXT_COMMAND.fullmatch(inner):
-            inner = command[1]
-        if inner == text:
-            return inner
-        text = inner
+    text = gold.strip()
+    return " ".join((text.strip("$.*() ") or text).lower().split()) in _NO_ANSWER
 
 
 def _last_box(text: str) -> str | None:

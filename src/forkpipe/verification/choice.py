@@ -13,9 +13,15 @@ _LETTER = re.compile(
 )
 _GOLD = re.compile(r"\(?([A-Ja-j])(?:[).:\s]|$)")
 _SAID = re.compile(
-    r"(?:\b(?:answer|option|choice)\b(?:\s+(?:is|must\s+be|would\s+be|should\s+be))?(?:\s+(?:for\s+sure|clearly|option|choice))*"
+    r"(?i:\b(?:answer|option|choice)\b(?:\s+(?:is|must\s+be|would\s+be|should\s+be))?(?:\s+(?:for\s+sure|clearly|option|choice))*"
     r"|\b(?:it'?s|it\s+is|choose|pick|select))[\s:*_(`$\[{]*([A-J])(?=[\s*_`$)\]}.:,;]|$)"
 )
+_DENIED = re.compile(
+    r"[\s*_`$)\]}]*(?:(?:is|are|was|does|do|could|would)(?:\s+not\b|n't)|can(?:not|\s+not|'t)\b|fails\b"
+    r"|is\s+(?:im|in|un|wrong|false|eliminated|excluded|ruled\s+out))",
+    re.IGNORECASE,
+)
+"""What denies a choice that was just named: `choice D is not possible`."""
 _ALONE = re.compile(r"[\s*_(\[]*([A-J])[\s*_)\].]*(?:$|[.:)]\s)")
 
 
@@ -23,8 +29,8 @@ class ChoiceVerifier:
     r"""Compares the letter that a response chooses with the gold letter.
 
     The letter is looked for in the answer (box, tag, stated answer), then in the last "answer is X", "option X" or
-    "it is
-    X", then in a final part that is or begins with the letter alone. The gold answer may be `C`, `(C)` or `C. Paris`.
+    "it is X" that is not denied at once, then in a final part that is or begins with the letter alone. The gold answer
+    may be `C`, `(C)` or `C. Paris`.
 
     >>> verifier = ChoiceVerifier()
     >>> found = verifier.verify(["C", "(C) Paris"], [r"\boxed{\text{(C)}}", "**Answer: D**"], [False, False])
@@ -33,7 +39,7 @@ class ChoiceVerifier:
     """
 
     name = "choice"
-    version = "1"
+    version = "2"
 
     def verify(self, gold: Sequence[str], responses: Sequence[str], truncated: Sequence[bool]) -> list[Verdict]:
         """Return one verdict a response, in order; ValueError if the three differ in length."""
@@ -66,7 +72,8 @@ def _chosen(response: str) -> tuple[str, str] | None:
     if answer is not None and answer.found_in != "whole" and (letter := _LETTER.match(answer.text)):
         return letter[1].upper(), answer.found_in
     final = split_reasoning(response)[1]
-    if statements := list(_SAID.finditer(final)):
+    statements = [match for match in _SAID.finditer(final) if not _DENIED.match(final, match.end())]
+    if statements:
         return statements[-1][1], "stated"
     if alone := _ALONE.match(final):
         return alone[1], "whole"

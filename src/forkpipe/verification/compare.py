@@ -1,11 +1,12 @@
 """Whether a predicted answer equals the gold answer, and by which rule. Runs in the worker processes."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Literal, NamedTuple
 
-from forkpipe.verification import math_reading
-from forkpipe.verification.rules import GUARDS, NOTATION, RULES
+from forkpipe.verification import math_reading, unread
+from forkpipe.verification.plain import settle
+from forkpipe.verification.rules import GUARDS, NOTATION, RULES, UNREAD, intervals
 from forkpipe.verification.rules.base import Guard, Rule
 from forkpipe.verification.text import clean
 
@@ -38,20 +39,31 @@ def compare(gold: str, prediction: str | None, without: Collection[str] = ()) ->
     question = _Question(without)
     plain = clean(gold), clean(prediction)
     guard = question.guard(*plain)
-    if guard is None and _holds(math_reading.equal, gold, prediction):
+    if NOTATION not in without:
+        if guard is None and (settled := settle(*plain)) is not None:
+            return Finding("equal" if settled else "different", "number")
+        if (names := question.by_text(*plain)) is not None:
+            return Finding("equal", _joined(names))
+    called_equal = guard is None and question.is_equal(gold, prediction)
+    if called_equal and question.is_plain(gold, prediction):
         return Finding("equal")
-    rewritten = plain[0] == plain[1] or any(map(_is_rewritten, (gold, prediction), plain))
-    rewritten = rewritten and NOTATION not in without
+    rewritten = NOTATION not in without and any(map(_is_rewritten, (gold, prediction), plain))
     names = question.first(*plain, rewritten)
     if names is not None:
-        return Finding("equal", "+".join(dict.fromkeys(names)) or NOTATION)
-    if guard is not None:
-        return Finding("different", guard.name)
+        return Finding("equal", _joined(names))
+    if called_equal and question.is_read(gold, prediction):
+        return Finding("equal")
+    if guard is not None or called_equal:
+        return Finding("different", UNREAD if guard is None else guard.name)
     if not _readable(gold):
         return Finding("gold-unparsed")
     if not _readable(prediction, math_reading.read_prediction):
         return Finding("prediction-unparsed")
     return Finding("different")
+
+
+def _joined(names: Iterable[str]) -> str:
+    return "+".join(dict.fromkeys(names)) or NOTATION
 
 
 _NO_MATTER = re.compile(r"\\(?:left|right)\b|\\[,;:! ]|(?<=\\)[dt](?=frac)|[\s$.]")
@@ -64,7 +76,10 @@ def _is_rewritten(answer: str, plain: str) -> bool:
 
 def _readable(answer: str, read: object = math_reading.read_gold) -> bool:
     """Say whether mathematics is found in an answer, as it stands or as the rules would write it."""
-    return any(_holds(lambda one, _: bool(read(one)), side, "") for side in dict.fromkeys((answer, clean(answer))))  # type: ignore[operator]
+    written = clean(answer)
+    if intervals.as_pieces(written) is not None:
+        return True
+    return any(_holds(lambda side, _: bool(read(side)), side, "") for side in dict.fromkeys((answer, written)))  # type: ignore[operator]
 
 
 def _holds(check: object, gold: str, prediction: str) -> bool:
@@ -83,8 +98,31 @@ class _Question:
     def __init__(self, without: Collection[str]) -> None:
         self._rules: list[Rule] = [rule for rule in RULES if rule.name not in without]
         self._guards = [guard for guard in GUARDS if guard.name not in without]
+        self._trusting = UNREAD in without
+        self._text_only = False
         self._known: dict[tuple[str, str, int], tuple[str, ...] | None] = {}
         self._asked = 0
+
+    def by_text(self, gold: str, prediction: str) -> tuple[str, ...] | None:
+        """Return what `ask` does where the rules settle the question without math-verify, which is slow; else None."""
+        self._text_only = True
+        names = self.ask(gold, prediction, DEPTH)
+        self._text_only = False
+        self._known.clear()
+        self._asked = 0
+        return names
+
+    def is_equal(self, gold: str, prediction: str) -> bool:
+        """Say whether math-verify calls the two equal."""
+        return _holds(math_reading.equal, gold, prediction)
+
+    def is_plain(self, gold: str, prediction: str) -> bool:
+        """Say whether math-verify's "equal" needs no further check."""
+        return self._trusting or unread.is_plainly_read(gold, prediction)
+
+    def is_read(self, gold: str, prediction: str) -> bool:
+        """Say whether every change of one of two equal answers makes them different."""
+        return unread.is_read(gold, prediction, self.is_equal)
 
     def guard(self, gold: str, prediction: str) -> Guard | None:
         """Return the guard that keeps the two apart, if any."""
@@ -111,14 +149,18 @@ class _Question:
         if gold == prediction:
             return ()
         guard = self.guard(gold, prediction)
+        if guard is None and not self._trusting and (settled := settle(gold, prediction)) is not None:
+            return () if settled else None
         self._asked += 1
-        if guard is None and _holds(math_reading.equal, gold, prediction):
+        equal = guard is None and not self._text_only and self.is_equal(gold, prediction)
+        if equal and self.is_plain(gold, prediction):
             return ()
-        return self._by_rules(gold, prediction, depth, guard) if depth else None
+        names = self._by_rules(gold, prediction, depth, guard) if depth else None
+        return () if names is None and equal and self.is_read(gold, prediction) else names
 
     def _by_rules(self, gold: str, prediction: str, depth: int, guard: Guard | None) -> tuple[str, ...] | None:
         for rule in self._rules:
-            if guard is not None and rule.name not in guard.settled_by:
+            if (guard is not None and rule.name not in guard.settled_by) or (self._text_only and rule.reads):
                 continue
             used: list[str] = []
 

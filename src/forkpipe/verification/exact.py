@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from forkpipe.core.records import Verdict
-from forkpipe.verification.answers import find_answer
+from forkpipe.verification.answers import find_answer, is_no_answer
 
 
 class ExactVerifier:
@@ -21,8 +21,8 @@ class ExactVerifier:
         return [_verdict(*row) for row in zip(gold, responses, truncated, strict=True)]
 
     def check_gold(self, golds: Sequence[str]) -> list[bool]:
-        """Say of each gold answer whether it is more than white space."""
-        return [bool(gold.strip()) for gold in golds]
+        """Say of each gold answer whether it is one, not blank, `nan` or `see solution`."""
+        return [not is_no_answer(gold) for gold in golds]
 
     def close(self) -> None:
         """Do nothing: there are no workers."""
@@ -31,6 +31,8 @@ class ExactVerifier:
 def _verdict(gold: str, response: str, truncated: bool) -> Verdict:
     if truncated:
         return Verdict("truncated")
+    if is_no_answer(gold):
+        return Verdict("unparsed", rule="gold-unparsed")
     answer = find_answer(response)
     if answer is None:
         return Verdict("unparsed")

@@ -24,11 +24,26 @@ OUTPUTS = (".jsonl", ".parquet")
 ROWS_NAMED = 10
 
 
-class Summary(NamedTuple):
-    """What came of a file: verdicts counted, and the rows whose gold answer could not be read."""
+class Summary:
+    """Counts what came of a file: verdicts, gold answers that cannot be read, and how far labels agree."""
 
-    counts: Counter[str]
-    unreadable_gold: list[int]
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.unreadable_gold: list[int] = []
+        self.labelled = 0
+        self.false_positives: list[int] = []
+        self.false_negatives: list[int] = []
+
+    def add(self, number: int, verdict: Verdict, label: bool | None) -> None:
+        """Count a row; a row whose gold answer cannot be read says nothing about the label."""
+        self.counts[verdict.verdict] += 1
+        if verdict.rule == "gold-unparsed":
+            self.unreadable_gold.append(number)
+        elif label is not None:
+            correct = verdict.verdict == "correct"
+            self.labelled += 1
+            if correct != label:
+                (self.false_positives if correct else self.false_negatives).append(number)
 
     def __str__(self) -> str:
         total = sum(self.counts.values())
@@ -36,32 +51,56 @@ class Summary(NamedTuple):
         lines += [f"{name:<10}{n:>10}{n / total:>9.1%}" for name in VERDICTS if (n := self.counts[name])]
         lines.append(f"{'all':<10}{total:>10}")
         if self.unreadable_gold:
-            named = ", ".join(map(str, self.unreadable_gold[:ROWS_NAMED]))
-            more = ", ..." if len(self.unreadable_gold) > ROWS_NAMED else ""
-            lines.append(f"gold answers that cannot be read: {len(self.unreadable_gold)} (rows {named}{more})")
+            lines.append(f"gold answers that cannot be read, not scored: {_named(self.unreadable_gold)}")
+        if self.labelled:
+            agreed = self.labelled - len(self.false_positives) - len(self.false_negatives)
+            lines.append(f"agreement with the labels: {agreed} of {self.labelled} ({agreed / self.labelled:.1%})")
+            lines.append(f"false positives (correct, labelled wrong): {_named(self.false_positives)}")
+            lines.append(f"false negatives (not correct, labelled correct): {_named(self.false_negatives)}")
         return "\n".join(lines)
+
+
+def _named(rows: list[int]) -> str:
+    more = ", ..." if len(rows) > ROWS_NAMED else ""
+    return f"{len(rows)} (rows {', '.join(map(str, rows[:ROWS_NAMED]))}{more})" if rows else "0"
+
+
+class Columns(NamedTuple):
+    """Which columns of a file hold what.
+
+    Attributes:
+        gold: gold answers: text or numbers.
+        response: responses: text; null is `failed`.
+        finish_reason: "length" where a response was cut; None: no such column.
+        label: whether a response is correct: true, false, 1 or 0; null has no label. None: no such column.
+        bare: whether the responses are answers and nothing else.
+    """
+
+    gold: str
+    response: str
+    finish_reason: str | None = None
+    label: str | None = None
+    bare: bool = False
 
 
 def verify_file(
     path: str,
     output: str,
     *,
-    gold: str,
-    response: str,
+    columns: Columns,
     verifier: Verifier,
-    finish_reason: str | None = None,
     max_unscored: float = 1.0,
     on_progress: Callable[[int], None] | None = None,
 ) -> Summary:
-    """Write the rows of a file, in order, with the columns of `COLUMNS`; the output appears when all is done.
+    """Write the rows of a file, in order, with the columns of `COLUMNS`, and `detail` if the verifier gives it.
+
+    The output appears when all rows are verified.
 
     Args:
         path: JSONL, JSONL.gz, Parquet or CSV.
         output: JSONL or Parquet by its ending.
-        gold: column of the gold answers: text or numbers.
-        response: column of the responses: text; null is `failed`.
+        columns: see `Columns`.
         verifier: see `base.Verifier`.
-        finish_reason: column that is "length" where a response was cut.
         max_unscored: share of verdicts that may be unparsed, timeout or failed.
         on_progress: called with the number of rows done.
 
@@ -74,58 +113,75 @@ def verify_file(
         raise InputError(f"{output}: no such folder")
     if os.path.realpath(output) == os.path.realpath(path):
         raise InputError(f"{output}: is the input too, expected another file")
-    counts: Counter[str] = Counter()
-    unreadable: list[int] = []
-    said: tuple[list[Verdict], list[str]] = [], []
+    gives_detail = getattr(verifier, "gives_detail", False)
+    if columns.bare and verifier.name == "code":
+        raise InputError("bare responses are answers that a box can hold, expected no --bare with programs")
+    added = (*COLUMNS, "detail") if gives_detail else COLUMNS
+    summary = Summary()
+    verdicts: list[Verdict] = []
+    endings: list[str] = []
 
     def verified() -> Iterator[dict[str, Any]]:
         rows = read_rows(path)
         while chunk := list(islice(rows, CHUNK)):
-            asked = [_asked(path, number, row, gold, response, finish_reason) for number, row in chunk]
-            for (number, row), answered, (verdict, _, version) in zip(
+            asked = [_asked(path, number, row, columns, added) for number, row in chunk]
+            for (number, row), response, (verdict, _, version) in zip(
                 chunk, asked, verify_by_type({"": verifier}, asked), strict=True
             ):
-                counts[verdict.verdict] += 1
-                if verdict.rule == "gold-unparsed":
-                    unreadable.append(number)
-                said[0].append(Verdict(verdict.verdict, rule=verdict.rule))
-                said[1].append(answered.response[-60:])
-                values = (verdict.verdict, verdict.extracted, verdict.extracted_from, verdict.rule, version)
-                yield {**row, **dict(zip(COLUMNS, values, strict=True))}
+                summary.add(number, verdict, _label(path, number, row, columns.label))
+                verdicts.append(Verdict(verdict.verdict, rule=verdict.rule))
+                endings.append(response.response[-60:])
+                source = "whole" if columns.bare and verdict.extracted_from == "box" else verdict.extracted_from
+                values = [verdict.verdict, verdict.extracted, source, verdict.rule, version]
+                values += [verdict.detail] if gives_detail else []
+                yield {**row, **dict(zip(added, values, strict=True))}
             if on_progress is not None:
-                on_progress(len(said[0]))
+                on_progress(len(verdicts))
 
     temporary = f"{output}.partial"
     try:
         (_write_parquet if output.endswith(".parquet") else _write_jsonl)(temporary, verified())
-        if not counts:
+        if not verdicts:
             raise InputError(f"{path} has no rows, expected at least one")
-        check_scored(*said, max_unscored)
+        check_scored(verdicts, endings, max_unscored)
         os.replace(temporary, output)
     except OSError as error:
         raise InputError(f"{output}: cannot be written: {error.strerror or error}") from error
     finally:
         Path(temporary).unlink(missing_ok=True)
-    return Summary(counts, unreadable)
+    return summary
 
 
-def _asked(
-    path: str, number: int, row: Mapping[str, Any], gold: str, response: str, finish_reason: str | None
-) -> ResponseRow:
+def _asked(path: str, number: int, row: Mapping[str, Any], columns: Columns, added: tuple[str, ...]) -> ResponseRow:
     where = f"{path} row {number}"
-    for column in (gold, response, *([finish_reason] if finish_reason else [])):
+    for column in filter(None, (columns.gold, columns.response, columns.finish_reason, columns.label)):
         if column not in row:
             raise InputError(f"{where}: column '{column}' is missing, the row has: {', '.join(row) or 'none'}")
-    if taken := [column for column in COLUMNS if column in row]:
+    if taken := [column for column in added if column in row]:
         raise InputError(f"{where}: column '{taken[0]}' is there already and would be overwritten, rename it")
-    expected, text = row[gold], row[response]
-    if isinstance(expected, bool) or not isinstance(expected, str | int | float):
-        raise InputError(f"{where}: column '{gold}' is {type(expected).__name__}, expected text or a number")
-    if not isinstance(text, str | None):
-        raise InputError(f"{where}: column '{response}' is {type(text).__name__}, expected text")
-    cut = finish_reason is not None and row[finish_reason] == "length"
-    status, finish = "failed" if text is None else "done", "length" if cut else "stop"
-    return ResponseRow("", str(expected), text or "", status, finish)
+    gold, response = row[columns.gold], row[columns.response]
+    if isinstance(gold, dict):  # tests of a program, as an object instead of its JSON text
+        gold = json.dumps(gold, ensure_ascii=False)
+    if isinstance(gold, bool) or not isinstance(gold, str | int | float):
+        raise InputError(f"{where}: column '{columns.gold}' is {type(gold).__name__}, expected text or a number")
+    if not isinstance(response, str | None):
+        raise InputError(f"{where}: column '{columns.response}' is {type(response).__name__}, expected text")
+    cut = columns.finish_reason is not None and row[columns.finish_reason] == "length"
+    text = f"\\boxed{{{response}}}" if columns.bare and response and "\\boxed" not in response else response or ""
+    status, finish = "failed" if response is None else "done", "length" if cut else "stop"
+    return ResponseRow("", str(gold), text, status, finish)
+
+
+_LABELS = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
+
+
+def _label(path: str, number: int, row: Mapping[str, Any], column: str | None) -> bool | None:
+    if column is None or row[column] is None:
+        return None
+    label = _LABELS.get(str(row[column]).lower())
+    if label is None:
+        raise InputError(f"{path} row {number}: column '{column}' is {row[column]!r}, expected true, false, 1 or 0")
+    return label
 
 
 def _write_jsonl(path: str, rows: Iterator[dict[str, Any]]) -> None:

@@ -9,10 +9,19 @@ from forkpipe.core.records import Verdict
 UNSCORED = ("unparsed", "timeout", "failed")
 """Verdicts that say nothing about an answer. A truncated response is the token limit's doing, not the verifier's."""
 
+OF_PROGRAMS = ("cpu", "wall", "total")
+"""Rules of the verdict timeout that say something of an answer: the program does not end. A policy that writes such
+programs is scored, or it would stop its own training."""
+
 FEWEST = 20
 """Of fewer verdicts a share says little."""
 
 EXAMPLES = 3
+
+
+def is_unscored(verdict: Verdict) -> bool:
+    """Say whether a verdict says nothing about its answer."""
+    return verdict.verdict in UNSCORED and not (verdict.verdict == "timeout" and verdict.rule in OF_PROGRAMS)
 
 
 def check_scored(
@@ -27,7 +36,7 @@ def check_scored(
         total: how many there will be; with it only what is certain of all of them raises.
     """
     total = len(verdicts) if total is None else total
-    bad = [index for index, verdict in enumerate(verdicts) if verdict.verdict in UNSCORED]
+    bad = [index for index, verdict in enumerate(verdicts) if is_unscored(verdict)]
     if total < FEWEST or len(bad) <= limit * total:
         return
     counts = Counter(verdicts[index].verdict for index in bad)

@@ -11,10 +11,11 @@ from collections.abc import Iterable, Sequence
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.records import Verdict
-from forkpipe.verification.answers import Answer, find_answer, gold_answer, parse_decimal
+from forkpipe.verification.answers import Answer, find_answer, gold_answer, is_no_answer
 from forkpipe.verification.compare import Finding
+from forkpipe.verification.plain import parse_decimal, settle
 from forkpipe.verification.pool import Pair, WorkerPool
-from forkpipe.verification.rules import NAMES
+from forkpipe.verification.rules import GROUPS, NAMES
 
 LONGEST_ANSWER = 2_000
 """Characters that math-verify is given; whatever is longer is a derivation or a loop, not an answer."""
@@ -39,7 +40,7 @@ class MathVerifier:
 
     | rule | decides |
     |---|---|
-    | number | both are plain integers or decimals |
+    | number | both are plain numbers: integers, decimals, fractions, tuples of these; see `plain.settle` |
     | identical | both are the same text, up to whitespace and surrounding `$` |
     | math-verify | math-verify compared them, found nothing to compare (unparsed), or took too long (timeout) |
     | names of `rules.NAMES`, joined by "+" | rules called equal what math-verify does not; a guard, the reverse |
@@ -56,7 +57,7 @@ class MathVerifier:
     """
 
     name = "math"
-    version = "2"
+    version = "3"
 
     def __init__(
         self, timeout_seconds: float = 5.0, workers: int = 2, memory_mb: int = 2048, without: Iterable[str] = ()
@@ -64,10 +65,10 @@ class MathVerifier:
         """Make a verifier; no process starts yet.
 
         Args:
-            timeout_seconds: for one comparison, from when a worker takes it up; more than 0.
+            timeout_seconds: processor time of one comparison, more than 0; see `pool.WorkerPool`.
             workers: worker processes, at least 1.
             memory_mb: address space of a worker, at least 512: importing sympy alone takes half of that.
-            without: names of rules and guards that are switched off, "all" for all.
+            without: rules and guards that are switched off, by name or by a name of `rules.GROUPS`.
 
         Raises:
             InputError: a value is out of range or no name of a rule.
@@ -78,11 +79,14 @@ class MathVerifier:
             raise InputError(f"verification workers is {workers}, expected at least 1")
         if memory_mb < 512:
             raise InputError(f"verification memory_mb is {memory_mb}, expected at least 512")
-        off = list(without)
-        for name in off:
-            if name not in (*NAMES, "all"):
-                raise InputError(f"verification without names '{name}', expected 'all' or one of: {', '.join(NAMES)}")
-        self._pool = WorkerPool(timeout_seconds, workers, memory_mb, NAMES if "all" in off else off)
+        off: list[str] = []
+        for name in without:
+            if name not in NAMES and name not in GROUPS:
+                raise InputError(
+                    f"verification without names '{name}', expected one of: {', '.join((*GROUPS, *NAMES))}"
+                )
+            off += GROUPS.get(name, (name,))
+        self._pool = WorkerPool(timeout_seconds, workers, memory_mb, off)
         self._lock = threading.Lock()
         self._findings: dict[Pair, Finding] = {}
 
@@ -105,9 +109,9 @@ class MathVerifier:
     def check_gold(self, golds: Sequence[str]) -> list[bool]:
         r"""Say of each gold answer whether responses can be compared with it, in order.
 
-        False for blank answers, for more than 2,000 characters, and for what math-verify finds no mathematics in or
-        cannot read in time, e.g. `\frac{1`. Words pass, since math-verify reads them as symbols: questions of text
-        belong to the exact verifier.
+        False for blank answers and for those that say there is none (`nan`, `proof`), for more than 2,000 characters,
+        and for what math-verify finds no mathematics in or cannot read in time, e.g. `\frac{1`. Words pass, since
+        math-verify reads them as symbols: questions of text belong to the exact verifier.
         """
         golds = [gold_answer(gold) for gold in golds]
         needed = [gold for gold in golds if _may_parse(gold) and parse_decimal(gold) is None]
@@ -143,13 +147,16 @@ def _decide_here(gold: str, response: str, truncated: bool) -> Verdict | Answer:
     if truncated:
         return Verdict("truncated")
     answer = find_answer(response)
+    if is_no_answer(gold):
+        extracted = (answer.text[:LONGEST_ANSWER], answer.found_in) if answer else ("", "")
+        return Verdict("unparsed", extracted[0], "gold-unparsed", extracted[1])
     if answer is None:
         return Verdict("unparsed")
-    expected, value = parse_decimal(gold), parse_decimal(answer.text)
-    if expected is not None and value is not None:
-        return Verdict("correct" if expected == value else "wrong", answer.text, "number", answer.found_in)
-    if _normalised(gold) == _normalised(answer.text):
+    if parse_decimal(gold) is None and _normalised(gold) == _normalised(answer.text):
         return Verdict("correct", answer.text, "identical", answer.found_in)
+    settled = settle(gold, answer.text)
+    if settled is not None:
+        return Verdict("correct" if settled else "wrong", answer.text, "number", answer.found_in)
     if len(answer.text) > LONGEST_ANSWER:
         return Verdict("unparsed", answer.text[:LONGEST_ANSWER], "too-long", answer.found_in)
     if not _may_parse(gold):
@@ -162,7 +169,7 @@ def _normalised(answer: str) -> str:
 
 
 def _may_parse(gold: str) -> bool:
-    return bool(gold.strip()) and len(gold) <= LONGEST_ANSWER
+    return not is_no_answer(gold) and len(gold) <= LONGEST_ANSWER
 
 
 def _verdict(finding: Finding, answer: Answer) -> Verdict:

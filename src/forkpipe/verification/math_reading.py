@@ -10,10 +10,18 @@ import re
 from functools import lru_cache
 from typing import Any
 
+from forkpipe.verification import values
+
 _LAST_STOP = re.compile(r"(?:\\[,;:! ]|[.,;\s])+$")
 _THOUSANDS = re.compile(r"(?<=[0-9])(?:,\\!|\{,\})(?=[0-9]{3}(?![0-9]))")
 _LETTER_UNIT = re.compile(r"(?<=[0-9}\s])(t|h|c|l|s|g|m|d|ab|bc)$")
 """What math-verify strips from the end as a unit and what is as likely to be a variable."""
+_FUNCTIONS = "arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|ln|log|exp"
+_PLAIN_FUNCTION = re.compile(rf"(?<![\\A-Za-z])({_FUNCTIONS})(?=\s*[(^{{\\\d]|\s+[a-z]\b)")
+_FACTOR_AFTER = re.compile(rf"\\({_FUNCTIONS})\s*(\d*\s*[a-z]|\\[a-z]+)\s*\\(cdot|times)(?![a-z])")
+r"""math-verify reads `\cot t \cdot 2` as the cotangent of 2t."""
+_BARE_FRACTION = re.compile(r"\\([dtc]?frac)\s*(\\(?:pi|theta|alpha|beta|phi|lambda|omega))\s*(\d|[a-z](?![a-z])|\{)")
+_NESTED_INDEX = re.compile(r"_\{(\w)_(\w)\}")
 _PI = re.compile(r"(?<![\\A-Za-z])pi(?![A-Za-z])")
 
 
@@ -22,10 +30,15 @@ def as_latex(answer: str) -> str:
 
     >>> as_latex("2t."), as_latex(r"\frac{1}{20,\!000}"), as_latex("288pi")
     ('2{t}', '\\frac{1}{20000}', '288\\pi ')
+    >>> as_latex("7*sin(pi*x/5)"), as_latex(r"\cot t \cdot 2"), as_latex(r"1 + \frac\pi 2")
+    ('7*\\sin(\\pi *x/5)', '\\cot(t) \\cdot 2', '1 + \\frac{\\pi}{2}')
     """
     if _has_own_math(answer):
         return answer
     answer = _LAST_STOP.sub("", answer.strip().strip("$").strip())
+    answer = _PLAIN_FUNCTION.sub(r"\\\1", _NESTED_INDEX.sub(r"_{\1_{\2}}", answer))
+    answer = _FACTOR_AFTER.sub(r"\\\1(\2) \\\3", answer)
+    answer = _BARE_FRACTION.sub(lambda m: rf"\{m[1]}{{{m[2]}}}{m[3] if m[3] == '{' else f'{{{m[3]}}}'}", answer)
     return _PI.sub(r"\\pi ", _LETTER_UNIT.sub(r"{\1}", _THOUSANDS.sub("", answer)))
 
 
@@ -55,7 +68,8 @@ def equal(gold: str, prediction: str) -> bool:
     expected, answer = read_gold(gold), read_prediction(prediction)
     if not expected or not answer:
         return False
-    return bool(math_verify.verify(expected, answer, timeout_seconds=None))
+    known = values.same_value(expected[0], answer[0])
+    return bool(math_verify.verify(expected, answer, timeout_seconds=None)) if known is None else known
 
 
 def read_number(answer: str) -> Any:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.records import Verdict
-from forkpipe.verification.answers import find_answer, gold_answer, parse_decimal
+from forkpipe.verification.answers import find_answer, gold_answer
+from forkpipe.verification.plain import parse_decimal
 
 _NUMBER = re.compile(r"[-+−]?\s*(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)?(?:\.[0-9]+)?(?:\s*[eE]\s*[-+]?[0-9]{1,3})?")
 _POWER = re.compile(r"\s*(?:\\times|\\cdot|[x×*])\s*10\s*\^\s*\{?\s*([-+−]?[0-9]{1,3})\s*\}?")

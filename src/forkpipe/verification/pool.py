@@ -1,4 +1,4 @@
-"""Worker processes for comparisons: a hard kill, a memory limit, and one lost verdict at most for a worker that dies.
+"""Worker processes for comparisons: limits of processor time and memory, and one lost verdict at most for each death.
 
 Each worker is a process of its own, spoken to through its pipes by one thread here, which knows which comparison it
 gave it. So nothing has to be found out when a worker dies, no other comparison is touched, the script that verifies
@@ -22,9 +22,13 @@ from typing import Any
 
 from forkpipe.core.errors import InputError
 from forkpipe.verification.compare import Finding
+from forkpipe.verification.worker import TIMEOUT
 
 START_SECONDS = 120.0
 """A worker imports sympy before it is ready: seconds, or many of them on a busy machine with a cold disk."""
+
+WALL_FACTOR = 60.0
+"""Seconds of waiting for each second of processor time, on top of START_SECONDS; then a worker hangs and is killed."""
 
 END_SECONDS = 2.0
 """What idle workers may take to see that their input has ended."""
@@ -39,7 +43,7 @@ class WorkerPool:
     Threads may share a pool; a process that was forked from its owner starts workers of its own.
 
     Args:
-        timeout_seconds: for one comparison, from when a worker has it.
+        timeout_seconds: processor time of one comparison; what exceeds it is tried once more, after all others.
         workers: processes at most.
         memory_mb: address space of each.
         without: names of rules that are switched off.
@@ -68,6 +72,13 @@ class WorkerPool:
         Raises:
             InputError: a worker does not start.
         """
+        findings = self._ask_all(pairs)
+        for index, finding in enumerate(findings):
+            if finding.name == "timeout":  # others at work can slow a comparison down: once more without them
+                findings[index] = self._ask_all([pairs[index]])[0]
+        return findings
+
+    def _ask_all(self, pairs: Sequence[Pair]) -> list[Finding]:
         futures = self._submit(pairs)
         try:
             return [future.result() for future in futures]
@@ -187,6 +198,7 @@ class _Worker:
     def __init__(self, requests: int, answers: int) -> None:
         self.alive = True
         self.child = 0
+        self._replaced = ""
         self._requests = requests
         self._answers = answers
         self._read = b""
@@ -202,6 +214,7 @@ class _Worker:
         if not isinstance(message, list) or message[0] != "ready":
             return False
         self.child = int(message[1])
+        self._replaced = message[2]
         return True
 
     def compare(self, request: list[Any], seconds: float) -> Finding:
@@ -210,7 +223,7 @@ class _Worker:
             message = json.dumps(request).encode() + b"\n"
             while message:
                 message = message[os.write(self._requests, message) :]
-            answer = self._line(seconds)
+            answer = self._line(START_SECONDS + WALL_FACTOR * seconds)
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.child, signal.SIGKILL)
@@ -220,7 +233,9 @@ class _Worker:
             answer = None
         if answer is None:
             self.close()
-        if answer is None or self._is_new_fork(answer):  # the fork died and was replaced
+        if answer is None or self._is_new_fork(answer):  # the fork ended and was replaced
+            if answer is not None and self._replaced == TIMEOUT:
+                return Finding("timeout")
             return Finding("worker-died", "worker-died")
         return Finding(*answer)
 

@@ -12,6 +12,7 @@ VERIFIERS = {
     "reasoning_gym": Plugin(
         "forkpipe.verification.reasoning_gym:ReasoningGymVerifier", ("reasoning_gym",), "reasoning-gym"
     ),
+    "code": Plugin("forkpipe.verification.code.verifier:CodeVerifier"),
 }
 
 

@@ -82,6 +82,7 @@ class RowVerifier:
                 "rule": verdict.rule,
                 "verifier": name,
                 "verifier_version": version,
+                "detail": verdict.detail or None,
             }
             for verdict, name, version in verdicts
         ]

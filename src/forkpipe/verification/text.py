@@ -3,6 +3,7 @@ r"""One way to write an answer: what the rewrite rules look at.
 Pure text work. Nothing here decides whether two answers are equal.
 """
 
+import math
 import re
 from functools import lru_cache
 
@@ -27,7 +28,7 @@ _COMMANDS = (
     (re.compile(r"\\left\b|\\right\b|\\big[lr]?\b|\\Big[lr]?\b|\\displaystyle\b|\\limits\b"), ""),
     (re.compile(r"\\[dtc]frac\b"), r"\\frac"),
     (re.compile(r"\\!\s*"), ""),
-    (re.compile(r"\\(?:[,;: ]|qquad\b|quad\b)|~"), " "),
+    (re.compile(r"\\(?:[,;: ]|qquad(?=[A-Za-z]\b|[A-Za-z]_|\b)|quad(?=[A-Za-z]\b|[A-Za-z]_|\b))|~"), " "),
     (re.compile(r"\{,\}"), ","),
     (re.compile(r"\^\s*\{\s*\\circ\s*\}|\^\s*\\circ\b|\\degree\b"), r"^\\circ "),
     (re.compile(r"\\leq?(?:slant)?\b"), r"\\le "),
@@ -49,6 +50,10 @@ _COMMANDS = (
     (re.compile(r"\\(?:wedge|land)\b"), " and "),
     (re.compile(r"\\(?:vee|lor)\b"), " or "),
 )
+_LOST_ESCAPES = {"\f": r"\f", "\b": r"\b", "\v": r"\v", "\t": r"\t", "\r": r"\r"}
+_LOST_ESCAPE = re.compile("[\f\b\v](?=[a-z])|\t(?=ext|imes|heta|an|au|riangle|frac)|\r(?=ight|ho|angle)")
+r"""A backslash that was read as an escape: of `\frac` stays a form feed and `rac`."""
+_DOUBLE_FACTORIAL = re.compile(r"(?<![\d.!])(\d{1,2})!!(?!!)")
 _DOUBLED = re.compile(r"\\\\(?=[A-Za-z]{2})")
 """A command that was escaped twice on its way through JSON; in a matrix it is a line break before a letter."""
 _LAST_STOP = re.compile(r"(?:[.,;:\s]|(?<!\\)\\)+$")
@@ -67,12 +72,16 @@ def clean(answer: str) -> str:
     ...  clean("x² ≤ √2"))
     ('5.4 square units', '(-\\infty, 4]', '3 \\text{m}', 'x^{2} \\le \\sqrt{2}')
     """
-    if r"\begin" not in answer:
+    answer = _LOST_ESCAPE.sub(lambda match: _LOST_ESCAPES[match[0]], answer)
+    if r"\\begin" in answer:
+        answer = answer.replace(r"\\", "\\")
+    elif r"\begin" not in answer:
         answer = _DOUBLED.sub(r"\\", answer)
     # A line break is no escape: its second backslash must not be taken for the start of a command.
     text = _CHARACTER.sub(lambda match: _CHARACTERS[match[0]], answer.replace(r"\\", "\x00"))
     text = _RAISED_RUN.sub(lambda match: "^{" + match[0].translate(_RAISED) + "}", text)
     text = _ROOT.sub(lambda match: r"\sqrt{" + match[1].strip("(){}") + "}", text)
+    text = _DOUBLE_FACTORIAL.sub(lambda match: str(math.prod(range(int(match[1]), 0, -2))), text)
     text = _without_delimiters(text)
     for pattern, written in _COMMANDS:
         text = pattern.sub(written, text)

@@ -2,8 +2,9 @@
 
 Started as `python -m forkpipe.verification.worker MEMORY_MB IN:OUT ...` by `pool.WorkerPool`, with two pipes a
 worker. This process imports math-verify once, which takes seconds, and keeps a fork of itself at work on every pair of
-pipes, so that after a kill the next one is there at once. A fork limits its own memory and, for each comparison, its
-own processor time: it ends even if the process that started it all is gone.
+pipes, so that the next one is there at once when one ends. A fork limits its own memory and, for each comparison, its
+own processor time, so that a verdict does not depend on what else the machine does. It ends even if the process that
+started it all is gone.
 """
 
 import contextlib
@@ -11,6 +12,7 @@ import gc
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import IO
@@ -32,15 +34,16 @@ def main() -> None:
     owner = os.getppid()
     memory_mb, *named = sys.argv[1:]
     pipes = [(int(requests), int(answers)) for requests, answers in (name.split(":") for name in named)]
-    at_work = {_fork(pair, pipes, int(memory_mb)): pair for pair in pipes}
+    at_work = {_fork(pair, pipes, int(memory_mb), ""): pair for pair in pipes}
     while at_work:
         child, status = os.wait()
         pair = at_work.pop(child)
         if status != 0 and os.getppid() == owner:  # with the owner gone there is nobody to work for
-            at_work[_fork(pair, pipes, int(memory_mb))] = pair
+            out_of_time = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF
+            at_work[_fork(pair, pipes, int(memory_mb), TIMEOUT if out_of_time else "")] = pair
 
 
-def _fork(own: tuple[int, int], pipes: list[tuple[int, int]], memory_mb: int) -> int:
+def _fork(own: tuple[int, int], pipes: list[tuple[int, int]], memory_mb: int, replaces: str) -> int:
     """Return the process id of a fork that serves its own pipes and holds no end of the others'."""
     child = os.fork()
     if child != 0:
@@ -51,20 +54,20 @@ def _fork(own: tuple[int, int], pipes: list[tuple[int, int]], memory_mb: int) ->
             os.close(pair[1])
     # Where nobody listens any more: with another status the next fork would meet the same, for ever.
     with contextlib.suppress(BrokenPipeError):
-        serve(*own, memory_mb)
+        serve(*own, memory_mb, replaces)
     os._exit(0)
 
 
-def serve(incoming: int, outgoing: int, memory_mb: int) -> None:
-    """Say ["ready", process id]; read [task, gold, prediction or null, rules switched off, seconds], write [finding,
-    rule].
+def serve(incoming: int, outgoing: int, memory_mb: int, replaces: str) -> None:
+    """Write ["ready", process id, how the fork before ended]; then answer each request.
 
-    Returns at the end of input; ends the process where memory was short, since what is left of the heap is nobody's to
-    trust.
+    A request is [task, gold, prediction or null, rules switched off, seconds of processor time], its answer
+    [finding, rule]. Returns at the end of input; ends the process where memory was short, since what is left of the
+    heap is nobody's to trust.
     """
     limit_memory(memory_mb)
     with os.fdopen(outgoing, "w", encoding="ascii") as answers, os.fdopen(incoming, "rb") as requests:
-        _say(answers, ["ready", os.getpid()])
+        _say(answers, ["ready", os.getpid(), replaces])
         for line in requests:
             task, gold, prediction, without, seconds = json.loads(line)
             limit_processor_time(seconds)
@@ -72,6 +75,7 @@ def serve(incoming: int, outgoing: int, memory_mb: int) -> None:
                 finding = TASKS[task](gold, prediction, without)
             except MemoryError:
                 os._exit(MEMORY)
+            limit_processor_time(0)
             _say(answers, list(finding))
 
 
@@ -90,6 +94,9 @@ WARM_UP = (
 )
 """Compared before the first fork: importing math-verify takes a second, and its parser learns a notation at first
 sight. What is learned here every fork knows, also one that replaces another."""
+
+TIMEOUT = "timeout"
+"""How a fork ended that exceeded its processor time."""
 
 MEMORY = 1
 """Exit status of a fork that ran out of memory."""
@@ -126,16 +133,11 @@ def limit_memory(megabytes: int) -> None:
 
 
 def limit_processor_time(seconds: float) -> None:
-    """End this process when it spends much more than `seconds` on what comes next."""
-    try:
-        import resource
+    """Let the system end this process, by SIGPROF, after it has computed for so many more seconds; 0: no limit.
 
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-        soft = int(usage.ru_utime + usage.ru_stime + 2 * seconds + 5)
-        resource.setrlimit(resource.RLIMIT_CPU, (soft if hard < 0 else min(soft, hard), hard))
-    except (ImportError, ValueError, OSError):
-        pass
+    No Python code runs then, so that arithmetic on huge integers ends too.
+    """
+    signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,9 @@ from forkpipe.verification.rules.base import Guard, Rule
 NOTATION = "notation"
 """The first rule, which `compare` applies itself: ask again with both sides as `text.clean` writes them."""
 
+UNREAD = "unread"
+"""The guard that `compare` applies itself: what math-verify calls equal after reading a part of it is different."""
+
 RULES: tuple[Rule, ...] = (
     *numbers.RULES,
     *words.RULES,
@@ -31,4 +34,33 @@ GUARDS: tuple[Guard, ...] = (
     *shapes.GUARDS,
 )
 
-NAMES: tuple[str, ...] = (NOTATION, *(rule.name for rule in RULES), *(guard.name for guard in GUARDS))
+NAMES: tuple[str, ...] = (NOTATION, UNREAD, *(rule.name for rule in RULES), *(guard.name for guard in GUARDS))
+
+OWN_PAIRS_ONLY = (
+    *(
+        "notation",
+        "scientific",
+        "mixed-number",
+        "repeating-decimal",
+        "number-words",
+        "time-of-day",
+        "choices",
+        "degrees",
+    ),
+    *(
+        "percent",
+        "plus-minus",
+        "lettered-parts",
+        "matrix",
+        "vector",
+        "bound-variable",
+        "integer-parameter",
+        "congruence",
+    ),
+    *("ratio", *(guard.name for guard in GUARDS)),
+)
+"""Rules and guards that decide no pair of the labelled tests of other libraries: nothing but pairs written for this
+project supports them (`benchmarks/verify/rules.py`)."""
+
+GROUPS = {"all": NAMES, "own-pairs-only": OWN_PAIRS_ONLY}
+"""Names that stand for several."""

@@ -15,6 +15,8 @@ class Rule(NamedTuple):
 
     name: str
     check: Check
+    reads: bool = False
+    """Whether it has math-verify read an answer, which takes milliseconds."""
 
 
 class Guard(NamedTuple):

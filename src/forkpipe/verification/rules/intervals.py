@@ -7,7 +7,7 @@ from typing import NamedTuple
 from forkpipe.verification.rules.base import Ask, Rule
 from forkpipe.verification.text import inside, is_decimal, split_top
 
-_RELATION = re.compile(r"\s*(\\le|\\ge|\\ne|<|>)(?![A-Za-z])\s*")
+_RELATION = re.compile(r"\s*(\\(?:le|ge|ne)(?![A-Za-z])|<|>)\s*")
 _VARIABLE = re.compile(
     r"(?:[A-Za-z]|\\(?:alpha|beta|theta|lambda|mu|phi))(?:_\{?\w+\}?)?|[A-Za-z]\s*\(\s*[A-Za-z]\s*\)"
 )
@@ -52,17 +52,30 @@ def as_pieces(text: str) -> tuple[list[Piece], str, bool] | None:
     pieces: list[Piece] = []
     related = False
     for part in split_top(text, _UNION):
-        found = _interval(part) or _relations(part)
+        found = _interval(part) or _points(part) or _relations(part)
         if found is None:
             return None
         if isinstance(found, Piece):
             pieces.append(found)
         else:
-            related = True
-            if variable and found[1] != variable:
+            related = related or bool(found[1])
+            if variable and found[1] and found[1] != variable:
                 return None
-            pieces, variable = pieces + found[0], found[1]
+            pieces, variable = pieces + found[0], found[1] or variable
+    if all(piece.low == piece.high for piece in pieces):
+        return None  # points alone are a list, see `rules.lists`
     return pieces, variable, related or bool(member)
+
+
+def _points(text: str) -> tuple[list[Piece], str] | None:
+    r"""Return the points of `\{5, 6\}` or of `x = 5`."""
+    if (within := inside(text, r"\{", r"\}")) is not None and not re.search(r"\\mid|[|:]", within):
+        numbers = split_top(within, re.compile(r"\s*,\s*"))
+        return ([Piece(number, True, number, True) for number in numbers], "") if all(numbers) else None
+    sides = split_top(text, re.compile(r"\s*=\s*"))
+    if len(sides) == 2 and _is_variable(sides[0]) and sides[1]:
+        return [Piece(sides[1], True, sides[1], True)], sides[0]
+    return None
 
 
 def _around(holes: list[str]) -> list[Piece]:
@@ -87,6 +100,12 @@ def _relations(text: str) -> tuple[list[Piece], str] | None:
     signs = [match[1] for match in _RELATION.finditer(text)]
     if len(signs) != len(sides) - 1 or not all(sides):
         return None
+    if len(sides) == 3 and (size := inside(sides[1], "|", "|")) is not None and _is_variable(size):
+        around = _relations(f"{sides[0]} {signs[0]} {size} {signs[1]} {sides[2]}")
+        if around is None or not isinstance(around, tuple):
+            return None
+        low, low_in, high, high_in = around[0][0]
+        return [Piece(_negative(high), high_in, _negative(low), low_in), *around[0]], size
     if len(sides) == 3 and _is_variable(sides[1]) and signs[0][-1] in "<e" and signs[1] in (signs[0], "<", r"\le"):
         if signs[0] in ("<", r"\le"):
             return [Piece(sides[0], signs[0] == r"\le", sides[2], signs[1] == r"\le")], sides[1]

@@ -59,6 +59,8 @@ def collections(gold: str, prediction: str, ask: Ask) -> bool:
         if given is not None and given[0] == "set" and len(given[1]) == 1:
             return ask(_member(gold), given[1][0])
         return (_member(gold), _member(prediction)) != (gold, prediction) and ask(_member(gold), _member(prediction))
+    if all(part.startswith("(") for part in expected[1] + given[1]):  # solutions: one given twice is one
+        expected, given = ((kind, _distinct(parts)) for kind, parts in (expected, given))
     kinds = {expected[0], given[0]}
     if len(expected[1]) != len(given[1]) or kinds == {"set", "tuple"}:
         return False
@@ -67,6 +69,10 @@ def collections(gold: str, prediction: str, ask: Ask) -> bool:
     if "tuple" in kinds:
         return all(ask(one, other) for one, other in zip(expected[1], given[1], strict=True))
     return _matched(expected[1], given[1], ask)
+
+
+def _distinct(parts: list[str]) -> list[str]:
+    return list({part.replace(" ", ""): part for part in parts}.values())
 
 
 _MEMBER = re.compile(r"(?:\([A-Za-z, ]{1,20}\)|[A-Za-z](?:_\{?\w\}?)?|\\[a-z]+)\s*\\in\s*(?=\\\{)")
@@ -105,7 +111,7 @@ def _both_signs(text: str) -> str:
     parts: list[str] = []
     for part in split_list(text):
         if r"\pm" in part or r"\mp" in part:
-            plus = re.sub(r"(^|[=({]\s*)\\pm\s*", r"\1", part).replace(r"\pm", "+").replace(r"\mp", "-")
+            plus = re.sub(r"(^|[=({,]\s*)\\pm\s*", r"\1", part).replace(r"\pm", "+").replace(r"\mp", "-")
             parts += [plus, part.replace(r"\pm", "-").replace(r"\mp", "+")]
         else:
             parts.append(part)

@@ -11,11 +11,12 @@ _GREEK = r"\\(?:alpha|beta|gamma|delta|epsilon|theta|lambda|mu|rho|sigma|tau|phi
 _SYMBOL = rf"(?:[A-Za-z]|{_GREEK})(?:_\s*(?:\{{[^{{}}]*\}}|\w))?'*"
 _NAME = re.compile(
     rf"{_SYMBOL}"
-    rf"|{_SYMBOL}\s*\(\s*[^()=]{{1,12}}\s*\)"  # f(n)
+    rf"|{_SYMBOL}\s*\(\s*[^()]{{1,12}}\s*\)"  # f(n), P(X = 2)
     r"|\|?\s*(?:m\s*)?(?:\\(?:angle|triangle|overline|overrightarrow)\s*)?\{?[A-Z]{1,4}\}?\s*\|?"  # AB, \angle ABC
     r"|(?:[A-Za-z]{2,}(?:\s+[A-Za-z]{2,}){0,3})"  # min, area
     r"|\|?\\frac\s*\{[A-Z]{2}\}\s*\{[A-Z]{2}\}\|?"
     rf"|[A-Z]_\{{[A-Z]+\}}"
+    rf"|{_SYMBOL}(?:\s*:\s*{_SYMBOL})+"  # V_1 : V_2
 )
 _COMPUTED = re.compile(r"(?:[\d.\s+*/^(){}!-]|\\(?:frac|sqrt|cdot|times|pi|binom)\b){3,}")
 """What was computed, as in `1 + 2 = 3`."""
@@ -44,8 +45,11 @@ def named_parts(text: str) -> list[Part]:
             left, right = split_top(names, re.compile(",")), split_top(values, re.compile("[,;]"))
             if len(left) == len(right) > 1 and all(map(is_name, left)):
                 return [Part(*pair) for pair in zip(left, right, strict=True)]
-    if len(sides) > 2 and all(map(is_name, sides[:-1])) and elements(sides[-1]) is None:
-        return [Part(name, sides[-1]) for name in sides[:-1]]  # a = b = c = 1
+    if len(sides) > 2 and elements(sides[-1]) is None:
+        # a = b = c = 1; what was computed on the way, as in x = 5 + 6 = 11, is no name
+        given = [name for name in sides[:-1] if not (_COMPUTED.fullmatch(name) or is_decimal(name))]
+        if all(map(is_name, given)):
+            return [Part(name, sides[-1]) for name in given or sides[:1]]
     found: list[Part] = []
     for part in split_list(text):
         match = split_top(part, re.compile(r"\s*(?<![<>:!\\])=\s*|:\s+|\s+is\s+"))

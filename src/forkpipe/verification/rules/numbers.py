@@ -18,6 +18,7 @@ _MIXED = re.compile(
 )
 _REPEATING = re.compile(r"(\d+)\.(\d*)\\(?:overline|bar|dot)\s*\{?(\d+)\}?")
 _DECIMAL_COMMA = re.compile(r"-?(\d+),(\d{1,2}|\d{4,})|-?0,(\d+)")
+_APPROXIMATELY = re.compile(r"\s*\\approx\s*")
 _BASE = re.compile(r"(?:\(\s*)?([0-9A-Fa-f]+)(?:\s*\))?\s*_\s*(?:\{\s*([a-z]+|\d{1,2})\s*\}|(\d{1,2}|[a-z]+))")
 _BASES = {
     name: number
@@ -264,6 +265,26 @@ def _rounds_to(exact: str, written: str, places: int) -> bool:
     return bool(difference <= sympy.Rational(1, 2 * 10**places))
 
 
+def approximation(gold: str, prediction: str, ask: Ask) -> bool:
+    r"""Read `exact \\approx decimal` as the exact value, where the decimal is at most 1 % from it.
+
+    >>> (approximation(r"\frac{2}{3} \approx 0.667", r"\frac{2}{3}", str.__eq__),
+    ...  approximation(r"3 \approx 4", "3", str.__eq__))
+    (True, False)
+    """
+    sides = [_APPROXIMATELY.split(side) for side in (gold, prediction)]
+    if sorted(map(len, sides))[-1] != 2 or not all(part for side in sides for part in side):
+        return False
+    return all(len(side) == 1 or _is_near(*side) for side in sides) and ask(sides[0][0], sides[1][0])
+
+
+def _is_near(exact: str, written: str) -> bool:
+    from forkpipe.verification.math_reading import read_number
+
+    values = read_number(exact), read_number(written)
+    return None not in values and bool(abs(values[0] - values[1]) <= abs(values[0]) / 100)
+
+
 RULES = (
     Rule("thousands", thousands),
     Rule("decimal-comma", decimal_comma),
@@ -273,6 +294,7 @@ RULES = (
     Rule("base", base),
     Rule("number-words", number_words),
     Rule("time-of-day", time_of_day),
-    Rule("decimal", decimal),
+    Rule("decimal", decimal, reads=True),
+    Rule("approximation", approximation, reads=True),
 )
 GUARDS = (Guard("other-base", other_base, ("base",)), Guard("other-time", other_time, ("time-of-day",)))

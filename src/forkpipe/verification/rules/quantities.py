@@ -4,6 +4,7 @@ A unit on one side only is taken off; units on both sides are converted where th
 answers apart where they do not.
 """
 
+from decimal import Decimal
 from fractions import Fraction
 
 from forkpipe.verification.rules.base import Ask, Guard, Rule
@@ -63,10 +64,29 @@ def percent(gold: str, prediction: str, ask: Ask) -> bool:
     if value is not None and other is not None:
         return ask(value, other)
     if value is not None:
-        return (not _below_one(value) and ask(value, prediction)) or ask(f"{_grouped(value)}/100", prediction)
+        return (not _below_one(value) and ask(value, prediction)) or _is_share(value, prediction, ask)
     if other is None:
         return False
-    return (not _below_one(other) and ask(gold, other)) or ask(gold, f"{_grouped(other)}/100")
+    return (not _below_one(other) and ask(gold, other)) or _is_share(other, gold, lambda share, one: ask(one, share))
+
+
+def _is_share(percentage: str, number: str, ask: Ask) -> bool:
+    """Say whether a percentage over a hundred is a number, or rounds to it at three digits after the point or more.
+
+    >>> _is_share("66.67", "0.667", str.__eq__), _is_share("66.67", "0.66", str.__eq__)
+    (True, False)
+    """
+    if not is_decimal(percentage):
+        return ask(f"({percentage})/100", number)
+    share = Decimal(percentage).scaleb(-2)
+    if is_decimal(number):
+        long, short = sorted((share, Decimal(number)), key=_places, reverse=True)
+        return long == short or (_places(short) >= 3 and round(long, _places(short)) == short)
+    return ask(f"{share:f}", number)
+
+
+def _places(number: Decimal) -> int:
+    return -int(number.as_tuple().exponent)
 
 
 def other_unit(gold: str, prediction: str) -> bool:

@@ -18,6 +18,7 @@ _INTEGERS = re.compile(
 _CONGRUENCE = re.compile(
     r"(?:(?P<name>[A-Za-z])\s*\\equiv\s*)?(?P<rest>-?\d+)\s*(?:\(\s*)?\\?(?:pmod|bmod|mod)\s*\{?\s*(?P<modulus>\d+)\s*\}?\s*\)?"
 )
+_FAMILY = re.compile(r"(?:(?P<name>[A-Za-z])\s*=\s*)?(?P<modulus>\d+)\s*[kmnt]\s*(?P<rest>[+-]\s*\d+)?")
 _TERM_OF_RATIO = re.compile(r"(?:[\d.\s{}()^+*/-]|\\[a-z]+|(?<![A-Za-z])[A-Za-z](?![A-Za-z])){1,40}")
 """Numbers and single letters: what stands around a colon in prose is no ratio."""
 _RATIO = re.compile(r"\s*(?::|\bto\b|\\colon)\s*")
@@ -142,7 +143,7 @@ def integer_parameter(gold: str, prediction: str, ask: Ask) -> bool:
     expected, given = _INTEGERS.search(gold), _INTEGERS.search(prediction)
     left, right = (gold[: expected.start()] if expected else gold).strip(), prediction
     right = (prediction[: given.start()] if given else prediction).strip()
-    if r"\pi" not in left or (expected is None and given is None):
+    if not (expected and given) and (r"\pi" not in left or not (expected or given)):
         return False
     letters = [
         found["k"] if found else next(iter((_letters(side.split("=")[-1]) & set("kn")) or {""}))
@@ -160,17 +161,25 @@ def congruence(gold: str, prediction: str, ask: Ask) -> bool:
     ...  congruence(r"3 \pmod{7}", r"3 \pmod{5}", str.__eq__))
     (True, False)
     """
-    expected, given = _CONGRUENCE.fullmatch(gold), _CONGRUENCE.fullmatch(prediction)
-    if not (expected and given):
+    expected, given = _residue(gold), _residue(prediction)
+    if expected is None or given is None or not (_CONGRUENCE.fullmatch(gold) or _CONGRUENCE.fullmatch(prediction)):
         return False
-    modulus = int(expected["modulus"])
-    if (
-        modulus != int(given["modulus"])
-        or modulus == 0
-        or (expected["name"] or "") not in ("", given["name"] or expected["name"])
-    ):
-        return False
-    return (int(expected["rest"]) - int(given["rest"])) % modulus == 0
+    return expected[1:] == given[1:] and (not expected[0] or not given[0] or expected[0] == given[0])
+
+
+def _residue(text: str) -> tuple[str, int, int] | None:
+    r"""Return the name, the residue and the modulus of a residue class, also of `4k + 3`.
+
+    >>> _residue(r"x \equiv 7 \pmod 4"), _residue(r"x = 4k+3, k \in \mathbb{Z}"), _residue("k + 3")
+    (('x', 3, 4), ('x', 3, 4), None)
+    """
+    if match := _CONGRUENCE.fullmatch(text):
+        modulus, rest = int(match["modulus"]), int(match["rest"])
+    elif match := _FAMILY.fullmatch(_INTEGERS.sub("", text).strip()):
+        modulus, rest = int(match["modulus"]), int((match["rest"] or "0").replace(" ", ""))
+    else:
+        return None
+    return (match["name"] or "", rest % modulus, modulus) if modulus else None
 
 
 def other_modulus(gold: str, prediction: str) -> bool:

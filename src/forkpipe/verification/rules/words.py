@@ -27,6 +27,8 @@ _ARTICLE = re.compile(r"^(?:the|an?)\s+|\s+(?:is|are)$")
 _CHOICE = re.compile(
     r"(?:\(\s*(?P<bracketed>[A-J])\s*\)|(?P<dotted>[A-J])\s*[).:])(?!\s*(?:and\b|or\b|[,;&(]))\s*(?P<content>.*)|(?P<bare>[A-J])(?:\s+[A-Za-z]{2}.*)?"
 )
+_LABELLED = re.compile(r"[A-J]\s*[).:].*\b[A-J]\s*[).:]")
+"""Values of several letters, as in `A: 3, B: 5`, are no choice."""
 _CHOICES = re.compile(r"\(?(?:[A-H]|[①-⑳])\)?(?:\s*(?:,|;|&|and)?\s*\(?(?:[A-H]|[①-⑳])\)?)+")
 _MATH_WORDS = {
     "sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "lim", "max", "min", "mod", "gcd", "lcm",
@@ -46,6 +48,11 @@ _SENTENCE = re.compile(
 )
 """A sentence that ends in a number: `The largest n is 34`."""
 _TRAIL = re.compile(r"\s+((?:\s*\b(?![abcxyzmnpq]+\b)[A-Za-z][A-Za-z'-]{2,}\.?|\s*\b(?:of|in|per)\b){1,6})$")
+_OTHER_SCRIPT = r"(?:(?![\x00-\u02ff\u0370-\u03ff])[^\W\d_]){2}"
+_WORDS = re.compile(rf"(?<![\\A-Za-z])[A-Za-z]{{3,}}|{_OTHER_SCRIPT}")
+"""A word of a language, not of LaTeX."""
+_SAYS = re.compile(rf"=|\b(?:is|it's|est|so)\b|{_OTHER_SCRIPT}")
+_LAST_NUMBER = re.compile(r"(?<![\d.,])-?[0-9][0-9,]*(?:\.[0-9]+)?(?![\d^])")
 _NUMERIC = re.compile(r"[-+]?(?:[\d.,\s/:]|\\frac|\\sqrt|\\pi|\\pm|\\times|\\cdot|[{}()^*+-])*")
 
 
@@ -73,12 +80,16 @@ def choice(gold: str, prediction: str, ask: Ask) -> bool:
     >>> choice("(B) 12", "(C) 12", str.__eq__), choice("A", "A + 1", str.__eq__)
     (False, False)
     """
-    expected, chosen = _CHOICE.fullmatch(gold), _CHOICE.fullmatch(prediction)
-    if expected and chosen:
-        return _letter(expected) == _letter(chosen)
+    if _LABELLED.search(gold) or _LABELLED.search(prediction):
+        return False
+    expected, given = _CHOICE.fullmatch(gold), _CHOICE.fullmatch(prediction)
+    if expected and given:
+        contents = expected["content"], given["content"]
+        same = not all(contents) or contents[0] == contents[1] or ask(*contents)
+        return _letter(expected) == _letter(given) and same
     if expected and expected["content"]:
         return ask(expected["content"], prediction)
-    return chosen is not None and bool(chosen["content"]) and ask(gold, chosen["content"])
+    return given is not None and bool(given["content"]) and ask(gold, given["content"])
 
 
 def _letter(choice: re.Match[str]) -> str:
@@ -133,6 +144,20 @@ def _without_words(text: str) -> tuple[str, str]:
     return (rest, counted) if rest and re.search(r"\d|\\", rest) else (text, "")
 
 
+def last_number(gold: str, prediction: str, ask: Ask) -> bool:
+    """Compare the number with which a sentence ends; only of a prediction, and only where the gold answer is a number.
+
+    >>> last_number("105", "réponse est (35 + 70 = 105)", str.__eq__), last_number("6", "3 = 6, so 6 = 7", str.__eq__)
+    (True, False)
+    >>> last_number("3", "5 men and 3 women", str.__eq__)
+    False
+    """
+    if not _NUMERIC.fullmatch(gold) or not _WORDS.search(prediction) or not _SAYS.search(prediction):
+        return False
+    numbers = _LAST_NUMBER.findall(prediction)
+    return bool(numbers) and ask(gold, numbers[-1])
+
+
 def other_choice(gold: str, prediction: str) -> bool:
     """Say whether both name a choice by a letter in brackets, and not the same.
 
@@ -148,5 +173,6 @@ RULES = (
     Rule("choice", choice),
     Rule("choices", choices),
     Rule("words-around", words_around),
+    Rule("last-number", last_number),
 )
 GUARDS = (Guard("other-choice", other_choice, ("choices",)),)
