@@ -248,3 +248,25 @@ def test_a_bad_file_of_problems_stops_the_run_with_one_line(project):
     said = project.kedro("run", "--env=environment_of_this_test", "--pipelines=problems", fails=True)
     assert "problems.jsonl row 2: field 'answer' is float, expected text" in said
     assert "Traceback" not in said
+
+
+def test_a_model_of_the_user_is_not_replaced(project):
+    """An entry of the catalog at a plain Hugging Face folder: the plan and the run stop and say what to do."""
+    mine = project.folder / "mine"
+    shutil.copytree(project.folder / "conf/smoke", project.folder / "conf/own_model")
+    shutil.copytree(project.data / "06_models/ssft/checkpoint", mine, ignore=shutil.ignore_patterns("forking.json"))
+    entry = "forkpipe.datasets.checkpoint.CheckpointDataset, filepath: mine"
+    with (project.folder / "conf/own_model/catalog.yml").open("a") as catalog:
+        catalog.write(f'\n"ssft.checkpoint": {{type: {entry}}}\n')
+    before = {path: path.read_bytes() for path in mine.rglob("*") if path.is_file()}
+    for command in ("plan", "run"):
+        said = project.kedro(command, "--env=own_model", "--pipelines=train_ssft", fails=True)
+        assert f"Error: {mine} was not made by this project (it has no record), and ssft.train would replace it" in said
+    assert {path: path.read_bytes() for path in mine.rglob("*") if path.is_file()} == before
+    assert not (project.folder / "data/own_model").exists()  # nothing ran
+
+
+def test_intervals_and_curves_sample_no_model_again(project):
+    said = project.run("--pipelines=evaluation", "--params=evaluation.bootstrap=150,evaluation.pass_at=[1]")
+    assert "run   compute_metrics: parameter evaluation.bootstrap" in said
+    assert ".generate" not in said

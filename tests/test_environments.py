@@ -41,7 +41,7 @@ def test_all_pipelines_and_settings_go_together(catalog, with_vllm):
     pipelines = register_pipelines()
     for pipeline in pipelines.values():
         assert [one for one in pipeline.datasets() if not one.startswith("param") and one not in catalog] == []
-    check_run(catalog, {node.name for node in pipelines["__default__"].nodes})
+    check_run(catalog, pipelines["__default__"].nodes)
 
 
 def test_teachers_are_vllm_with_room_for_what_is_asked(environment, with_vllm):

@@ -50,7 +50,9 @@ def test_declared_modules_and_packages_exist():
 @pytest.mark.parametrize("pattern", DECLARED.ignored_parameters)
 def test_an_ignored_parameter_exists(pattern):
     node, _, pattern = pattern.rpartition(":")
-    inputs = nodes()[node].inputs if node else [f"params:{name}" for name in Parameters.model_fields]
+    inputs = [f"params:{name}" for name in Parameters.model_fields]
+    if node:
+        inputs = [given for name, of in nodes().items() if fnmatchcase(name, node) for given in of.inputs]
     read = [name.removeprefix("params:") for name in inputs if name.startswith("params:")]
     known = [name for name in parameter_names(Parameters, "") if any(f"{name}.".startswith(f"{r}.") for r in read)]
     assert any(fnmatchcase(name, pattern) or fnmatchcase(pattern, name.replace("NAME", "*")) for name in known)

@@ -36,6 +36,20 @@ class ProjectHooks:
         return {name: catalog.load(name) for name in getattr(node, "stores", ())}
 
     @hook_impl
+    def after_node_run(self, node: Any, catalog: Any) -> None:
+        """Release the stores of a node, such as the lock of its work folder."""
+        self._release(node, catalog)
+
+    @hook_impl
+    def on_node_error(self, node: Any, catalog: Any) -> None:
+        """Release the stores of a node that failed."""
+        self._release(node, catalog)
+
+    def _release(self, node: Any, catalog: Any) -> None:
+        for name in getattr(node, "stores", ()):
+            catalog.release(name)
+
+    @hook_impl
     def after_pipeline_run(
         self, run_params: dict[str, Any], run_result: dict[str, Any], pipeline: Any, catalog: Any
     ) -> None:

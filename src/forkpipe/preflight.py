@@ -1,8 +1,10 @@
 """Checks of what the planned nodes need, made before the first of them runs: packages, options, keys, splits."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
+
+from kedro.pipeline.node import Node
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.rows import Split
@@ -20,20 +22,24 @@ SPLITS_NEEDED: dict[str, tuple[Split, ...]] = {
 """Node -> the splits of problems without which it cannot run."""
 
 
-def check_run(catalog: Any, nodes: set[str]) -> None:
+def check_run(catalog: Any, nodes: Collection[Node]) -> None:
     """Raise InputError for what would stop a node: a missing package, a wrong option, settings that exclude each other.
 
     Args:
-        nodes: names of the nodes that may run.
+        nodes: the nodes that may run. Their stores and work folders must hold no files of a user.
     """
+    for node in nodes:
+        for store in getattr(node, "stores", ()):
+            catalog[store].check()
+    names = {node.name for node in nodes}
     parameters = Parameters.model_validate(catalog.load("parameters"))
-    for node, check in CHECKS.items():
-        if node in nodes:
+    for name, check in CHECKS.items():
+        if name in names:
             check(parameters)
-    for node, splits in SPLITS_NEEDED.items():
+    for name, splits in SPLITS_NEEDED.items():
         for split in splits:
-            if node in nodes and not parameters.problems.shares.get(split):
-                raise InputError(f"parameter problems.shares.{split} is 0, expected more: {node} needs problems of it")
+            if name in names and not parameters.problems.shares.get(split):
+                raise InputError(f"parameter problems.shares.{split} is 0, expected more: {name} needs problems of it")
 
 
 def _check_teachers(parameters: Parameters) -> None:

@@ -54,7 +54,7 @@ class ForkpipeSession(KedroSession):
             runner = ProvenanceRunner(declared, named, sliced=sliced, project=Path(self._project_path), check=check_run)
         else:
             logger.warning(
-                "%s keeps no records: all nodes run and replace their outputs, and later runs do not know how they were made",
+                "%s keeps no records: all nodes run and replace outputs, and later runs do not know how they were made",
                 type(runner).__name__,
             )
         try:

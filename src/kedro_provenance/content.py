@@ -51,13 +51,22 @@ class Contents:
         path = location(dataset)
         if path is None or not dataset.exists():
             return MISSING
+        own: Callable[[], str] | None = getattr(dataset, "content_digest", None)
+        return self.of_files(path) if own is None else self._kept(path, "content", lambda: _own_digest(own, path))
+
+    def of_files(self, path: str) -> str | None:
+        """Return a digest of the bytes of a file or of a folder's files, None where there is no file."""
+        return self._kept(path, "files", lambda: _hash(_bytes(path))) if _stat(path) else MISSING
+
+    def _kept(self, path: str, kind: str, compute: Callable[[], str]) -> str:
+        """Return the cached digest of this kind, or compute it if a file has changed."""
         now = _settled_stat(path)
-        cached = self._cached.get(path)
-        if cached is not None and cached["stat"] == now:
-            return str(cached["digest"])
-        digest = _content_digest(dataset, path)
-        self._cached[path] = {"stat": now, "digest": digest}
-        return digest
+        if self._cached.get(path, {}).get("stat") != now:
+            self._cached[path] = {"stat": now}
+        digests = self._cached[path]
+        if kind not in digests:
+            digests[kind] = compute()
+        return str(digests[kind])
 
     def save(self) -> None:
         """Write the cached digests."""
@@ -67,14 +76,11 @@ class Contents:
         temporary.replace(self._cache)
 
 
-def _content_digest(dataset: Any, path: str) -> str:
-    own: Callable[[], str] | None = getattr(dataset, "content_digest", None)
-    if own is not None:
-        try:
-            return own()
-        except Exception as error:  # an unreadable file is different from every recorded one
-            return _hash(f"unreadable: {type(error).__name__}".encode(), _bytes(path))
-    return _hash(_bytes(path))
+def _own_digest(own: Callable[[], str], path: str) -> str:
+    try:
+        return own()
+    except Exception as error:  # an unreadable file is different from every recorded one
+        return _hash(f"unreadable: {type(error).__name__}".encode(), _bytes(path))
 
 
 def _bytes(path: str) -> bytes:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import PurePosixPath
 from typing import Any
 
 import fsspec
@@ -116,16 +117,20 @@ class Record:
     """Reasons for which the output was stale when somebody accepted it as it is."""
     keys: str = ""
     """Digest of the set of keys that the output answers, where a store decides which of them are missing."""
+    files: str = ""
+    """Digest of the bytes of the output's files. Older records have none."""
+    path: str = ""
+    """Where the output was made, relative to the project if it is within. Older records do not say."""
+    kept: bool = False
+    """Whether the files were not made by the node, but accepted as its output: then no run replaces them."""
     environment: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
 
 
 def read_record(path: str) -> Record | None:
     """Return the record of the artifact at `path`, None where there is none or it cannot be read."""
-    filesystem, root = fsspec.core.url_to_fs(path + SUFFIX)
     try:
-        with filesystem.open(root, "r") as file:
-            data = json.load(file)
+        data = _read(path)
         if data.get("format") != FORMAT:
             return None
         data["recipe"] = Recipe(**data["recipe"])
@@ -136,9 +141,37 @@ def read_record(path: str) -> Record | None:
 
 def write_record(path: str, record: Record) -> None:
     """Write the record of the artifact at `path`, whole or not at all."""
+    _write(path, asdict(record))
+
+
+def write_claim(path: str, output: str, place: str) -> None:
+    """Write, in place of the record of the artifact at `path`, that a node of this project is making it.
+
+    A killed run leaves the claim. It says nothing about the artifact, but that this project may replace it.
+    """
+    _write(path, {"format": FORMAT, "output": output, "path": place, "unfinished": True})
+
+
+def is_claimed(path: str, output: str, place: str) -> bool:
+    """Whether a run of this project was killed while it made the artifact at `path`."""
+    try:
+        claim = _read(path)
+    except (OSError, ValueError):
+        return False
+    return bool(claim.get("unfinished")) and (claim.get("output"), claim.get("path")) == (output, place)
+
+
+def _read(path: str) -> dict[str, Any]:
     filesystem, root = fsspec.core.url_to_fs(path + SUFFIX)
+    with filesystem.open(root, "r") as file:
+        return dict(json.load(file))
+
+
+def _write(path: str, data: dict[str, Any]) -> None:
+    filesystem, root = fsspec.core.url_to_fs(path + SUFFIX)
+    filesystem.makedirs(str(PurePosixPath(root).parent), exist_ok=True)
     with filesystem.open(root + ".tmp", "w") as file:
-        json.dump(asdict(record), file, indent=1, sort_keys=True, default=str)
+        json.dump(data, file, indent=1, sort_keys=True, default=str)
     filesystem.mv(root + ".tmp", root)
 
 

@@ -34,7 +34,7 @@ class ProvenanceRunner(SequentialRunner):
             tags its own nodes with its name; where none is tagged, all are its own.
         sliced: whether the user chose nodes (`--nodes`, `--from-nodes`, `--tags`, ...): then all of them run, as in
             Kedro.
-        check: called with the catalog and the names of the nodes that may run, before the first of them runs.
+        check: called with the catalog and the nodes that may run, before the first of them runs.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class ProvenanceRunner(SequentialRunner):
         *,
         sliced: bool,
         project: Path,
-        check: Callable[[Any, set[str]], None] | None = None,
+        check: Callable[[Any, Sequence[Node]], None] | None = None,
     ) -> None:
         super().__init__()
         self._check = check
@@ -64,15 +64,16 @@ class ProvenanceRunner(SequentialRunner):
         if asked.mode == "plan":
             plan = scheduler.plan()
             print_plan(plan, running=False)
-            self._check_stale(catalog, plan)
+            self._check_stale(scheduler, catalog, plan)
         else:
             print_accepted(scheduler.accept(asked.names))
         return {}
 
-    def _check_stale(self, catalog: Any, plan: Sequence[Planned]) -> None:
-        """Check what the nodes that may run need, before the first of them runs."""
+    def _check_stale(self, scheduler: Scheduler, catalog: Any, plan: Sequence[Planned]) -> None:
+        """Check what the nodes that may run need and replace, before the first of them runs."""
+        scheduler.check(plan)
         if self._check is not None:
-            self._check(catalog, {planned.node.name for planned in plan if planned.status != "fresh"})
+            self._check(catalog, [planned.node for planned in plan if planned.status != "fresh"])
 
     def _run(
         self, pipeline: Pipeline, catalog: CatalogProtocol, hook_manager: Any = None, run_id: str | None = None
@@ -82,7 +83,7 @@ class ProvenanceRunner(SequentialRunner):
         print_plan(plan, running=True)
         if self._sliced:
             self._warn_of_stale_inputs(pipeline, catalog)
-        self._check_stale(catalog, plan)
+        self._check_stale(scheduler, catalog, plan)
 
         most = sum(planned.status != "fresh" for planned in plan)
 
@@ -116,6 +117,7 @@ class ProvenanceRunner(SequentialRunner):
             forced=forced,
             run_id=run_id,
             environment=environment(self._declared.versions_of),
+            project=self._project,
         )
 
     def _targets(self, pipeline: Pipeline) -> set[str]:

@@ -9,16 +9,18 @@ the record stands for it. So a raw table that was deleted to save space triggers
 it are fresh.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Container, Iterable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from kedro_provenance.content import Contents, location
+from kedro_provenance.owned import Owned
 from kedro_provenance.recipes import Recipes, is_parameter
-from kedro_provenance.records import Recipe, Record, now, read_record, remove_record, write_record
+from kedro_provenance.records import Recipe, Record, now, read_record, write_record
 
 Status = Literal["fresh", "run", "if inputs change"]
 
@@ -38,6 +40,7 @@ class Scheduler:
     Args:
         pipeline: targets and everything upstream.
         forced: names of nodes that run even if they are fresh.
+        project: root folder of the project; records hold the places of outputs relative to it.
     """
 
     pipeline: Pipeline
@@ -48,11 +51,13 @@ class Scheduler:
     forced: Collection[str] = ()
     run_id: str = ""
     environment: dict[str, Any] = field(default_factory=dict)
+    project: Path | None = None
     ran: list[str] = field(init=False, default_factory=list)
     _resolved: set[str] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
         self._nodes = self.pipeline.nodes
+        self._owned = Owned(self.catalog, self.contents, self.project)
         self._maker = {output: node for node in self._nodes for output in node.outputs}
 
     def plan(self) -> list[Planned]:
@@ -77,11 +82,18 @@ class Scheduler:
                 self._plan_absent_inputs(node, plan)
         return [plan[node.name] for node in self._nodes if node.name in plan]
 
+    def check(self, plan: Iterable[Planned]) -> None:
+        """Raise ForeignOutputError if a node that will run would replace files that this project did not make."""
+        self._owned.check(planned.node for planned in plan if planned.status == "run")
+
     def run(self, execute: Callable[[Node], None]) -> None:
         """Bring the targets up to date.
 
         Args:
             execute: runs one node and saves its outputs; records are written after it returns.
+
+        Raises:
+            ForeignOutputError: see `check`; here also for a node that runs only because its inputs have changed.
         """
         for node in self._nodes:
             if node.name in self.targets:
@@ -104,7 +116,7 @@ class Scheduler:
                 continue
             if self._absent(node):
                 continue  # an output does not exist
-            self._write_records(node, started=now(), accepted=reasons)
+            self._write_records(node, started=now(), accepted=reasons, kept=self._owned.foreign(node).keys())
             accepted.append(Planned(node, "fresh", reasons))
         self.contents.save()
         return accepted
@@ -152,10 +164,9 @@ class Scheduler:
 
     def _execute(self, node: Node, execute: Callable[[Node], None]) -> None:
         self._make_absent_inputs(node, execute)
-        for path in self._paths(node):
-            remove_record(path)  # after a crash, an output without a record counts as unknown
         started = now()
-        execute(node)
+        with self._owned.claimed(node):  # after a crash, an output without a record counts as unknown
+            execute(node)
         self.ran.append(node.name)
         self._write_records(node, started=started, accepted=[])
         self.contents.save()
@@ -176,7 +187,8 @@ class Scheduler:
                 if content is not None:
                     reasons.append(f"{output} has no record: it is not known how it was made")
                 continue
-            if content is not None and content != record.digest:
+            # Records of older versions hold a digest of the bytes where datasets compute another one today.
+            if content is not None and record.digest not in (content, self.contents.of_files(path)):
                 reasons.append(f"{output} was changed after it was made")
             # A parameter that is ignored today is ignored in older records too.
             before = replace(record.recipe, parameters=self.recipes.counted(node, record.recipe.parameters))
@@ -219,11 +231,7 @@ class Scheduler:
             if location(self.catalog[output]) is not None and not self._present(output)
         ]
 
-    def _paths(self, node: Node) -> list[str]:
-        paths = [location(self.catalog[output]) for output in node.outputs]
-        return [path for path in paths if path is not None]
-
-    def _write_records(self, node: Node, *, started: str, accepted: list[str]) -> None:
+    def _write_records(self, node: Node, *, started: str, accepted: list[str], kept: Container[str] = ()) -> None:
         recipe = self._recipe(node)
         makers = {name: self._maker[name] for name in recipe.inputs if name in self._maker}
         input_recipes = {name: self._recipe(maker).digest() for name, maker in makers.items()}
@@ -244,6 +252,9 @@ class Scheduler:
                 ended=now(),
                 accepted=accepted,
                 keys=keys() if keys is not None else "",
+                files=self.contents.of_files(path) or "",
+                path=self._owned.place(path),
+                kept=output in kept,
                 environment=self.environment,
             )
             write_record(path, record)

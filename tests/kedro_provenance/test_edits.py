@@ -7,6 +7,7 @@ for.
 
 import importlib
 import json
+import os
 import sys
 import textwrap
 import time
@@ -20,6 +21,7 @@ from kedro.pipeline import Node, Pipeline
 from kedro.runner.task import Task
 
 from kedro_provenance.content import Contents
+from kedro_provenance.owned import ForeignOutputError
 from kedro_provenance.recipes import Declared, Recipes, flatten
 from kedro_provenance.records import SUFFIX, read_record
 from kedro_provenance.scheduler import Scheduler
@@ -201,9 +203,11 @@ def there_and_back(project):
     project.window = 2
 
 
-def truncate(project):
-    text = project.path("features").read_text()
-    project.path("features").write_text(text[: len(text) // 2])
+def copy_from_elsewhere(project):
+    """Put in place what another project has made, with its record."""
+    path = Path(str(project.path("train")) + SUFFIX)
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "path": "/elsewhere/train.json"}))
 
 
 EDITS = {
@@ -239,9 +243,6 @@ EDITS = {
     "an output that was asked for deleted": (lambda p: p.path("report").unlink(), ["report"]),
     "an output deleted that a stale node needs": (
         lambda p: (p.path("features").unlink(), p.train.update(rate=0.7)), ["features", "train", "evaluate", "report"]),
-    "an output truncated": (truncate, ["features"]),
-    "an output edited by hand": (lambda p: p.path("train").write_text("99"), ["train"]),
-    "a record deleted": (lambda p: Path(str(p.path("train")) + SUFFIX).unlink(), ["train"]),
     "a node renamed": (lambda p: p.names.update(train="fit"), []),
     "a variant added": (lambda p: setattr(p, "variant", True), ["variant"]),
     "another environment": (lambda p: setattr(p, "environment", "other"), ORDER),
@@ -256,6 +257,65 @@ def test_none_more_and_none_less_run(project, name):
     assert sorted(project.run()) == sorted(expected)
     assert set(expected) <= set(planned)
     assert project.run() == []
+
+
+FOREIGN = {
+    "an output edited by hand": ("train", lambda p: p.path("train").write_text("99")),
+    "a record deleted": ("train", lambda p: Path(str(p.path("train")) + SUFFIX).unlink()),
+    "an output of another project": ("train", copy_from_elsewhere),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_an_output_that_this_project_did_not_make_is_not_replaced(project, name):
+    output, edit = FOREIGN[name]
+    edit(project)
+    content = project.path(output).read_text()
+    project.train.update(rate=0.7)  # a reason to make it again
+    for _ in range(2):
+        with pytest.raises(ForeignOutputError, match=f"and {output} would replace it as {output}: move the"):
+            project.run()
+        assert project.path(output).read_text() == content
+    project.scheduler().accept([output])
+    ran = project.run()  # what reads the accepted output, but not its node
+    assert output not in ran
+    assert project.path(output).read_text() == content
+    project.window, project.train["rate"] = 3, 0.8
+    with pytest.raises(ForeignOutputError, match="was not made by this project, but accepted as it is"):
+        project.run()
+    assert project.path(output).read_text() == content
+    project.path(output).unlink()
+    assert output in project.run()
+
+
+def test_what_a_killed_run_has_left_is_replaced(project):
+    project.window = 3
+
+    def killed(node):
+        if node.name == "train":
+            project.path("train").write_text("0.5")  # half of the outputs are there when the process ends
+            os._exit(9)
+        Task(node=node, catalog=project.catalog, hook_manager=_NullPluginManager(), is_async=False).execute()
+
+    child = os.fork()
+    if not child:
+        try:
+            project.scheduler().run(killed)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert project.path("train").read_text() == "0.5"
+    assert project.run() == ["train", "evaluate", "report"]
+
+
+def test_a_failed_node_leaves_no_claim_on_a_file_that_comes_later(project):
+    project.path("train").unlink()
+    project.edit("nodes.py", "* settings", "* missing")
+    with pytest.raises(NameError):
+        project.run()
+    project.path("train").write_text("99")
+    with pytest.raises(ForeignOutputError):
+        project.run()
 
 
 def test_a_crash_in_a_node_is_made_up_for(project):

@@ -1,20 +1,22 @@
 """The scheduler against a brute-force oracle: random graphs, random edits, partial runs; none more, none less.
 
 The oracle knows the truth: what every node would make from scratch today. A node of the targets' cone must run if and
-only if it was last made from something else than today's truth, or its output was tampered with or lost its record; or
-if its output is gone and a node that runs, or a target, needs it.
+only if it was last made from something else than today's truth; or if its output is gone and a node that runs, or a
+target, needs it. Where an output was tampered with or lost its record, nothing runs until it is moved away.
 """
 
 import json
 import random
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kedro.io import AbstractDataset, DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 
 from kedro_provenance.content import Contents
+from kedro_provenance.owned import ForeignOutputError
 from kedro_provenance.recipes import Declared, Recipes
 from kedro_provenance.records import SUFFIX, read_record
 from kedro_provenance.scheduler import Scheduler
@@ -118,6 +120,16 @@ class World:
                     pending.append(maker)
         return running
 
+    def foreign(self, targets):
+        """Return the outputs of the cone that are there and not as their record says."""
+        outputs = ["o" + node[1:] for node in self.cone(targets)]
+        there = [output for output in outputs if output in self.content]
+        return {o for o in there if o not in self.has_record or self.content[o] != self.record_digest[o]}
+
+    def move_away(self, output):
+        del self.content[output]
+        self.path(output).unlink()
+
     def run(self, targets):
         nodes = [
             Node(combine, [f"params:{node}", *inputs], "o" + node[1:], name=node)
@@ -128,7 +140,9 @@ class World:
         catalog = DataCatalog(datasets)
         recipes = Recipes(catalog, Declared(packages=()))
         scheduler = Scheduler(Pipeline(nodes), catalog, recipes, Contents(self.folder / "cache.json"), targets=targets)
-        planned = {one.node.name: one.status for one in scheduler.plan()}
+        plan = scheduler.plan()
+        scheduler.check(plan)
+        planned = {one.node.name: one.status for one in plan}
 
         def execute(node):
             catalog.save(node.outputs[0], node.func(*(catalog.load(name) for name in node.inputs)))
@@ -163,8 +177,7 @@ class World:
                 self.content[output] = self.random.randrange(3)
                 self.path(output).write_text(json.dumps(self.content[output]))
             if kind in ("output", "both"):
-                del self.content[output]
-                self.path(output).unlink()
+                self.move_away(output)
             if kind in ("record", "both") and output in self.has_record:
                 self.has_record.discard(output)
                 Path(str(self.path(output)) + SUFFIX).unlink()
@@ -179,6 +192,13 @@ def test_random_graphs_and_edits_run_what_the_oracle_says(tmp_path_factory, seed
         for _ in range(generator.randrange(3)):
             world.edit()
         targets = generator.sample(list(world.inputs), generator.randrange(1, n_nodes + 1))
+        if foreign := world.foreign(targets):
+            before = {path: path.read_bytes() for path in world.folder.glob("o*")}
+            with pytest.raises(ForeignOutputError, match=r"/o\d+\.json was not made|/o\d+\.json was changed"):
+                world.run(targets)
+            assert {path: path.read_bytes() for path in world.folder.glob("o*")} == before
+            for output in foreign:
+                world.move_away(output)
         expected = world.must_run(targets)
         ran, planned = world.run(targets)
         assert sorted(ran) == sorted(set(ran))
@@ -221,6 +241,7 @@ def test_the_plan_says_why(tmp_path):
     world.parameters["n1"] = 0
     world.path("o1").write_text("[2]")
     assert reasons()["n1"] == ("run", ["o1 was changed after it was made"])
+    world.path("o1").unlink()
     world.run(["n2"])
     world.path("raw0").write_text("1")
     assert reasons()["n0"] == ("run", ["input raw0 changed"])

@@ -58,9 +58,11 @@ class CompletionStore:
         self._lines: dict[str, list[_Line]] = {}
         self._scanned = 0
         if path is not None and path.exists():
+            if path.is_dir():
+                raise InputError(f"{path}: is a folder, expected a file of completions as JSON lines")
             with path.open("rb") as file:
-                begins = file.read(len(_BEGINNING)).split(b"\n")[0]  # the first line may be torn
-                if not _BEGINNING.startswith(begins):
+                first = file.read(3 * len(_BEGINNING)).split(b"\n")[:2]  # the first line may be torn
+                if not all(line.startswith(_BEGINNING) or _BEGINNING.startswith(line) for line in first):
                     raise InputError(f"{path}: is no cache of answers and no store of completions, expected JSON lines")
 
     def of(self, requests: Iterable[Request], engine: str = "") -> "Completions":

@@ -32,7 +32,7 @@ class FolderLock:
         except Timeout:
             raise InputError(
                 f"{self._what} is in use by {_owner(self._path)}: wait for it to end, or end it; "
-                "a store has one writer at a time"
+                "it has one writer at a time"
             ) from None
 
     @property

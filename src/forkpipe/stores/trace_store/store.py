@@ -85,6 +85,11 @@ class TraceStore:
                 if self._depth == 0:
                     self._lock.release()
 
+    def exists(self) -> bool:
+        """Whether the folder holds a store, which may be empty."""
+        names = [path.name for path in self.path.iterdir()] if self.path.is_dir() else []
+        return any(name == "lock" or _SHARD.fullmatch(name) or _JOURNAL.fullmatch(name) for name in names)
+
     def append(self, row: TraceRow) -> None:
         """Write a row to the journal; after that, a killed process does not lose it."""
         with self._guard:
