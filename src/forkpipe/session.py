@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from forkpipe.core.data_files import data_text
 from forkpipe.core.errors import InputError
 from forkpipe.core.progress import logger
+from forkpipe.outside import refers_to
 from forkpipe.preflight import check_run
 from kedro_provenance.recipes import Declared
 from kedro_provenance.runner import ProvenanceRunner
@@ -22,7 +23,8 @@ SLICES = ("tags", "node_names", "from_nodes", "to_nodes", "from_inputs", "to_out
 """Options of `kedro run` that choose nodes: then exactly these run, fresh or not, as in Kedro."""
 
 DECLARED = Declared(
-    **{name: tuple(values) for name, values in tomllib.loads(data_text(__file__, "declared.toml")).items()}
+    **{name: tuple(values) for name, values in tomllib.loads(data_text(__file__, "declared.toml")).items()},
+    refers_to=refers_to,
 )
 
 HINTS = {

@@ -22,12 +22,15 @@ class Declared:
     packages: packages whose code counts. exempt_modules: modules in them whose code does not count.
     ignored_parameters: patterns of dotted parameter names that affect no result, such as worker counts and log levels;
     a pattern "node:pattern" holds for that node alone. versions_of: packages whose versions are recorded.
+    refers_to: what an input names outside the project, such as the commit of a repository or the folder of a model;
+    it is called with the node's name, the input's name and its dataset, or value if it is a parameter.
     """
 
     packages: tuple[str, ...]
     exempt_modules: tuple[str, ...] = ()
     ignored_parameters: tuple[str, ...] = ()
     versions_of: tuple[str, ...] = ("kedro",)
+    refers_to: Callable[[str, str, Any], Mapping[str, Any]] | None = None
 
 
 def implementations(choose: Callable[[Mapping[str, Any]], Iterable[Any]]) -> Callable[[Any], Any]:
@@ -72,6 +75,13 @@ class Recipes:
         for name, value in values.items():
             flat |= dict(flatten(value, name.removeprefix("params:")))
         return Recipe(code, self.counted(node, flat), {})
+
+    def refers_to(self, node: Node, name: str) -> dict[str, Any]:
+        """Return what an input of a node names outside the project, see `Declared`."""
+        if self._declared.refers_to is None:
+            return {}
+        value = self._catalog.load(name) if is_parameter(name) else self._catalog[name]
+        return dict(self._declared.refers_to(node.name, name, value))
 
     def counted(self, node: Node, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters of a node without those that are declared to be ignored."""

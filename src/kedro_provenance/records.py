@@ -20,18 +20,22 @@ FORMAT = 1
 CODE_OF = "code of "
 REORDERED = "its inputs or outputs changed places"
 NEW = " is new"
+COMMIT = "commit"
+"""Key of a source for the commit of a repository that it is read from."""
 
 
 @dataclass(slots=True)
 class Recipe:
     """All that determines a node's outputs, in readable parts.
 
-    code: "module:symbol" -> digest; parameters: dotted name -> value; inputs: dataset -> digest of its content.
+    code: "module:symbol" -> digest; parameters: dotted name -> value; inputs: dataset -> digest of its content;
+    sources: input that no node makes -> how it is read, see `sources.Sources`.
     """
 
     code: dict[str, str] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)
     inputs: dict[str, str | None] = field(default_factory=dict)
+    sources: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def differences(self, new: "Recipe") -> list[str]:
         """Return in words what is different in `new`, nothing where the recipes agree."""
@@ -57,12 +61,20 @@ class Recipe:
             rewired = REORDERED in reasons and (name in self.inputs) != (name in new.inputs)
             if self.inputs.get(name) != new.inputs.get(name) and not rewired:
                 reasons.append(f"input {name} changed")
+        for name, source in sorted(new.sources.items()):
+            before = self.sources.get(name, source)  # records of older versions do not say
+            for key in sorted({*before, *source}):
+                old_value, new_value = (part.get(key, "none") for part in (before, source))
+                # A repository whose commit cannot be told now, as without a network, has not changed.
+                if old_value != new_value and not (key == COMMIT and "none" in (old_value, new_value)):
+                    reasons.append(f"{name}: {key} {_short(old_value)} -> {_short(new_value)}")
         return reasons
 
     def digest(self) -> str:
         """Return a digest of the recipe; renaming a module does not change it."""
         code = sorted(sorted(symbols.items()) for symbols in _by_module(self.code).values())
-        return digest(json.dumps([code, self.parameters, self.inputs], sort_keys=True, default=str))
+        parts = [code, self.parameters, self.inputs, *([self.sources] if self.sources else [])]
+        return digest(json.dumps(parts, sort_keys=True, default=str))
 
 
 def is_about_code(reason: str) -> bool:

@@ -21,6 +21,7 @@ from kedro_provenance.content import Contents, location
 from kedro_provenance.owned import Owned
 from kedro_provenance.recipes import Recipes, is_parameter
 from kedro_provenance.records import Recipe, Record, now, read_record, write_record
+from kedro_provenance.sources import entry, referenced
 
 Status = Literal["fresh", "run", "if inputs change"]
 
@@ -53,6 +54,7 @@ class Scheduler:
     environment: dict[str, Any] = field(default_factory=dict)
     project: Path | None = None
     ran: list[str] = field(init=False, default_factory=list)
+    _sources: dict[tuple[str, str], dict[str, Any]] = field(init=False, default_factory=dict)
     _resolved: set[str] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
@@ -188,7 +190,7 @@ class Scheduler:
                     reasons.append(f"{output} has no record: it is not known how it was made")
                 continue
             # Records of older versions hold a digest of the bytes where datasets compute another one today.
-            if content is not None and record.digest not in (content, self.contents.of_files(path)):
+            if content is not None and record.digest not in (content, self._files(output)):
                 reasons.append(f"{output} was changed after it was made")
             # A parameter that is ignored today is ignored in older records too.
             before = replace(record.recipe, parameters=self.recipes.counted(node, record.recipe.parameters))
@@ -199,15 +201,30 @@ class Scheduler:
         """Return the recipe of today; for an input without file and record, use the digest in the node's own record."""
         recipe = self.recipes.of(node)
         for name in node.inputs:
-            if is_parameter(name) or getattr(self.catalog[name], "is_store", False):
+            if getattr(self.catalog[name], "is_store", False):
+                continue
+            if name not in self._maker and (source := self._source(node, name)):
+                recipe.sources[name] = source
+            if is_parameter(name):
                 continue
             content = self._digest(name)
+            before = None if record is None else record.recipe.inputs.get(name)
+            if before not in (None, content) and before == self._files(name):  # in a record of an older version
+                content = before
             if content is None and record is not None and name in self._maker:
                 made_by = record.input_recipes.get(name)
                 if made_by is not None and made_by == self._recipe(self._maker[name]).digest():
                     content = record.recipe.inputs.get(name)
             recipe.inputs[name] = content
         return recipe
+
+    def _source(self, node: Node, name: str) -> dict[str, Any]:
+        """Return how an input that no node makes is read, the same all through a run."""
+        if (node.name, name) not in self._sources:
+            source = {} if is_parameter(name) else entry(self.catalog[name], self.contents)
+            outside = referenced(self.recipes.refers_to(node, name), self.contents)
+            self._sources[node.name, name] = {**source, **outside}
+        return self._sources[node.name, name]
 
     def _digest(self, name: str) -> str | None:
         """Return the digest of a dataset's content, or the one in its record where the file is missing."""
@@ -220,6 +237,10 @@ class Scheduler:
             record = read_record(path)
             content = record.digest if record is not None else None
         return content
+
+    def _files(self, name: str) -> str | None:
+        path = location(self.catalog[name])
+        return None if path is None else self.contents.of_files(path)
 
     def _present(self, name: str) -> bool:
         return bool(self.catalog.exists(name))

@@ -78,7 +78,8 @@ def test_of_a_text_tag_only_what_differs_is_drawn(base, tokenizer, tmp_path):
     import shutil
 
     from forkpipe.core.forking import ForkingTags
-    from forkpipe.models.checkpoint import FORKING_FILE, encoder
+    from forkpipe.models.checkpoint import encoder
+    from forkpipe.models.identity import FORKING_FILE
 
     folder = tmp_path / "text"
     shutil.copytree(base, folder)

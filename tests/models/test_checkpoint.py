@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from forkpipe.core.errors import InputError
-from forkpipe.models.checkpoint import Checkpoint, checkpoint_digest
+from forkpipe.models.checkpoint import Checkpoint
+from forkpipe.models.identity import checkpoint_digest
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from forkpipe.core.errors import InputError
 from forkpipe.evaluation.sampling import sample_checkpoint
 from forkpipe.hooks import _limit_threads
 from forkpipe.models.base_model import make_base_model
-from forkpipe.models.checkpoint import checkpoint_digest
+from forkpipe.models.identity import checkpoint_digest
 from forkpipe.parameters import EvaluationSettings, TagSettings
 from forkpipe.pipelines.training.nodes import rl_problems, sets_of
 

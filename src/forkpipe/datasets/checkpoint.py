@@ -10,7 +10,8 @@ from kedro.io import AbstractDataset, DatasetError
 from forkpipe.core.errors import InputError
 from forkpipe.datasets.records import RecordsError
 from forkpipe.datasets.store import StoreDataset
-from forkpipe.models.checkpoint import FORKING_FILE, Checkpoint
+from forkpipe.models.checkpoint import Checkpoint
+from forkpipe.models.identity import FORKING_FILE
 from forkpipe.stores.trace_store.lock import FolderLock
 
 LOCK_FILE = "work.lock"
@@ -46,6 +47,10 @@ class CheckpointDataset(AbstractDataset[Path, Path]):
             self._filepath.rename(old)
         shutil.move(data, self._filepath)
         shutil.rmtree(old, ignore_errors=True)
+
+    def content_digest(self) -> str:
+        """Return the digest by which requests and tables name the checkpoint, see `models.identity`."""
+        return Checkpoint(self._filepath).digest
 
     def _exists(self) -> bool:
         return Checkpoint(self._filepath).has_tags

@@ -8,13 +8,8 @@ from typing import Any
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
-from forkpipe.core.ids import digest
 from forkpipe.core.records import Completion
-
-FORKING_FILE = "forking.json"
-
-ROUTER_FOLDER = "router"
-"""Subfolder of a checkpoint with its router, if it has one (`models.router`)."""
+from forkpipe.models.identity import FORKING_FILE, ROUTER_FOLDER, checkpoint_digest
 
 TRAINER_STATE = "trainer_state.json"
 """What transformers.Trainer writes last into a checkpoint."""
@@ -93,7 +88,7 @@ class Checkpoint:
 
     @cached_property
     def digest(self) -> str:
-        """A hash of all files, 16 hex digits; see `checkpoint_digest`."""
+        """A hash of what changes an answer, 16 hex digits; see `models.identity`."""
         return checkpoint_digest(self.folder)
 
     def encode(self, text: str) -> list[int]:
@@ -269,9 +264,3 @@ def chat_template(tokenizer: Any) -> str:
         held = f"chat templates {named} and none named default" if named else "no chat template"
         raise InputError(f"model {tokenizer.name_or_path} has {held}, expected one: put it into its tokenizer")
     return str(template)
-
-
-def checkpoint_digest(folder: Path) -> str:
-    """Return a hash of the files of a checkpoint, 16 hex digits: names and contents, no times."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return digest(part for path in files for part in (str(path.relative_to(folder)).encode(), path.read_bytes()))

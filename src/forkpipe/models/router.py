@@ -14,7 +14,7 @@ from typing import Any
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.losses import tag_log_probs
 from forkpipe.models.adapters import lora_config
-from forkpipe.models.checkpoint import ROUTER_FOLDER
+from forkpipe.models.identity import ROUTER_FOLDER
 from forkpipe.models.padding import left_padded
 from forkpipe.models.scopes import output_name
 from forkpipe.parameters import LoraSettings
