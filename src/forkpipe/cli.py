@@ -2,6 +2,7 @@
 
 import click
 
+from forkpipe.commands.params import with_lists
 from forkpipe.commands.standalone import verify
 from forkpipe.commands.traces import traces
 from kedro_provenance.commands import accept, plan, run
@@ -12,8 +13,7 @@ def cli() -> None:
     """Commands of this project."""
 
 
-cli.add_command(run)
-cli.add_command(plan)
-cli.add_command(accept)
+for command in (run, plan, accept):
+    cli.add_command(with_lists(command))
 cli.add_command(traces)
 cli.add_command(verify)

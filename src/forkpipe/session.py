@@ -1,6 +1,7 @@
 """The session of `kedro run`: it runs stale nodes only, and reports what a user can fix in one line."""
 
 import tomllib
+from contextlib import chdir
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,8 @@ class ForkpipeSession(KedroSession):
                 type(runner).__name__,
             )
         try:
-            return super().run(pipeline_name=pipeline_name, pipeline_names=pipeline_names, runner=runner, **kwargs)
+            with chdir(self._project_path):  # relative paths in parameters begin at the project, as in the catalog
+                return super().run(pipeline_name=pipeline_name, pipeline_names=pipeline_names, runner=runner, **kwargs)
         except Exception as error:
             if (cause := input_error(error)) is not None:
                 message = " ".join(str(cause).split())
