@@ -3,8 +3,8 @@
 Kedro knows whether an output exists. This package knows how it was made. The *recipe* of a node is all that determines
 its outputs: the code it reaches, its parameters, the content of its inputs. A *record* beside each output holds the
 recipe that made it and a digest of its content. A node whose record agrees with its recipe of today is fresh, and
-`kedro run` leaves it out. See `scheduler` for what runs, `code` for what counts as a change of code, and `content` for
-what counts as a change of data.
+`kedro run` leaves it out. See `scheduler` for what runs, `code` for what counts as a change of code, `content` and
+`sources` for what counts as a change of data, and `owned` for the files that no run replaces.
 
 To use it in a Kedro project, declare whose code counts and run with its runner::
 

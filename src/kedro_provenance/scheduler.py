@@ -190,7 +190,7 @@ class Scheduler:
                     reasons.append(f"{output} has no record: it is not known how it was made")
                 continue
             # Records of older versions hold a digest of the bytes where datasets compute another one today.
-            if content is not None and record.digest not in (content, self._files(output)):
+            if content is not None and content != record.digest and record.digest != self._files(output):
                 reasons.append(f"{output} was changed after it was made")
             # A parameter that is ignored today is ignored in older records too.
             before = replace(record.recipe, parameters=self.recipes.counted(node, record.recipe.parameters))
