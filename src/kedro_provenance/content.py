@@ -5,6 +5,9 @@ The digest of a dataset covers the bytes of its file or folder. A dataset class 
 - `content_digest()` returns a text that is equal if and only if the content is equal, whatever the bytes.
 - `generated_from()` returns JSON-like data that determines a dataset without a file.
 - `is_store = True`: the dataset itself decides what is missing in it, so its content is no part of any recipe.
+
+A dataset may also have `unfinished()`. It is called after the dataset was saved, and returns why its node should run
+again although nothing changes (say, requests that failed), or an empty text. `kedro accept` takes the dataset as it is.
 """
 
 import hashlib

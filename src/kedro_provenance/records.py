@@ -127,6 +127,8 @@ class Record:
     ended: str = ""
     accepted: list[str] = field(default_factory=list)
     """Reasons for which the output was stale when somebody accepted it as it is."""
+    unfinished: str = ""
+    """Why the node should run again although nothing has changed, as the dataset said when the output was made."""
     keys: str = ""
     """Digest of the set of keys that the output answers, where a store decides which of them are missing."""
     files: str = ""

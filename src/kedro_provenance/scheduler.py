@@ -1,8 +1,9 @@
 """Decide what runs: nodes are resolved from the targets upwards, one at a time, with early cut-off.
 
-A node is *stale* if its record disagrees with its recipe of today, if an output was changed after it was made, or if it
-has no record. Before a node is resolved, the nodes that make its inputs are. A stale node runs; then the nodes that
-read its outputs are compared with the new content, and if that is the same as before, they do not run (early cut-off).
+A node is *stale* if its record disagrees with its recipe of today, if an output was changed after it was made or said
+that it is unfinished, or if it has no record. Before a node is resolved, the nodes that make its inputs are. A stale
+node runs; then the nodes that read its outputs are compared with the new content, and if that is the same as before,
+they do not run (early cut-off).
 
 A missing output makes its node run only if the node is a target, or if a node that runs needs the output; until then
 the record stands for it. So a raw table that was deleted to save space triggers nothing while all nodes that depend on
@@ -192,6 +193,8 @@ class Scheduler:
             # Records of older versions hold a digest of the bytes where datasets compute another one today.
             if content is not None and content != record.digest and record.digest != self._files(output):
                 reasons.append(f"{output} was changed after it was made")
+            if record.unfinished:
+                reasons.append(record.unfinished)
             # A parameter that is ignored today is ignored in older records too.
             before = replace(record.recipe, parameters=self.recipes.counted(node, record.recipe.parameters))
             reasons += before.differences(self._recipe(node, record))
@@ -262,6 +265,7 @@ class Scheduler:
             if path is None:
                 continue
             keys = getattr(dataset, "content_keys", None)
+            unfinished = None if accepted else getattr(dataset, "unfinished", None)
             record = Record(
                 node=node.name,
                 output=output,
@@ -272,6 +276,7 @@ class Scheduler:
                 started=started,
                 ended=now(),
                 accepted=accepted,
+                unfinished=unfinished() if unfinished is not None else "",
                 keys=keys() if keys is not None else "",
                 files=self.contents.of_files(path) or "",
                 path=self._owned.place(path),

@@ -87,7 +87,7 @@ def test_own_names_are_read_without_being_mapped_and_null_is_not_given(write):
     ]
     first, second = ImportEngine(write(rows)).generate([_request("x", 0), _request("x", 1)])
     assert (first.reasoning, first.tokens_out, first.finish_reason) == ("d e", 4, "error")
-    assert first.error == "recorded as failed in the file"
+    assert first.error == "refused: recorded as failed in the file"
     assert (second.reasoning, second.tokens_out, second.finish_reason) == ("", 1, "stop")
 
 

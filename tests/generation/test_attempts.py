@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forkpipe.generation.attempts import is_among, is_final, latest
-from forkpipe.stores.trace_store.index import STOP, Index
+from forkpipe.stores.trace_store.index import KINDS, STOP, Index
 
 KEYS = st.lists(st.integers(0, 9), max_size=12)
 
@@ -31,6 +31,14 @@ def test_what_is_final():
     """Limit of today 10; failed; whole; cut by 8 and by 10 then; cut by the teacher itself at 4 of 8."""
     rows = [(1, 0, True, 2, 0, 8), (2, 0, False, STOP, 3, 8), (3, 0, False, 1, 8, 8), (4, 0, False, 1, 10, 10)]
     assert is_final(index_of([*rows, (5, 0, False, 1, 4, 8)]), 10).tolist() == [False, True, False, True, True]
+
+
+def test_a_refusal_is_final_under_its_limit_once_the_teacher_has_answered_any():
+    rows = [(1, 0, True, 2, 0, 10), (2, 0, True, 2, 0, 10), (3, 0, True, 2, 0, 8), (4, 0, False, STOP, 3, 10)]
+    index = index_of(rows)
+    index.kind = np.array([KINDS.index("refused"), KINDS.index("other"), KINDS.index("refused"), 0])
+    assert is_final(index, 10).tolist() == [True, False, False, True]
+    assert not is_final(index.take(slice(0, 3)), 10).any()  # nothing was answered: the options may be wrong
 
 
 ROWS = st.dictionaries(

@@ -18,7 +18,7 @@ FILES = {
         """,
     "conf/base/catalog.yml": """
         raw: {type: pandas.CSVDataset, filepath: data/raw.csv}
-        total: {type: json.JSONDataset, filepath: data/total.json}
+        total: {type: my_project.total.TotalDataset, filepath: data/total.json}
         doubled: {type: json.JSONDataset, filepath: data/doubled.json}
         """,
     "conf/base/parameters.yml": "scale: {factor: 2, n_workers: 1}",
@@ -26,6 +26,13 @@ FILES = {
     "conf/logging.yml": "{version: 1, disable_existing_loggers: false}",
     "data/raw.csv": "x\n1\n2\n",
     "src/my_project/__init__.py": "",
+    "src/my_project/total.py": """
+        from kedro_datasets.json import JSONDataset
+
+        class TotalDataset(JSONDataset):
+            def unfinished(self):
+                return "the total is above 4" if self.load()["x"] > 4 else ""
+        """,
     "src/my_project/settings.py": """
         from my_project.session import ProvenanceSession
         SESSION_CLASS = ProvenanceSession
@@ -84,3 +91,13 @@ def test_another_project_recomputes_only_what_changed(tmp_path):
     (tmp_path / "data/raw.csv").write_text("x\n2\n1\n")  # another file with the same sum
     assert "run   total: input raw changed" in kedro("run")
     assert kedro("accept", "double") == "nothing to accept: no output that exists is stale\n"
+
+    (tmp_path / "data/raw.csv").write_text("x\n2\n3\n")
+    kedro("run")  # what is unfinished is made again until it is not, or until it is accepted as it is
+    again = "run   total: the total is above 4\n"
+    assert kedro("plan").startswith(again)
+    (tmp_path / "data/total.json").unlink()
+    assert kedro("plan").startswith(again)  # the record knows
+    assert kedro("run").startswith(again)
+    assert kedro("accept", "total").count("the total is above 4") == 1
+    assert kedro("plan") == "nothing to run: all 2 nodes are fresh\n"

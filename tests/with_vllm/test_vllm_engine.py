@@ -166,9 +166,9 @@ def test_a_prompt_that_is_too_long_is_an_error_of_its_own(special, engine_of):
     nearly = asked_for(" ".join(["7"] * 126))
     found = by_id(engine_of(special), [long, fits, hot, nearly])
     assert found[long.request_id].finish_reason == "error"
-    assert found[long.request_id].error == "prompt: 128 tokens leave no room in a context of 128"
+    assert found[long.request_id].error == "refused: 128 tokens leave no room in a context of 128"
     assert found[hot.request_id].finish_reason == "error"
-    assert found[hot.request_id].error.startswith("request: temperature must be in [0, 2]")
+    assert found[hot.request_id].error.startswith("refused: temperature must be in [0, 2]")
     assert found[fits.request_id].error == ""
     assert (found[nearly.request_id].finish_reason, found[nearly.request_id].tokens_out) == ("length", 2)
 

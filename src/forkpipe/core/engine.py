@@ -25,8 +25,8 @@ class Engine(Protocol):
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         """Yield one completion for each request, as soon as it is finished, in any order.
 
-        For a request that fails, yield a completion with finish_reason "error". Raise only if the engine as a whole
-        cannot go on.
+        For a request that fails, yield a completion with finish_reason "error", and an error that begins with
+        "refused: " if asking again cannot help. Raise only if the engine as a whole cannot go on.
         """
         ...
 

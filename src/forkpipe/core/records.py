@@ -151,10 +151,15 @@ class Request:
         )
 
 
+REFUSED = "refused"
+"""The kind of an error with which an engine refuses a request for its content or its length: it would do so again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Completion:
     """What an engine returned for a request; `error` is set when `finish_reason` is "error".
 
+    An error is its kind, a colon and a message; "refused: ..." says that asking again cannot help.
     `tag` is the index (from 0) of the forking tag that the text follows, or None. `end_id` is the token that ended the
     text and is not in `token_ids`; it is None if the text was cut, or if the engine gives no token ids.
     """

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from forkpipe.core.engine import Engine
 from forkpipe.core.errors import InputError
 from forkpipe.core.ids import unit_interval
-from forkpipe.core.records import Completion, Request
+from forkpipe.core.records import REFUSED, Completion, Request
 from forkpipe.demo import modular_powers
 
 
@@ -52,7 +52,9 @@ class ProceduralEngine(Engine):
         power = modular_powers.parse(request.problem)
         if power is None:
             return Completion(
-                request.request_id, finish_reason="error", error=f"not of the form 'a ^ b mod p': {request.problem!r}"
+                request.request_id,
+                finish_reason="error",
+                error=f"{REFUSED}: not of the form 'a ^ b mod p': {request.problem!r}",
             )
         solve = modular_powers.STRATEGIES[self.strategy_of(request)]
         words = solve(power, self._slip_for(request, power, solve))

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, get_args
 from forkpipe.core.errors import InputError
 from forkpipe.core.prompts import PLACEHOLDER, render
 from forkpipe.core.read_rows import Row, check_path, file_digest, read_rows, text_of
-from forkpipe.core.records import Completion, Request
+from forkpipe.core.records import REFUSED, Completion, Request
 from forkpipe.core.rows import FinishReason
 from forkpipe.engines.import_rows import unfolded, value_at
 
@@ -115,7 +115,7 @@ class ImportEngine:
             tokens_in=len(request.prompt.split()),
             tokens_out=trace.tokens,
             finish_reason=trace.finish_reason,
-            error=trace.error,
+            error=f"{REFUSED}: {trace.error}" if trace.error else "",
         )
 
     def _of(self, problem: str) -> list[_Trace]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.progress import logger
-from forkpipe.core.records import Completion, Request
+from forkpipe.core.records import REFUSED, Completion, Request
 from forkpipe.core.rows import FinishReason
 from forkpipe.engines.routed import with_routers_tags
 from forkpipe.engines.vllm_loop import Finished, refusals
@@ -217,11 +217,11 @@ def _add(model: LoadedModel, running: _Running) -> str:
     request, prompt = running.request, running.prompt
     room = model.max_model_len - len(prompt) - (model.tags.length if model.tags and request.own_tag else 0)
     if room < 1:
-        return f"prompt: {len(prompt)} tokens leave no room in a context of {model.max_model_len}"
+        return f"{REFUSED}: {len(prompt)} tokens leave no room in a context of {model.max_model_len}"
     try:
         params = model.tag_sampling(request) if request.own_tag else model.sampling(request)
     except refusals() as error:
-        return f"request: {' '.join(str(error).split())}"
+        return f"{REFUSED}: {' '.join(str(error).split())}"
     if model.tags is not None and request.own_tag:
         model.loop.add(request.request_id, [*prompt, *model.tags.opening], params)
     else:
@@ -245,7 +245,7 @@ def _failed(running: _Running, error: str) -> Completion:
 def _completion(model: LoadedModel, running: _Running, finished: Finished) -> Completion:
     if finished.reason not in ("stop", "length"):
         if finished.error:
-            return _failed(running, f"request: {finished.error}")
+            return _failed(running, f"{REFUSED}: {finished.error}")
         return _failed(running, f"engine: vLLM ended the request with '{finished.reason}'")
     ids = finished.token_ids
     end = next((position for position, token in enumerate(ids) if token in model.ends), len(ids))

@@ -76,7 +76,7 @@ def ask_teacher(
     """Send the requests that the store lacks, and append the answers to the store.
 
     A request that failed, or whose answer was cut by a smaller `max_tokens` than the current one, is sent again as a
-    new attempt. Every other answer is final.
+    new attempt. Every other answer is final, and so is a refusal, see `attempts.is_final`.
 
     Args:
         requests: all requests to the teacher, see `plan_requests`.

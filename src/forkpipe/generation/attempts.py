@@ -6,17 +6,25 @@ from typing import Any
 
 import numpy as np
 
-from forkpipe.stores.trace_store.index import LENGTH, STOP, Index
+from forkpipe.core.records import REFUSED
+from forkpipe.stores.trace_store.index import KINDS, LENGTH, STOP, Index
 
 
 def is_final(entries: Index, max_tokens: int) -> np.ndarray:
     """Return a mask of the attempts that are final: asking again would not help.
 
     An attempt is final if its answer ended by itself; if it was cut at the current `max_tokens` or above; or if the
-    teacher cut it below its own limit, so that a higher limit would change nothing.
+    teacher cut it below its own limit, so that a higher limit would change nothing. A request that the teacher refused
+    is final under the same `max_tokens`, once the teacher has answered any: before that its options may be wrong.
+
+    Args:
+        entries: all attempts at the requests of one teacher.
+        max_tokens: its current limit.
     """
     cut_by_teacher = entries.tokens_out < entries.limit
-    return ~entries.failed & ((entries.finish == STOP) | (entries.tokens_out >= max_tokens) | cut_by_teacher)
+    answered = ~entries.failed & ((entries.finish == STOP) | (entries.tokens_out >= max_tokens) | cut_by_teacher)
+    refused = entries.failed & (entries.kind == KINDS.index(REFUSED)) & (entries.limit == max_tokens)
+    return answered | (refused & (~entries.failed).any())
 
 
 def is_cut(entries: Index, max_tokens: int) -> np.ndarray:
@@ -93,6 +101,7 @@ def totals(index: Index, keys: np.ndarray, counted: Latest, kinds: list[str], ma
         "tokens_out": int(attempts.tokens_out.sum(dtype=np.int64)),
         "seconds": float(attempts.seconds.sum(dtype=np.float64)),
         "failed": int(last.failed.sum()),
+        "failed_for_now": int(last.failed.sum()) - int((last.failed & counted.final[counted.entry >= 0]).sum()),
         "truncated": int(((last.finish == LENGTH) | is_cut(last, max_tokens)).sum()),
         "errors": dict(errors.most_common()),
     }

@@ -59,6 +59,8 @@ def collect(
             "teacher %s: %d requests, %d asked now, %d failed, %d truncated, %d not asked",
             name, summary["requests"], summary["asked"], summary["failed"], summary["truncated"], summary["not_asked"],
         )  # fmt: skip
+        if summary["failed_for_now"]:
+            logger.warning("teacher %s: the next run asks %d failed requests again", name, summary["failed_for_now"])
 
     def tables() -> Iterator[pa.Table]:
         for entries, max_tokens in parts:
@@ -92,7 +94,7 @@ def report_generation(
         price = price_of(settings.teachers[name], counted["tokens_in"], counted["tokens_out"])
         row = {
             "teacher": name,
-            **counted,
+            **{column: value for column, value in counted.items() if column != "failed_for_now"},
             "errors": json.dumps(counted["errors"]),
             "correct": correct[name],
             "kept": kept[name],

@@ -17,12 +17,14 @@ class Meter:
         self._teacher = teacher
         self._total = total
         self._started = time.monotonic()
+        self._error = ""
         self._line = StatusLine()
 
     def count(self, completion: Completion) -> None:
         """Count an answer."""
         self.done += 1
-        self.failed += completion.finish_reason == "error"
+        if completion.finish_reason == "error":
+            self.failed, self._error = self.failed + 1, completion.error
         self.tokens_in += completion.tokens_in
         self.tokens_out += completion.tokens_out
         self._line.show(self._text)
@@ -41,6 +43,8 @@ class Meter:
             parts.append(f"price {price:.4g}")
         left = elapsed / max(self.done, 1) * (self._total - self.done)
         parts.append(f"in {duration(elapsed)}" if ended else f"about {duration(left)} left")
+        if self._error:
+            parts.append(f"last error: {self._error}")
         return f"teacher {self._name}: " + ", ".join(parts)
 
 

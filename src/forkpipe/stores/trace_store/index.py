@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from forkpipe.core.ids import ID_LENGTH
+from forkpipe.core.records import REFUSED
 from forkpipe.stores.trace_store.shards import decoded, read_columns
 
 _NUMBERS = ("attempt", "tokens_in", "tokens_out", "seconds")
@@ -16,6 +17,8 @@ _COLUMNS = ("request_id", *_NUMBERS, "sampling", "finish_reason", "status", "err
 FINISH_REASONS = ("stop", "length", "error")
 STOP, LENGTH, ERROR = range(3)
 _FINISH = {reason: code for code, reason in enumerate(FINISH_REASONS)}
+KINDS = ("", "other", REFUSED)
+"""Kinds of errors that every store knows, by their code; others are added as they come."""
 MOST_KINDS = 1000
 """Most kinds of errors that are counted apart, so that an engine whose every error differs cannot fill the memory."""
 

@@ -16,7 +16,7 @@ from forkpipe.core.errors import InputError
 from forkpipe.core.progress import logger
 from forkpipe.core.rows import TraceRow
 from forkpipe.stores.trace_store import shards
-from forkpipe.stores.trace_store.index import Index, scan_shard
+from forkpipe.stores.trace_store.index import KINDS, Index, scan_shard
 from forkpipe.stores.trace_store.journal import Journal, sync_folder
 from forkpipe.stores.trace_store.lock import FolderLock
 from forkpipe.stores.trace_store.recovery import SET_ASIDE, journal_tables, set_aside
@@ -44,7 +44,7 @@ class TraceStore:
 
     def __init__(self, path: Path, *, journal_bytes: int = JOURNAL_BYTES) -> None:
         self.path = Path(path)
-        self.kinds = ["", "other"]
+        self.kinds = list(KINDS)
         """Kinds of errors, by the code that `Index.kind` holds."""
         self._journal_bytes = journal_bytes
         self._lock = FolderLock(self.path / "lock", f"trace store {self.path}")
