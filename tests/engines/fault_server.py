@@ -30,7 +30,17 @@ FAULTS = (
     "no answer",  # a choice without a text
     "wrong model",
 )
-NAMED = {"401": 401, "404": 404, "400": 400, "500": 500, "quota": 429, "429": 429}
+NAMED = {
+    "401": 401,
+    "402": 402,
+    "403": 403,
+    "flagged": 403,
+    "404": 404,
+    "400": 400,
+    "500": 500,
+    "quota": 429,
+    "429": 429,
+}
 
 
 def answer_to(body: Body) -> str:
@@ -199,7 +209,9 @@ class _Connection(asyncio.Protocol):
             wait = {"429 seconds": "0.05", "429 date": formatdate(time.time() + 1, usegmt=True)}.get(fault or "")
             code = "insufficient_quota" if fault == "quota" else fault
             # Servers have been seen to echo what they were sent.
-            error = {"message": f"told to fail, you sent '{authorization}'", "code": code}
+            error: Body = {"message": f"told to fail, you sent '{authorization}'", "code": code}
+            if fault == "flagged":
+                error["metadata"] = {"flagged_input": "how to"}
             self._send(NAMED.get(fault or "", 429), {"error": error}, {"Retry-After": wait} if wait else {})
             return
         chat = path.endswith("/chat/completions")

@@ -166,7 +166,7 @@ def test_without_any_server_the_run_ends_and_says_why():
     assert no_threads_left()
 
 
-@pytest.mark.parametrize("fault", ["401", "404", "quota"])
+@pytest.mark.parametrize("fault", ["401", "402", "403", "404", "quota"])
 def test_what_every_request_would_meet_ends_the_run(fault):
     with FaultServer(fault=lambda number, body: fault) as server:
         with pytest.raises(InputError, match=r"refuses all requests: .*told to fail"):
@@ -178,6 +178,39 @@ def test_a_server_that_has_worked_is_given_another_try():
     with FaultServer(fault=lambda number, body: "404" if number % 3 == 1 else None) as server:
         given = list(engine(server, concurrency=1).generate(requests(6)))
     assert [done.finish_reason for done in given] == ["stop"] * 6
+
+
+@pytest.mark.parametrize("fault", ["401", "402", "403", "404", "quota"])
+def test_what_is_refused_from_some_moment_on_ends_the_run_and_keeps_what_was_answered(fault):
+    """100 requests succeed, and 16 are then under way: among them are the five refusals in a row that are enough."""
+    given = []
+    with FaultServer(fault=lambda number, body: fault if number >= 100 else None, latency=0.005) as server:
+        with pytest.raises(InputError, match=r"refuses all requests: refused: .*told to fail"):
+            given.extend(engine(server, concurrency=16).generate(requests(1000)))
+        assert server.served <= 100 + 16
+    assert [done.finish_reason for done in given] == ["stop"] * 100
+
+
+def test_replies_on_their_way_are_kept_when_the_key_is_refused():
+    """Eight are sent; the second is refused, and the third, which waits for its second try, waits no longer."""
+
+    def fault(number, body):
+        return {1: "402", 2: "500"}.get(number)
+
+    with FaultServer(fault=fault) as server:
+        answers = engine(server, concurrency=8, backoff=60.0).generate(requests(100))
+        given = []
+        with pytest.raises(InputError, match="refuses all requests"):
+            given.extend(answers)
+        assert len(given) == server.served - 2
+    assert {done.finish_reason for done in given} == {"stop"}
+
+
+def test_a_prompt_that_moderation_flags_ends_no_run():
+    with FaultServer(fault=lambda number, body: "flagged" if number < 10 else None) as server:
+        given = list(engine(server, concurrency=1).generate(requests(12)))
+        assert server.served == 12
+    assert [done.error.split(":")[0] for done in given] == ["refused"] * 10 + [""] * 2
 
 
 def test_a_server_is_not_asked_before_the_time_it_names():

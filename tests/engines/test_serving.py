@@ -91,16 +91,18 @@ def test_what_a_server_asks_for_is_kept_whatever_the_longest():
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "kind", "again", "misconfigured"),
-    [(429, None, "rate limit", True, False), (429, "insufficient_quota", "rate limit", False, True),
-     (400, None, "refused", False, False), (401, None, "refused", False, True), (404, None, "refused", False, True),
-     (403, None, "refused", False, False), (408, None, "server error", True, False),
-     (503, None, "server error", True, False)],
+    ("status", "code", "kind", "again", "ends"),
+    [(429, None, "rate limit", True, ""), (429, "insufficient_quota", "refused", False, "lasting"),
+     (400, None, "refused", False, ""), (401, None, "refused", False, "lasting"),
+     (402, None, "refused", False, "lasting"), (403, None, "refused", True, "misconfigured"),
+     (404, None, "refused", True, "misconfigured"), (408, None, "server error", True, ""),
+     (503, None, "server error", True, "")],
 )  # fmt: skip
-def test_what_a_status_means(status, code, kind, again, misconfigured):
+def test_what_a_status_means(status, code, kind, again, ends):
     failure = from_status(status, {"retry-after": "3"}, {"code": code}, "said")
-    assert (failure.kind, failure.again, failure.misconfigured) == (kind, again, misconfigured)
-    assert (failure.retry_after == 3.0) == again
+    assert (failure.kind, failure.again) == (kind, again)
+    assert (failure.lasting, failure.misconfigured) == (ends == "lasting", ends == "misconfigured")
+    assert (failure.retry_after == 3.0) == (kind != "refused")
 
 
 def test_a_secret_goes_from_what_was_said_before_it_is_cut():

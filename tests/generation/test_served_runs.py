@@ -84,3 +84,23 @@ def test_what_failed_is_asked_again_by_the_next_run_and_what_was_refused_is_not(
     assert all(error.startswith("refused: ") for error in errors)
     rejected = [row["detail"] for row in project.table("05_model_input/rejected.parquet")]
     assert sum(detail.startswith("refused: ") for detail in rejected) == refused
+
+
+def test_a_key_that_is_refused_in_mid_run_ends_its_teacher_alone(tmp_path):
+    poor = FaultServer(fault=lambda number, body: "402" if number >= 10 and not paid else None, reply=boxed)
+    paid = False
+    with poor, FaultServer(reply=boxed) as other:
+        few = {"concurrency": 2}
+        project = Project(tmp_path, poor=(poor, few), other=(other, few))
+        said = re.sub(r"\s+", " ", project.kedro("run", fails=True))
+        refusal = f"server {poor.url} refuses all requests: refused: "
+        assert f"teacher poor ends with an error: {refusal}" in said
+        assert f"Error: {refusal}" in said  # the last line
+        served = poor.served
+        assert served <= 12
+        asked = other.served
+        paid = True
+        project.kedro("run")
+        assert other.served == asked  # it had finished
+        assert poor.served == asked + poor.faults["402"]
+    assert {row["status"] for row in project.table("03_primary/traces.parquet")} == {"done"}

@@ -87,28 +87,30 @@ def test_what_one_spends_counts_for_all(store):
     assert held(store) == answered
 
 
-def test_an_error_at_one_ends_all_and_loses_nothing(store):
-    begun, failed, events = threading.Event(), threading.Event(), []
+def test_an_error_at_one_teacher_ends_it_alone_and_loses_nothing(store, caplog):
+    events = []
 
     def fail(number):
-        assert begun.wait(SECONDS)
         if number == 3:
-            failed.set()
-            raise InputError("the server is gone")
+            raise InputError("the key is refused")
 
-    def go_on(number):
-        begun.set()
-        if number == 2:
-            assert failed.wait(SECONDS)
-        if number > 2:
-            threading.Event().wait(0.05)
-
-    engines = {"a": Teacher("a", events, go_on), "b": Teacher("b", events, fail)}
-    engines["later"] = Teacher("later", events, lambda number: failed.wait(SECONDS), at_servers=False)
-    with pytest.raises(InputError, match="the server is gone"):
+    engines = {"a": Teacher("a", events), "b": Teacher("b", events, fail)}
+    engines["here"] = Teacher("here", events, at_servers=False)
+    with pytest.raises(InputError, match=r"^the key is refused$"):
         ask(store, engines)
-    assert 6 <= held(store) < 30
-    assert {("close", "a"), ("close", "b")} <= set(events)
+    assert held(store) == 20 + 3 + 20
+    assert {("close", name) for name in engines} <= set(events)
+    assert "teacher b ends with an error: the key is refused" in caplog.text
+    came = ask(store, {name: Teacher(name, []) for name in engines})
+    assert {name: outcome.to_send for name, (_, outcome) in came.items()} == {"a": 0, "b": 17, "here": 0}
+
+
+def test_the_errors_of_several_teachers_are_all_named(store):
+    def fail(number):
+        raise InputError("no")
+
+    with pytest.raises(InputError, match=r"^a: no; b: no$|^b: no; a: no$"):
+        ask(store, {name: Teacher(name, [], fail) for name in "ab"})
 
 
 def test_traces_are_the_same_side_by_side_or_not(tmp_path, monkeypatch):

@@ -152,11 +152,19 @@ class OpenAIEngine(Engine):
 
         async def work() -> None:
             for request in waiting:
-                await put(await self._answer(pool, request, key))
+                try:
+                    completion = await self._answer(pool, request, key)
+                except InputError:
+                    if pool.error is None:
+                        raise
+                    return  # the other workers wait for the replies to what they have sent
+                await put(completion)
 
         async with pool, asyncio.TaskGroup() as group:
             for _ in range(workers):
                 group.create_task(work())
+        if pool.error is not None:
+            raise pool.error
 
     async def _answer(self, pool: Servers, request: Request, key: str | None) -> Completion:
         started = time.monotonic()
@@ -172,10 +180,9 @@ class OpenAIEngine(Engine):
                 pool.done(turn, None)
                 return completion
             pool.done(turn, failure)
-            served = turn.server.succeeded
-            if failure.misconfigured and (failure.kind == "rate limit" or not served):
-                raise InputError(f"server {turn.server.url} refuses all requests: {failure}")
-            again = failure.again or (failure.misconfigured and served)
+            if pool.error is not None:
+                raise pool.error
+            again = failure.again
             if failure.kind == "rate limit":
                 limited += 1
                 wait = wait_before(limited, failure.retry_after, self.backoff, self.longest_backoff)
@@ -188,7 +195,7 @@ class OpenAIEngine(Engine):
             if not again:
                 seconds = time.monotonic() - started
                 return Completion(request.request_id, finish_reason="error", error=str(failure), seconds=seconds)
-            await asyncio.sleep(wait)
+            await pool.pause(wait)
 
     async def _ask(self, turn: Turn, request: Request, key: str | None) -> Completion:
         sent = time.monotonic()

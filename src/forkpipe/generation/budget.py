@@ -19,13 +19,6 @@ class Budget:
         self._price = 0.0
         self._started = time.monotonic()
         self._guard = threading.Lock()
-        self._ended = ""
-
-    def end(self, why: str) -> bool:
-        """Stop all spending; return whether this is the first call that does."""
-        with self._guard:
-            was_open, self._ended = not self._ended, self._ended or why
-        return was_open
 
     def spend(self, completion: Completion, teacher: TeacherSettings) -> None:
         """Count an answer."""
@@ -34,9 +27,7 @@ class Budget:
             self._price += price_of(teacher, completion.tokens_in, completion.tokens_out) or 0.0
 
     def reached(self) -> str:
-        """Return which limit is reached, or what else stopped the spending; an empty text if the run may go on."""
-        if self._ended:
-            return self._ended
+        """Return which limit is reached; an empty text if the run may go on."""
         limits, minutes = self._limits, (time.monotonic() - self._started) / 60
         if limits.tokens is not None and self._tokens >= limits.tokens:
             return f"generation.limits.tokens is {limits.tokens}, this run has spent {self._tokens}"

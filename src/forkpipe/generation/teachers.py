@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from forkpipe.core.engine import Engine
+from forkpipe.core.errors import InputError
 from forkpipe.core.progress import logger
 from forkpipe.core.records import Problem
 from forkpipe.generation.asking import Outcome, ask_teacher
@@ -20,7 +21,7 @@ Asked = dict[str, tuple[list[RequestPlan], Outcome]]
 
 @dataclass(eq=False)
 class Asking:
-    """Asks teachers, which share one budget; an error of one teacher stops all.
+    """Asks teachers, which share one budget; an error of one teacher ends that teacher alone.
 
     Args:
         teachers: settings by name.
@@ -37,14 +38,14 @@ class Asking:
     check: EarlyCheck | None
     _run_id: str = field(init=False, default_factory=run_id.current)
     _outcomes: Asked = field(init=False, default_factory=dict)
-    _errors: list[Exception] = field(init=False, default_factory=list)
+    _errors: dict[str, Exception] = field(init=False, default_factory=dict)
 
     def ask(self) -> Asked:
         """Return the rounds of each teacher and their outcome, in the order of the teachers.
 
         Raises:
-            Exception: the first error of any teacher. The other teachers then send no further requests; the answers to
-                requests that they have sent are awaited and kept.
+            Exception: the error of a teacher, when all other teachers have been asked; InputError with all messages if
+                there are several.
         """
         names = list(self.teachers)
         remote = [name for name in names if getattr(self.engines[name], "at_servers", False)]
@@ -55,21 +56,22 @@ class Asking:
         for thread in threads:
             thread.start()
         for name in names:
-            if name not in remote and not self._errors:
+            if name not in remote:
                 self._try(name)
         for thread in threads:
             thread.join()
-        if self._errors:
-            raise self._errors[0]
+        if len(self._errors) > 1 and all(isinstance(error, InputError) for error in self._errors.values()):
+            raise InputError("; ".join(f"{name}: {error}" for name, error in self._errors.items()))
+        for error in self._errors.values():
+            raise error
         return {name: self._outcomes[name] for name in names}
 
     def _try(self, name: str) -> None:
         try:
             self._outcomes[name] = self._ask_one(name)
         except Exception as error:
-            self._errors.append(error)
-            if self.budget.end(f"teacher {name} met an error"):
-                logger.info("teacher %s met an error: the others are sent nothing more", name)
+            self._errors[name] = error
+            logger.error("teacher %s ends with an error: %s", name, error)
 
     def _ask_one(self, name: str) -> tuple[list[RequestPlan], Outcome]:
         engine, teacher = self.engines[name], self.teachers[name]

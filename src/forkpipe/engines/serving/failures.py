@@ -34,7 +34,9 @@ class RequestError(Exception):
         message: the message of the server or the client.
         again: whether another try can help.
         retry_after: seconds that the server asks to wait, None if it does not say.
-        misconfigured: whether every request to this server would fail in the same way (key, quota, model name).
+        lasting: whether it will not pass, whatever is asked: a refused key, an account without money.
+        misconfigured: whether an option may be wrong (the model's name, a right that the key lacks), so that every
+            request to this server would fail alike.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class RequestError(Exception):
         *,
         again: bool = True,
         retry_after: float | None = None,
+        lasting: bool = False,
         misconfigured: bool = False,
     ) -> None:
         super().__init__(kind)
@@ -51,6 +54,7 @@ class RequestError(Exception):
         self.message = message
         self.again = again
         self.retry_after = retry_after
+        self.lasting = lasting
         self.misconfigured = misconfigured
 
     def __str__(self) -> str:
@@ -69,14 +73,16 @@ def from_status(status: int, headers: Mapping[str, str], body: Any, message: str
     Args:
         body: the reply's error object, parsed from JSON.
     """
-    code = body.get("code") if isinstance(body, Mapping) else None
-    if status == 429 and code == "insufficient_quota":
-        return RequestError("rate limit", message, again=False, misconfigured=True)
+    fields = body if isinstance(body, Mapping) else {}
+    if status in (401, 402) or (status == 429 and fields.get("code") == "insufficient_quota"):
+        return RequestError("refused", message, again=False, lasting=True)
     if status == 429:
         return RequestError("rate limit", message, retry_after=retry_after(headers))
     if status in (408, 409, 425) or status >= 500:
         return RequestError("server error", message, retry_after=retry_after(headers))
-    return RequestError("refused", message, again=False, misconfigured=status in (401, 404))
+    # Some servers answer 403 to a prompt that their moderation flags, and say so in `metadata`.
+    of_key = status == 404 or (status == 403 and "flagged_input" not in str(fields.get("metadata")))
+    return RequestError("refused", message, again=of_key, misconfigured=of_key)
 
 
 def from_client(error: Exception) -> RequestError:

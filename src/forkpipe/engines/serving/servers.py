@@ -29,6 +29,8 @@ class Server:
     state: Literal["in", "out", "trial"] = "in"
     in_flight: int = 0
     failures: int = 0
+    misconfigured: int = 0
+    """Failures since the last success that look like a wrong option."""
     succeeded: bool = False
     """Whether it has ever completed a request."""
     trying: bool = False
@@ -63,7 +65,9 @@ class Servers:
     _changed: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _probes: set[asyncio.Task[None]] = field(init=False, default_factory=set)
     _none_in_since: float | None = field(init=False, default=None)
-    _gone: InputError | None = field(init=False, default=None)
+    _ended: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+    error: InputError | None = field(init=False, default=None)
+    """Why nothing more is sent to any server."""
 
     async def __aenter__(self) -> "Servers":
         return self
@@ -79,11 +83,12 @@ class Servers:
     async def take(self) -> Turn:
         """Wait until a server may be asked and return a turn at the least loaded one; `done` ends the turn.
 
-        InputError if no server has been in for longer than `patience`.
+        Raises:
+            InputError: nothing more is sent: see `done`, or no server has been in for longer than `patience`.
         """
         while True:
-            if self._gone is not None:
-                raise self._gone
+            if self.error is not None:
+                raise self.error
             free = [
                 server
                 for server in self.servers
@@ -98,8 +103,18 @@ class Servers:
             await self._changed.wait()
 
     def done(self, turn: Turn, failure: RequestError | None) -> None:
-        """End a turn; `failure` is None if the request was completed."""
+        """End a turn; `failure` is None if the request was completed.
+
+        A failure that will not pass ends the sending: there is no further turn. So does one that looks like a wrong
+        option, if the server has completed nothing, or nothing since `FAILURES_OUT` of them.
+        """
         server = turn.server
+        server.misconfigured = 0 if failure is None else server.misconfigured + failure.misconfigured
+        if failure is not None and (
+            failure.lasting
+            or (failure.misconfigured and (server.misconfigured >= FAILURES_OUT or not server.succeeded))
+        ):
+            self._end(InputError(f"server {server.url} refuses all requests: {failure}"))
         server.in_flight -= 1
         server.trying = server.trying and not turn.on_trial
         if failure is None or failure.kind not in OF_SERVER:
@@ -113,6 +128,16 @@ class Servers:
             server.failures += 1
             if turn.on_trial or (server.state == "in" and server.failures >= FAILURES_OUT):
                 self._take_out(server, failure)
+        self._changed.set()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait before a request is sent again, but not longer than anything is sent."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._ended.wait(), seconds)
+
+    def _end(self, error: InputError) -> None:
+        self.error = self.error or error
+        self._ended.set()
         self._changed.set()
 
     def _take_out(self, server: Server, failure: RequestError) -> None:
@@ -141,11 +166,12 @@ class Servers:
         silent = 0.0 if self._none_in_since is None else time.monotonic() - self._none_in_since
         if silent > self.patience:
             urls = ", ".join(server.url for server in self.servers)
-            self._gone = InputError(
-                f"no server has answered for {silent:.0f} s ({urls}), expected one within options.patience; "
-                f"the last failure, of {server.url}, was: {failure}"
+            self._end(
+                InputError(
+                    f"no server has answered for {silent:.0f} s ({urls}), expected one within options.patience; "
+                    f"the last failure, of {server.url}, was: {failure}"
+                )
             )
-            self._changed.set()
 
     async def _answers(self, server: Server) -> bool:
         """Whether the server sends any reply but a server error."""
