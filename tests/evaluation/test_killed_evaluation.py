@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from forkpipe.core.errors import InputError
 from forkpipe.core.records import Completion, Problem
 from forkpipe.engines.transformers import TransformersEngine
 from forkpipe.evaluation.sampling import sample_checkpoint
@@ -20,18 +21,18 @@ N_PROBLEMS, TOTAL = 2, 6
 
 
 class Slow(TransformersEngine):
-    """The transformers engine, which writes down what it is asked and takes its time; `fails` is one sample's index."""
+    """The transformers engine, which writes down what it is asked and takes its time; it fails at positions `fails`."""
 
-    def __init__(self, *, asked_file, seconds=0.0, fails=None, **options):
+    def __init__(self, *, asked_file, seconds=0.0, fails=(), error="timeout: no memory", **options):
         super().__init__(**options)
-        self.asked_file, self.seconds, self.fails = Path(asked_file), seconds, fails
+        self.asked_file, self.seconds, self.fails, self.error = Path(asked_file), seconds, fails, error
 
     def generate(self, requests):
         with self.asked_file.open("a") as file:
             file.writelines(f"{request.request_id}\n" for request in requests)
         for number, completion in enumerate(super().generate(requests)):
-            if number == self.fails:
-                completion = Completion(completion.request_id, finish_reason="error", error="no memory")
+            if number in self.fails:
+                completion = Completion(completion.request_id, finish_reason="error", error=self.error)
             yield completion
             time.sleep(self.seconds)
 
@@ -102,9 +103,18 @@ def test_a_killed_evaluation_loses_no_durable_sample(folder, base):
 
 def test_a_failure_is_asked_again_and_nothing_else(folder, base):
     place, undisturbed = folder("failing"), folder("undisturbed")
-    rows = evaluate(place, base, fails=3)
-    (failed,) = [row for row in rows if row["finish_reason"] == "error"]
-    assert failed["text"] == ""
+    assert evaluate(place, base, fails=[3, 5]) == evaluate(undisturbed, base)
+    assert len(asked(place)) == len(asked(undisturbed)) + 2
+
+
+@pytest.mark.parametrize(("error", "tries"), [("timeout: no memory", 2), ("refused: too long", 1)])
+def test_a_sample_that_keeps_failing_ends_the_evaluation_and_counts_as_no_answer(folder, base, error, tries):
+    place, undisturbed = folder("failing"), folder("undisturbed")
+    n = N_PROBLEMS * TOTAL * 2
+    said = rf"^x: engine '.*' answered {n - 1} of {n} samples, expected all, for example '{error}'; .* the other 1$"
+    with pytest.raises(InputError, match=said):
+        evaluate(place, base, fails=[0], error=error)
+    assert len(asked(place)) == n + tries - 1
     (place / "asked.txt").unlink()
     assert evaluate(place, base) == evaluate(undisturbed, base)
     assert len(asked(place)) == 1

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any, cast
 
 from forkpipe.core.engine import described
-from forkpipe.core.errors import InputError
 from forkpipe.core.progress import Progress, logger
 from forkpipe.core.prompts import render
 from forkpipe.core.records import Completion, Problem, Request
@@ -37,7 +36,7 @@ def sample_checkpoint(
         store: keeps completions as they come, so that none is asked for again; None keeps none.
 
     Raises:
-        InputError: the engine did not answer everything.
+        InputError: the engine did not answer everything; a sample that failed is no wrong answer.
     """
     sampled = Checkpoint(checkpoint)
     tags = sampled.tags
@@ -81,11 +80,7 @@ def sample_checkpoint(
         completions.ask(engine, Progress(f"{method} samples", len(asked), unit="samples").update)
     finally:
         engine.close()
-    if len(completions) < len(asked):
-        raise InputError(
-            f"{method}: engine '{settings.engine.name}' answered {len(completions)} of {len(asked)} samples, "
-            "expected all"
-        )
+    completions.check_whole(f"{method}: engine '{settings.engine.name}'")
     return [_row(row, completions[request.request_id]) for row, request in asked.values()]
 
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from forkpipe.core.engine import Engine
 from forkpipe.core.errors import InputError
 from forkpipe.core.progress import logger
-from forkpipe.core.records import Completion, Request
+from forkpipe.core.records import REFUSED, Completion, Request
 
 APPEND_SECONDS = 1.0
 """Least time between two writes; completions that come in between are written with the next one."""
@@ -157,7 +157,9 @@ class Completions(Mapping[str, Completion]):
     engine: str
     _offsets: dict[str, int]
     _in_memory: dict[str, Completion] = field(init=False, default_factory=dict)
-    """Failures; and all completions if the store keeps nothing."""
+    """Completions that are not written yet; all of them if the store keeps nothing."""
+    failed: dict[str, Completion] = field(init=False, default_factory=dict)
+    """What came of requests that failed: they have no completion."""
 
     def __getitem__(self, request_id: str) -> Completion:
         if request_id in self._in_memory:
@@ -181,34 +183,56 @@ class Completions(Mapping[str, Completion]):
     def ask(self, engine: Engine, on_progress: Callable[[int], None] | None = None) -> None:
         """Ask an engine for what is missing, and write each completion to the store soon after it has come.
 
-        A request that the engine leaves out stays missing; InputError if it answers one that is not open. `on_progress`
-        is called with the number of completions so far.
+        Requests that fail are sent once more, apart from those that the engine refuses. A request that fails then, or
+        that the engine leaves out, stays missing; InputError if it answers one that is not open. `on_progress` is
+        called with the number of completions so far.
         """
-        missing = self.missing
-        if not missing:
+        self._ask(engine, self.missing, on_progress)
+        again = [self.requests[name] for name, failed in self.failed.items() if not failed.error.startswith(REFUSED)]
+        if again:
+            logger.warning(
+                "%d requests failed and are sent again: %s", len(again), next(iter(self.failed.values())).error
+            )
+        self._ask(engine, again, on_progress)
+
+    def check_whole(self, what: str) -> None:
+        """Raise InputError if a request has no completion; `what` says in the message who answered."""
+        if missing := len(self.missing):
+            errors = [f", for example {failed.error!r}" for failed in self.failed.values()][:1]
+            raise InputError(
+                f"{what} answered {len(self)} of {len(self.requests)} samples, expected all{''.join(errors)}; "
+                f"what was answered is kept, and the same command asks for the other {missing}"
+            )
+
+    def _ask(self, engine: Engine, requests: Sequence[Request], on_progress: Callable[[int], None] | None) -> None:
+        if not requests:
             return
-        waiting = {request.request_id: request.sampling.max_tokens for request in missing}
+        limits = {request.request_id: request.sampling.max_tokens for request in requests}
+        waiting = set(limits)
         pending: list[Completion] = []
         written = float("-inf")
         try:
-            for completion in engine.generate(missing):
-                if completion.request_id not in waiting or completion.request_id in self:
-                    raise InputError(f"the engine answered request {completion.request_id}, which is not open")
-                self._in_memory[completion.request_id] = completion
+            for completion in engine.generate(requests):
+                name = completion.request_id
+                if name not in waiting:
+                    raise InputError(f"the engine answered request {name}, which is not open")
+                waiting.remove(name)
+                self.failed.pop(name, None)
+                (self.failed if completion.finish_reason == "error" else self._in_memory)[name] = completion
                 pending.append(completion)
                 if time.monotonic() - written >= APPEND_SECONDS:
-                    self._write(pending, waiting)
+                    self._write(pending, limits)
                     pending, written = [], time.monotonic()
                 if on_progress is not None:
                     on_progress(len(self))
         finally:
             if pending:
-                self._write(pending, waiting)
+                self._write(pending, limits)
 
     def _write(self, completions: Sequence[Completion], max_tokens: Mapping[str, int]) -> None:
         offsets = self.store.append(completions, self.engine, max_tokens)
         for completion in completions:
-            if completion.finish_reason != "error" and completion.request_id in offsets:
+            if completion.request_id in self._in_memory and completion.request_id in offsets:
                 self._offsets[completion.request_id] = offsets[completion.request_id]
                 del self._in_memory[completion.request_id]
 

@@ -117,10 +117,7 @@ def _sampled(checkpoint: Path, context: Context, requests: Sequence[Request]) ->
         completions.ask(engine, Progress(f"{context.method} rollouts", len(requests), unit="rollouts").update)
     finally:
         engine.close()
-    if missing := len(completions.missing):
-        raise InputError(
-            f"engine '{settings.name}' answered {len(requests) - missing} of {len(requests)} rollouts, expected all"
-        )
+    completions.check_whole(f"{context.method}: engine '{settings.name}'")
     return completions
 
 
