@@ -308,9 +308,38 @@ def test_halves_of_characters_are_neither_sent_nor_kept():
 
 
 def test_other_names_of_the_model_are_taken_where_they_are_listed():
+    with FaultServer(model="n-2026-11-22") as server:
+        assert one(server, attempts=1).error.startswith("wrong model: 'n-2026-11-22' answered, expected 'm'")
+        assert one(server, aliases=["n-2026-*"]).finish_reason == "stop"
     with FaultServer(model="m-2026-11-22") as server:
-        assert one(server, attempts=1).error.startswith("wrong model: 'm-2026-11-22' answered, expected 'm'")
-        assert one(server, aliases=["m-2026-*"]).finish_reason == "stop"
+        assert one(server).finish_reason == "stop"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("fault", "shown"),
+    [("wrong model", "wrong model: 'another' answered, .*; it sent: {.*answer to question"),
+     ("no choice", "empty reply: it has no choice; it sent: {.*\"choices\": \\[\\]")],
+)  # fmt: skip
+def test_first_replies_that_cannot_be_read_end_the_run_with_the_reply(fault, shown, stream):
+    with FaultServer(fault=lambda number, body: fault) as server:
+        shown = shown.replace("answer to question", "model.: .another") if stream else shown
+        with pytest.raises(InputError, match=f"gives no reply that can be read: {shown}"):
+            list(engine(server, concurrency=4, stream=stream).generate(requests(50)))
+        assert server.served <= 5 + 4
+
+
+def test_a_page_of_a_proxy_is_shown():
+    with FaultServer(fault=lambda number, body: "garbage") as server:
+        with pytest.raises(InputError, match=r"invalid reply: not JSON: .*; it sent: {\"choices\": \[{\"mess$"):
+            list(engine(server, concurrency=4).generate(requests(50)))
+        assert server.served <= 5 + 4
+
+
+def test_replies_that_cannot_be_read_later_on_are_tried_again():
+    with FaultServer(fault=lambda number, body: "garbage" if 5 <= number < 15 else None) as server:
+        given = list(engine(server, concurrency=2, attempts=20).generate(requests(20)))
+    assert {done.finish_reason for done in given} == {"stop"}
 
 
 def test_what_changes_no_text_changes_no_id():

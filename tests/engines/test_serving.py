@@ -60,7 +60,7 @@ def test_bytes_that_are_no_json_are_an_invalid_reply(content):
 @pytest.mark.parametrize(
     ("finish", "expected"),
     [("stop", "stop"), ("eos_token", "stop"), ("length", "length"), ("content_filter", "refused"),
-     ("abort", "server error"), ("tool_calls", "invalid reply"), (None, "cut stream")],
+     ("abort", "server error"), ("tool_calls", "invalid reply"), ("STOP", "stop"), (None, "stop")],
 )  # fmt: skip
 def test_how_a_text_ended(finish, expected):
     choice = {**GOOD["choices"][0], "finish_reason": finish}
@@ -69,6 +69,33 @@ def test_how_a_text_ended(finish, expected):
     except RequestError as failure:
         said = failure.kind
     assert said == expected
+
+
+@pytest.mark.parametrize(("tokens", "expected"), [(9, "stop"), (10, "length"), (None, "stop")])
+def test_a_reply_without_a_finish_reason_is_cut_if_it_is_as_long_as_its_limit(tokens, expected):
+    choice = {**GOOD["choices"][0], "finish_reason": None}
+    reply = {**GOOD, "choices": [choice], "usage": {"completion_tokens": tokens}}
+    assert read_reply(json.dumps(reply).encode(), "m", (), limit=10).finish_reason == expected
+
+
+TEXT = [{"type": "text", "text": "so "}, {"type": "text", "text": "4"}]
+
+
+@pytest.mark.parametrize(
+    ("message", "reasoning"),
+    [({"content": TEXT}, ""), ({"content": [{"type": "thinking", "thinking": "hm"}, *TEXT]}, "hm"),
+     ({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, *TEXT]}, "hm"),
+     ({"content": TEXT, "reasoning": [{"type": "text", "text": "hm"}]}, "hm"),
+     ({"content": TEXT, "reasoning_content": "hm", "reasoning": "hm"}, "hm")],
+)  # fmt: skip
+def test_a_content_in_parts_is_one_text(message, reasoning):
+    reply = {**GOOD, "choices": [{"finish_reason": "stop", "message": message}]}
+    read = read_reply(json.dumps(reply).encode(), "m", ())
+    assert (read.text, read.reasoning) == ("so 4", reasoning)
+
+
+def test_a_server_that_does_not_name_its_model_is_believed():
+    assert read_reply(json.dumps({**GOOD, "model": None}).encode(), "m", ()).text == "yes"
 
 
 def test_a_date_to_wait_for():

@@ -48,7 +48,8 @@ async def send(client: Any, endpoint: Endpoint, body: dict[str, Any], model: str
     path = PATHS[endpoint]
     if not body.get("stream"):
         response = await client.post(path, body=body, cast_to=httpx2.Response)
-        return read_reply(response.content, model, aliases)
+        limit = body.get("max_tokens", body.get("max_completion_tokens"))
+        return read_reply(response.content, model, aliases, limit)
     stream: dict[str, Any] = {"stream": True, "stream_cls": AsyncStream[object]}
     async with await client.post(path, body=body, cast_to=object, **stream) as events:
         return await read_stream(aiter(events), model, aliases)

@@ -35,6 +35,7 @@ class RequestError(Exception):
         again: whether another try can help.
         retry_after: seconds that the server asks to wait, None if it does not say.
         lasting: whether it will not pass, whatever is asked: a refused key, an account without money.
+        reply: the reply, if the server has sent one that cannot be read; else empty.
         misconfigured: whether an option may be wrong (the model's name, a right that the key lacks), so that every
             request to this server would fail alike.
     """
@@ -48,6 +49,7 @@ class RequestError(Exception):
         retry_after: float | None = None,
         lasting: bool = False,
         misconfigured: bool = False,
+        reply: str = "",
     ) -> None:
         super().__init__(kind)
         self.kind = kind
@@ -56,15 +58,21 @@ class RequestError(Exception):
         self.retry_after = retry_after
         self.lasting = lasting
         self.misconfigured = misconfigured
+        self.reply = reply
 
     def __str__(self) -> str:
-        return f"{self.kind}: {' '.join(self.message.split())[:LONGEST_MESSAGE]}"
+        return f"{self.kind}: {one_line(self.message)}"
 
     def hide(self, secret: str | None) -> "RequestError":
         """Remove a secret from the message: some servers repeat the key."""
         if secret:
-            self.message = self.message.replace(secret, "***")
+            self.message, self.reply = self.message.replace(secret, "***"), self.reply.replace(secret, "***")
         return self
+
+
+def one_line(text: str) -> str:
+    """Return a text on one line, cut to `LONGEST_MESSAGE`."""
+    return " ".join(text.split())[:LONGEST_MESSAGE]
 
 
 def from_status(status: int, headers: Mapping[str, str], body: Any, message: str) -> RequestError:

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.progress import logger
-from forkpipe.engines.serving.failures import OF_SERVER, RequestError
+from forkpipe.engines.serving.failures import OF_SERVER, RequestError, one_line
 
 FAILURES_OUT = 5
 """Failures in a row after which a server is out. If 30 % of requests fail, one in four hundred gets there by chance."""
@@ -29,8 +29,8 @@ class Server:
     state: Literal["in", "out", "trial"] = "in"
     in_flight: int = 0
     failures: int = 0
-    misconfigured: int = 0
-    """Failures since the last success that look like a wrong option."""
+    alike: int = 0
+    """Failures since the last success that look like a wrong option, or replies that cannot be read."""
     succeeded: bool = False
     """Whether it has ever completed a request."""
     trying: bool = False
@@ -106,15 +106,22 @@ class Servers:
         """End a turn; `failure` is None if the request was completed.
 
         A failure that will not pass ends the sending: there is no further turn. So does one that looks like a wrong
-        option, if the server has completed nothing, or nothing since `FAILURES_OUT` of them.
+        option, if the server has completed nothing, or nothing since `FAILURES_OUT` of them; and so do as many replies
+        that cannot be read, if they are the server's first.
         """
         server = turn.server
-        server.misconfigured = 0 if failure is None else server.misconfigured + failure.misconfigured
-        if failure is not None and (
-            failure.lasting
-            or (failure.misconfigured and (server.misconfigured >= FAILURES_OUT or not server.succeeded))
-        ):
-            self._end(InputError(f"server {server.url} refuses all requests: {failure}"))
+        if failure is not None:
+            server.alike += failure.misconfigured or bool(failure.reply)
+            many = server.alike >= FAILURES_OUT
+            if failure.lasting or (failure.misconfigured and (many or not server.succeeded)):
+                self._end(InputError(f"server {server.url} refuses all requests: {failure}"))
+            elif failure.reply and many and not server.succeeded:
+                sent = one_line(failure.reply)
+                self._end(
+                    InputError(f"server {server.url} gives no reply that can be read: {failure}; it sent: {sent}")
+                )
+        else:
+            server.alike = 0
         server.in_flight -= 1
         server.trying = server.trying and not turn.on_trial
         if failure is None or failure.kind not in OF_SERVER:
