@@ -230,6 +230,27 @@ def test_answers_that_cannot_be_read_stop_the_run_early(store):
     assert ask(store, WindowEngine(), check=check("unparsed", max_unparsed=1.0))[1].answered == 20
 
 
+def test_responses_that_are_nearly_all_cut_stop_the_run_early(store):
+    """Of the first 20, 17 are cut, one more than four fifths; the requests that were asked are kept."""
+
+    class Cutting(WindowEngine):
+        def answer(self, request):
+            reason = "stop" if self.sent in (5, 9, 13) else "length"
+            return Completion(request.request_id, "and so \\boxed{1}", tokens_out=1024, finish_reason=reason)
+
+    with pytest.raises(InputError, match=r"17 of the first 20 responses were cut by the token limit.*max_truncated,"):
+        ask(store, Cutting(), check=check())
+    assert held(store) == 20
+    ask(store, Cutting(), check=check(max_truncated=1.0))
+
+
+def test_responses_that_are_reasoning_alone_are_said_to_be(store):
+    engine = WindowEngine()
+    engine.answer = lambda request: Completion(request.request_id, "", "so it is \\boxed{1}", tokens_out=7)
+    with pytest.raises(InputError, match=r"20 of which are reasoning alone .*so it is .*boxed\{1\}'"):
+        ask(store, engine, check=check("unparsed"))
+
+
 def test_the_look_verifies_as_the_run_will(store):
     from forkpipe.parameters import VerificationSettings
 

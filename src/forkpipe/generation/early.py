@@ -18,7 +18,7 @@ LEAST_READ = 10
 
 @dataclass(eq=False)
 class EarlyCheck:
-    """Stops a run if the first requests to a teacher mostly fail, or their responses mostly hold no answer.
+    """Stops a run if most of the first requests to a teacher fail, are cut, or get responses without an answer.
 
     Args:
         verify: returns the verdict columns of rows of traces, in order.
@@ -31,7 +31,7 @@ class EarlyCheck:
     def look(self, teacher: str, rows: Sequence[TraceRow], final_before: int) -> None:
         """Check the first rows of this run.
 
-        InputError, with two examples, if most requests failed, or most responses hold no answer. If most requests were
+        InputError, with two examples, if most requests failed, or most responses were cut or hold no answer. If most requests were
         answered before this run (`final_before`), failures of the rest are no reason to stop.
         """
         failed = [row for row in rows if row["status"] == "failed"]
@@ -40,7 +40,12 @@ class EarlyCheck:
                 teacher, f"{len(failed)} of the first {len(rows)} requests failed", [row["error"] for row in failed],
                 "max_failed",
             )  # fmt: skip
-        whole = [row for row in rows if row["status"] == "done" and row["finish_reason"] == "stop"]
+        done = [row for row in rows if row["status"] == "done"]
+        cut = [row for row in done if row["finish_reason"] == "length"]
+        if len(done) >= LEAST_READ and len(cut) > self.settings.max_truncated * len(done):
+            what = f"{len(cut)} of the first {len(done)} responses were cut by the token limit"
+            self._stop(teacher, what, list(map(_end, cut)), "max_truncated, sampling.max_tokens")
+        whole = [row for row in done if row["finish_reason"] == "stop"]
         if len(whole) < LEAST_READ:
             return
         with self._guard:  # several threads may ask teachers
@@ -48,7 +53,9 @@ class EarlyCheck:
         unread = [row for row, verdict in zip(whole, verdicts, strict=True) if verdict["verdict"] == "unparsed"]
         if len(unread) > self.settings.max_unparsed * len(whole):
             what = f"no answer was found in {len(unread)} of the first {len(whole)} whole responses"
-            self._stop(teacher, what, [f"...{row['text'][-80:]}" for row in unread], "max_unparsed")
+            if inside := sum(not row["text"].strip() and bool(row["reasoning"]) for row in unread):
+                what += f", {inside} of which are reasoning alone (is the server's reasoning parser that of the model?)"
+            self._stop(teacher, what, list(map(_end, unread)), "max_unparsed")
 
     def _stop(self, teacher: str, what: str, examples: Sequence[str], parameter: str) -> None:
         shown = " and ".join(repr(example[:200]) for example in list(dict.fromkeys(examples))[:2])
@@ -56,6 +63,10 @@ class EarlyCheck:
             f"teacher {teacher}: {what}, for example {shown}; the run was stopped, what was answered is kept "
             f"(parameter generation.early_stop.{parameter})"
         )
+
+
+def _end(row: TraceRow) -> str:
+    return f"...{(row['text'].strip() or row['reasoning'])[-80:]}"
 
 
 @contextmanager

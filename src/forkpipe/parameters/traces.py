@@ -78,6 +78,8 @@ class EarlyStopSettings(Settings):
     """Answers of a teacher that are looked at, once in a run."""
     max_failed: Share = 0.5
     """Share of them that may fail; requests that were answered before count as answered."""
+    max_truncated: Share = 0.8
+    """Share of those that did not fail that the token limit may cut."""
     max_unparsed: Share = 0.5
     """Share of those that ended by themselves in which verification may find no answer."""
 
