@@ -1,5 +1,6 @@
 """The engine for OpenAI-compatible servers, against a server of our own that fails as it is told."""
 
+import logging
 import random
 import threading
 import time
@@ -15,6 +16,7 @@ from forkpipe.core.plugins import create
 from forkpipe.core.records import Request, Sampling
 from forkpipe.engines.openai import OpenAIEngine
 from forkpipe.engines.registry import ENGINES
+from forkpipe.engines.serving import servers
 
 
 def requests(n, max_tokens=20, **more):
@@ -217,6 +219,19 @@ def test_a_server_is_not_asked_before_the_time_it_names():
     with FaultServer(fault=lambda number, body: "429 seconds" if number == 0 else None) as server:
         assert one(server, backoff=0.001).finish_reason == "stop"
         assert server.times[1] - server.times[0] >= 0.05  # what it named
+
+
+def test_a_long_wait_is_not_silent(monkeypatch, caplog):
+    caplog.set_level(logging.INFO, logger="forkpipe")
+    monkeypatch.setattr(servers, "TELL_SECONDS", 0.02)
+    with FaultServer(fault=lambda number, body: "429" if number < 3 else None) as server:
+        assert one(server, backoff=0.4).finish_reason == "stop"
+    waits = [line for line in caplog.messages if line.startswith("1 requests wait to be sent again, the first for ano")]
+    assert len(waits) > 3
+    assert all("s: rate limit: " in line for line in waits)
+    with pytest.raises(InputError, match="no server has answered"):
+        list(engine(server, patience=0.2).generate(requests(8)))
+    assert any(line.startswith("no server has answered for 0 s, 0 s are allowed") for line in caplog.messages)
 
 
 def test_one_who_stops_listening_stops_the_asking():

@@ -195,7 +195,7 @@ class OpenAIEngine(Engine):
             if not again:
                 seconds = time.monotonic() - started
                 return Completion(request.request_id, finish_reason="error", error=str(failure), seconds=seconds)
-            await pool.pause(wait)
+            await pool.pause(wait, failure)
 
     async def _ask(self, turn: Turn, request: Request, key: str | None) -> Completion:
         sent = time.monotonic()

@@ -31,8 +31,8 @@ class EarlyCheck:
     def look(self, teacher: str, rows: Sequence[TraceRow], final_before: int) -> None:
         """Check the first rows of this run.
 
-        InputError, with two examples, if most requests failed, or most responses were cut or hold no answer. If most requests were
-        answered before this run (`final_before`), failures of the rest are no reason to stop.
+        InputError, with two examples, if most requests failed, or most responses were cut or hold no answer. If most
+        requests were answered before this run (`final_before`), failures of the rest are no reason to stop.
         """
         failed = [row for row in rows if row["status"] == "failed"]
         if len(failed) > self.settings.max_failed * (len(rows) + final_before):

@@ -19,6 +19,9 @@ from forkpipe.engines.serving.failures import OF_SERVER, RequestError, one_line
 FAILURES_OUT = 5
 """Failures in a row after which a server is out. If 30 % of requests fail, one in four hundred gets there by chance."""
 
+TELL_SECONDS = 60.0
+"""Seconds between two lines about requests that wait."""
+
 
 @dataclass(eq=False)
 class Server:
@@ -63,19 +66,21 @@ class Servers:
     longest_wait: float
     connect_timeout: float
     _changed: asyncio.Event = field(init=False, default_factory=asyncio.Event)
-    _probes: set[asyncio.Task[None]] = field(init=False, default_factory=set)
+    _tasks: set[asyncio.Task[None]] = field(init=False, default_factory=set)
     _none_in_since: float | None = field(init=False, default=None)
+    _paused: dict[object, tuple[float, RequestError]] = field(init=False, default_factory=dict)
     _ended: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     error: InputError | None = field(init=False, default=None)
     """Why nothing more is sent to any server."""
 
     async def __aenter__(self) -> "Servers":
+        self._tasks.add(asyncio.create_task(self._tell()))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for probe in self._probes:
-            probe.cancel()
-        await asyncio.gather(*self._probes, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         for server in self.servers:
             with suppress(Exception):  # the connection is lost already
                 await server.client.close()
@@ -137,10 +142,29 @@ class Servers:
                 self._take_out(server, failure)
         self._changed.set()
 
-    async def pause(self, seconds: float) -> None:
-        """Wait before a request is sent again, but not longer than anything is sent."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._ended.wait(), seconds)
+    async def pause(self, seconds: float, failure: RequestError) -> None:
+        """Wait before a request that failed is sent again, but not longer than anything is sent."""
+        key = object()
+        self._paused[key] = time.monotonic() + seconds, failure
+        try:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), seconds)
+        finally:
+            del self._paused[key]
+
+    async def _tell(self) -> None:
+        """Log why requests wait, as long as some do."""
+        while True:
+            await asyncio.sleep(TELL_SECONDS)
+            if self._paused:
+                until, failure = min(self._paused.values(), key=lambda paused: paused[0])
+                logger.info(
+                    "%d requests wait to be sent again, the first for another %.0f s: %s",
+                    len(self._paused), until - time.monotonic(), failure,
+                )  # fmt: skip
+            elif self._none_in_since is not None:
+                silent = time.monotonic() - self._none_in_since
+                logger.info("no server has answered for %.0f s, %.0f s are allowed", silent, self.patience)
 
     def _end(self, error: InputError) -> None:
         self.error = self.error or error
@@ -155,8 +179,8 @@ class Servers:
         if self._none_in_since is None and all(server.state != "in" for server in self.servers):
             self._none_in_since = time.monotonic()
         probe = asyncio.create_task(self._probe(server, failure))
-        self._probes.add(probe)
-        probe.add_done_callback(self._probes.discard)
+        self._tasks.add(probe)
+        probe.add_done_callback(self._tasks.discard)
 
     async def _probe(self, server: Server, failure: RequestError) -> None:
         # Counts times out in a row: a server that answers probes but completes nothing is probed ever less often.
