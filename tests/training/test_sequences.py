@@ -87,6 +87,18 @@ def test_traces_may_be_plain_texts(encode, trace_sets):
     assert encoded["teachers"] == [""] * 4
 
 
+def test_rows_may_differ_in_how_they_write_traces(encode):
+    mixed = [
+        {"problem": "2", "traces": ["a", {"text": "b", "teacher": 7}]},
+        {"problem": "3", "problem_id": "z", "traces": [{"text": "c", "strategy": "s", "tokens": 3}]},
+    ]
+    alike = [
+        {"problem": "2", "problem_id": "0", "traces": [{"text": "a"}, {"text": "b", "teacher": "7"}]},
+        {"problem": "3", "problem_id": "z", "traces": [{"text": "c", "strategy": "s"}]},
+    ]
+    assert encode(mixed)[:] == encode(alike)[:]
+
+
 def test_prefix_lengths_are_given_whole_or_found(encode, trace_sets):
     rows = as_rows(trace_sets(3))
     assert encode(rows, prefix_length=7)["prefix_length"] == [7, 7, 7]
@@ -100,6 +112,11 @@ def test_prefix_lengths_are_given_whole_or_found(encode, trace_sets):
     [
         ([{"problem": "2"}], "no column 'traces'"),
         ([{"problem": "2", "traces": []}], "problem 0: field 'traces' is empty"),
+        ([], "there are no trace sets"),
+        ([{"problem": "2", "traces": ["a"]}, {"problem": 3, "traces": ["a"]}], "problem 1: field 'problem' is int"),
+        ([{"problem": "2", "traces": ["a"]}, {"problem": "3", "traces": "a"}], "problem 1: field 'traces' is str"),
+        ([{"problem": "2", "traces": ["a"]}, ("3", ["a"])], "row 1 of the trace sets is tuple, expected a mapping"),
+        ([{"problem": "2", "traces": ["a", ["b"]]}], "problem 0, trace 1: field 'text' is missing"),
         ([{"problem": "2", "traces": {"text": ["a"]}}], "problem 0: field 'traces' is dict, expected a list"),
         ([{"problem": "2", "traces": [{"teacher": "x"}]}], "problem 0, trace 0: field 'text' is missing"),
         ([{"problem_id": "p", "problem": "2", "traces": list("1234567")}], "problem p has 7 traces, expected"),

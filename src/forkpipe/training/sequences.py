@@ -51,7 +51,10 @@ def encode_sets(
         InputError: names the problem and field if a row is not as above, has more traces than there are tags, has a
             sequence longer than `max_length`, or a text that would become a special token.
     """
-    table = sets if isinstance(sets, Dataset) else Dataset.from_list([dict(row) for row in sets])
+    # The columns of a table have one type each, the traces of rows may be texts here and mappings there.
+    table = sets if isinstance(sets, Dataset) else Dataset.from_list([_plain(row, n) for n, row in enumerate(sets)])
+    if not len(table):
+        raise InputError("there are no trace sets, expected at least one problem with its traces")
     if missing := {"problem", "traces"} - set(table.column_names):
         raise InputError(f"trace sets have no column '{min(missing)}', expected columns 'problem' and 'traces'")
     # Drop other columns before `map`: their names could clash with the columns that it adds.
@@ -71,16 +74,26 @@ def encode_sets(
     )
 
 
+def _plain(row: Any, index: int) -> Row:
+    """Return a row as problem_id (text), problem (text) and traces (mappings of texts); InputError if it cannot be."""
+    if not isinstance(row, Mapping):
+        raise InputError(f"row {index} of the trace sets is {type(row).__name__}, expected a mapping")
+    if missing := {"problem", "traces"} - set(row):
+        raise InputError(f"trace sets have no column '{min(missing)}' in row {index}, expected 'problem' and 'traces'")
+    problem_id = str(index if row.get("problem_id") is None else row["problem_id"])
+    for name, kind, expected in (("problem", str, "text"), ("traces", Sequence, "a list of traces")):
+        if not isinstance(row[name], kind) or (kind is Sequence and isinstance(row[name], str)):
+            raise InputError(f"problem {problem_id}: field '{name}' is {type(row[name]).__name__}, expected {expected}")
+    members = [_member(trace, problem_id, position) for position, trace in enumerate(row["traces"])]
+    return {"problem_id": problem_id, "problem": row["problem"], "traces": members}
+
+
 def _encode_row(
     row: Row, index: int, *, tokenizer: Any, tags: ForkingTags, config: SSFTConfig, reserved: frozenset[int]
 ) -> Row:
-    problem_id = str(index if row.get("problem_id") is None else row["problem_id"])
+    row = _plain(row, index)
+    problem_id, members = row["problem_id"], row["traces"]
     encode = encoder(tokenizer)
-    if not isinstance(row["traces"], list):
-        raise InputError(
-            f"problem {problem_id}: field 'traces' is {type(row['traces']).__name__}, expected a list of traces"
-        )
-    members = [_member(trace, problem_id, position) for position, trace in enumerate(row["traces"])]
     if not members:
         raise InputError(f"problem {problem_id}: field 'traces' is empty, expected at least one trace")
     if len(members) > tags.n and config.assignment in ("optimal", "random"):
@@ -129,9 +142,9 @@ def _check_in_context(problem: str, prompt: list[int], tokenizer: Any, tags: For
             )
 
 
-def _member(trace: str | Row, problem_id: str, position: int) -> dict[str, str]:
-    fields: Row = {"text": trace} if isinstance(trace, str) else trace
-    if not isinstance(fields.get("text"), str):
+def _member(trace: Any, problem_id: str, position: int) -> dict[str, str]:
+    fields = {"text": trace} if isinstance(trace, str) else trace
+    if not isinstance(fields, Mapping) or not isinstance(fields.get("text"), str):
         raise InputError(f"problem {problem_id}, trace {position}: field 'text' is missing, expected the trace")
     named = {name: fields.get(name) for name in ("teacher", "strategy")}
     return {
