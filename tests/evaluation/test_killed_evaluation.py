@@ -111,8 +111,8 @@ def test_a_failure_is_asked_again_and_nothing_else(folder, base):
 def test_a_sample_that_keeps_failing_ends_the_evaluation_and_counts_as_no_answer(folder, base, error, tries):
     place, undisturbed = folder("failing"), folder("undisturbed")
     n = N_PROBLEMS * TOTAL * 2
-    said = rf"^x: engine '.*' answered {n - 1} of {n} samples, expected all, for example '{error}'; .* the other 1$"
-    with pytest.raises(InputError, match=said):
+    message = rf"^x: engine '.*' answered {n - 1} of {n} samples, expected all, for example '{error}'; .* the other 1$"
+    with pytest.raises(InputError, match=message):
         evaluate(place, base, fails=[0], error=error)
     assert len(asked(place)) == n + tries - 1
     (place / "asked.txt").unlink()

@@ -41,9 +41,9 @@ class Project:
             cwd=self.folder, capture_output=True, text=True, check=False,
             env={**os.environ, "PYTHONPATH": str(self.folder / "src"), "KEDRO_DISABLE_TELEMETRY": "1"},
         )  # fmt: skip
-        said = done.stdout + done.stderr
-        assert (done.returncode != 0) == fails, said
-        return said
+        output = done.stdout + done.stderr
+        assert (done.returncode != 0) == fails, output
+        return output
 
     def table(self, path):
         return pq.read_table(self.folder / "data/served/seed0" / path).to_pylist()
@@ -64,12 +64,12 @@ def test_what_failed_is_asked_again_by_the_next_run_and_what_was_refused_is_not(
     well = False
     with FaultServer(fault=fault, reply=boxed) as server:
         project = Project(tmp_path, served=(server, {"attempts": 1}))
-        said = project.kedro("run")
+        output = project.kedro("run")
         requests, failed, refused = server.served, server.faults["500"], server.faults["400"]
         assert failed > 5
-        said = re.sub(r"\s+", " ", said)  # logging wraps lines
-        assert f"the next run asks {failed} failed requests again" in said
-        assert re.search(r"answered, \d+ failed, .* last error: (server error|refused): .*told to fail", said)
+        output = re.sub(r"\s+", " ", output)  # logging wraps lines
+        assert f"the next run asks {failed} failed requests again" in output
+        assert re.search(r"answered, \d+ failed, .* last error: (server error|refused): .*told to fail", output)
         assert refused > 1
         reason = f"run   generate_traces: teacher served: {failed} requests failed (server error)"
         assert reason in project.kedro("plan")
@@ -92,10 +92,10 @@ def test_a_key_that_is_refused_in_mid_run_ends_its_teacher_alone(tmp_path):
     with poor, FaultServer(reply=boxed) as other:
         few = {"concurrency": 2}
         project = Project(tmp_path, poor=(poor, few), other=(other, few))
-        said = re.sub(r"\s+", " ", project.kedro("run", fails=True))
+        output = re.sub(r"\s+", " ", project.kedro("run", fails=True))
         refusal = f"server {poor.url} refuses all requests: refused: "
-        assert f"teacher poor ends with an error: {refusal}" in said
-        assert f"Error: {refusal}" in said  # the last line
+        assert f"teacher poor ends with an error: {refusal}" in output
+        assert f"Error: {refusal}" in output  # the last line
         served = poor.served
         assert served <= 12
         asked = other.served

@@ -126,10 +126,10 @@ def is_named(answered: str, model: str, aliases: Sequence[str] = ()) -> bool:
     """
     if any(fnmatchcase(answered, alias) for alias in aliases):
         return True
-    theirs, ours = answered.lower(), model.lower()
-    if ("/" in theirs) != ("/" in ours):
-        theirs, ours = theirs.rpartition("/")[2], ours.rpartition("/")[2]
-    return ours in (theirs, _SNAPSHOT.sub("", theirs)) or ours.removesuffix("-latest") == _SNAPSHOT.sub("", theirs)
+    name, asked = answered.lower(), model.lower()
+    if ("/" in name) != ("/" in asked):
+        name, asked = name.rpartition("/")[2], asked.rpartition("/")[2]
+    return name == asked or _SNAPSHOT.sub("", name) in (asked, asked.removesuffix("-latest"))
 
 
 def read_reply(content: bytes, model: str, aliases: Sequence[str], limit: int | None = None) -> Reply:
