@@ -87,6 +87,6 @@ def test_a_teacher_is_said_by_done_failed_speed_and_price(caplog, monkeypatch):
         meter.close()
     assert caplog.messages == [
         "teacher t: 1 of 4 answered, 0 failed, 500 tokens/s, price 0.051, about 30 s left",
-        "teacher t: 2 of 4 answered, 1 failed, 250 tokens/s, price 0.051, about 20 s left",
-        "teacher t: 2 of 4 answered, 1 failed, 250 tokens/s, price 0.051, in 20 s",
+        "teacher t: 2 of 4 answered, 1 failed, 250 tokens/s, price 0.051, about 20 s left, last error: x",
+        "teacher t: 2 of 4 answered, 1 failed, 250 tokens/s, price 0.051, in 20 s, last error: x",
     ]
