@@ -49,7 +49,7 @@ def test_a_list_of_texts_is_several_samples_and_lists_beside_it_have_a_value_for
     assert _samples(ImportEngine(write([row]), fields)) == [
         ("it is 4", "", "stop", 3, ""),
         ("5", "", "length", 1, ""),
-        ("", "", "error", 0, "the file holds no text (null)"),
+        ("", "", "error", 0, "refused: the file holds no text (null)"),
     ]
     assert [one[0] for one in _samples(ImportEngine(write([row]), fields, where={"right": True, "level": 3}))] == [
         "it is 4",
@@ -87,7 +87,7 @@ def test_a_chat_without_an_answer_is_a_failed_sample(write):
         [{"messages": [USER], "problem": "2 + 2"}, {"messages": [USER, {"role": "assistant", "content": None}]}]
     )
     engine = ImportEngine(path, prompt="{problem}\nBox it.", fields={})
-    assert _samples(engine)[0][2:] == ("error", 0, "the file holds no text (null)")
+    assert _samples(engine)[0][2:] == ("error", 0, "refused: the file holds no text (null)")
 
 
 def _openai(choices, **body):
@@ -121,7 +121,7 @@ BATCH = [
     _claude(type="expired"),
     {"custom_id": "other", "result": {"type": "expired"}},
 ]
-FAILED = "recorded as failed in the file"
+FAILED = "refused: recorded as failed in the file"
 REPLIES = [
     ("4", "x y", "stop", 3, ""),
     ("cu", "", "length", 1, ""),

@@ -31,6 +31,8 @@ CHANGES = {
         "path": ({}, "other.jsonl", True),
         "fields": ({}, {"reasoning": "why"}, True),
         "where": ({}, {"teacher": "b"}, True),
+        "problems": ({}, "ids.jsonl", True),
+        "prompt": ({}, "Solve: {problem}", True),
     },
     "transformers": {
         "model": ({}, "other", True),
@@ -113,6 +115,7 @@ def installed(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     for name, text in (("traces", "a trace"), ("other", "another trace"), ("moved", "a trace")):
         (tmp_path / f"{name}.jsonl").write_text(f'{{"problem": "p", "text": "{text}"}}\n')
+    (tmp_path / "ids.jsonl").write_text('{"id": "1", "problem": "p"}\n')
 
 
 @pytest.fixture(scope="module")
