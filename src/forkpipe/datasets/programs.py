@@ -34,7 +34,7 @@ class ProgramsDataset(AbstractDataset[RawRecords, RawRecords]):
         prompt: put LiveCodeBench's problems as lighteval does for the paper's figures; else the statement is followed
             by the starter code, if there is any.
         errata: false leaves out the problems that LiveCodeBench's errata name.
-        metadata: passed over but for `origin`, which is said where the file is missing.
+        metadata: ignored, except `origin`: the message about a missing file shows it.
     """
 
     def __init__(

@@ -13,10 +13,10 @@ DIGITS = 25
 """Significant digits of a value."""
 
 SAME, OTHER = 1e-14, 1e-9
-"""Relative differences up to which values are the same, and from which they differ; between them nothing is said."""
+"""Two values are equal below the first relative difference and differ above the second; in between it is open."""
 
 FEWEST_POINTS = 4
-"""Points in which both have a real value; with fewer nothing is said."""
+"""How many points with a real value of both are needed for a decision."""
 
 _POINTS = (0.7315, 1.2907, 2.3381, 0.4173, 3.1127, 1.8643, -0.5879, -1.4171, -2.7013, 4.6039, 0.1637, -3.3307)
 """Values of the first variable; the next variables take them in other orders."""
