@@ -55,7 +55,7 @@ class ReadyCase:
                     break
                 count += 1
         except (ValueError, RecursionError, KeyError, TypeError):
-            pass  # a report is only as good as the program that shares its process
+            pass  # the program wrote the report itself: one that cannot be read passes no further case
         return count
 
 
