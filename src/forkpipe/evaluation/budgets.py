@@ -1,7 +1,6 @@
 """What each method has cost: training with all its stages, and the validation samples that choose its best tag."""
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from forkpipe.evaluation.samples import by_method
 from forkpipe.parameters.methods import lineage
@@ -16,6 +15,8 @@ def training_budgets(logs: pa.Table) -> dict[str, dict[str, int]]:
     Args:
         logs: the `training_log` tables of all methods in one, with those that a method was trained from.
     """
+    import pyarrow.compute as pc  # slow to import, so only where it is used
+
     tables = by_method(logs)
     return {
         method: {
@@ -32,5 +33,7 @@ def validation_samples(scores: pa.Table) -> dict[str, int]:
     Args:
         scores: the `scores` tables of all methods in one.
     """
+    import pyarrow.compute as pc  # slow to import, so only where it is used
+
     drawn = (pc.field("split") == "validation") & (pc.field("policy") == "by_tag")
     return {method: table.filter(drawn).num_rows for method, table in by_method(scores).items()}

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.rows import MatchingRow, Split
@@ -59,6 +58,8 @@ def method_order(methods: Iterable[str]) -> list[str]:
 
 def by_method(table: pa.Table) -> dict[str, pa.Table]:
     """Return the rows of each method, in the order in which methods first stand in the table."""
+    import pyarrow.compute as pc  # slow to import, so only where it is used
+
     return {
         method: table.filter(pc.field("method") == method) for method in table.column("method").unique().to_pylist()
     }

@@ -7,7 +7,6 @@ from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.progress import logger
@@ -77,6 +76,8 @@ def _truncated(table: pa.Table, cut: np.ndarray) -> pa.Table:
     if not cut.any():
         return table
     column = table.schema.get_field_index("finish_reason")
+    import pyarrow.compute as pc  # slow to import, so only where it is used
+
     reasons = pc.if_else(pa.array(cut), "length", table.column(column))
     return table.set_column(column, table.schema.field(column), reasons)
 

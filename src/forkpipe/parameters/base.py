@@ -25,7 +25,7 @@ Template = Annotated[str, AfterValidator(_holds_problem)]
 class Settings(BaseModel):
     """A group of parameters: unknown names are refused, values cannot be changed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class EngineSettings(Settings):

@@ -4,7 +4,6 @@ import math
 from collections import Counter, defaultdict
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from forkpipe.core.rows import ProblemRow
 from forkpipe.generation.selection import whole_text
@@ -61,6 +60,8 @@ def draw(traces: pa.Table, strategies: pa.Table, trace_sets: pa.Table) -> Drawin
 
 def _example(traces: pa.Table, strategies: pa.Table, chosen: ProblemRow) -> list[Column]:
     """Return the strategies of the correct traces of a problem, side by side."""
+    import pyarrow.compute as pc  # slow to import, so only where it is used
+
     rows = strategies.filter(pc.equal(strategies["problem_id"], chosen["problem_id"])).to_pylist()
     asked = traces.filter(pc.is_in(traces["trace_id"], pa.array([row["trace_id"] for row in rows], pa.string())))
     by_id = {row["trace_id"]: row for row in asked.to_pylist()}

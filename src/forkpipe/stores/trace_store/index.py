@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from forkpipe.core.ids import ID_LENGTH
 from forkpipe.core.records import REFUSED
@@ -25,6 +24,8 @@ MOST_KINDS = 1000
 
 def keys_of(request_ids: pa.Array | pa.ChunkedArray) -> np.ndarray:
     """Return ids of 16 hex digits as numbers; ValueError for any other text."""
+    import pyarrow.compute as pc  # slow to import, so only where it is used
+
     chunks = request_ids.chunks if isinstance(request_ids, pa.ChunkedArray) else [request_ids]
     keys = [np.zeros(0, np.uint64)]
     for chunk in chunks:

@@ -6,8 +6,6 @@ import socket
 import time
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from forkpipe.core.errors import InputError
 
 
@@ -19,6 +17,8 @@ class FolderLock:
     """
 
     def __init__(self, path: Path, what: str) -> None:
+        from filelock import FileLock  # imported where it is used, as `kedro registry list` needs no lock
+
         self._path = path
         self._what = what
         self._lock = FileLock(
@@ -27,6 +27,8 @@ class FolderLock:
 
     def acquire(self) -> None:
         """Take the lock; InputError names the process that holds it."""
+        from filelock import Timeout
+
         try:
             self._lock.acquire()
         except Timeout:

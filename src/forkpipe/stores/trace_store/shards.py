@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from forkpipe.core.errors import InputError, one_line
@@ -110,5 +109,5 @@ def decoded(column: pa.ChunkedArray) -> tuple[np.ndarray, list[Any]]:
     """Return a dictionary column as (codes, values)."""
     array = column.unify_dictionaries().combine_chunks()
     if isinstance(array, pa.ChunkedArray):  # no rows at all
-        array = array.chunk(0) if array.num_chunks else pc.dictionary_encode(pa.array([], pa.string()))
+        array = array.chunk(0) if array.num_chunks else pa.array([], pa.string()).dictionary_encode()
     return array.indices.to_numpy(zero_copy_only=False), array.dictionary.to_pylist()
