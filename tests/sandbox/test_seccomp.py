@@ -3,6 +3,8 @@
 import ctypes
 import errno
 import os
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -126,6 +128,68 @@ def test_the_numbers_are_those_of_this_machine():
     assert ctypes.get_errno() == errno.EBADF
     assert libc.syscall(numbers(REFUSED, calls.machine())["memfd_create"], b"x", 0xFFFF) == -1
     assert ctypes.get_errno() == errno.EINVAL
+
+
+ALL_CALLS = sorted(
+    {entry.partition("=")[0] for table in (ALLOWED, CHECKED, REFUSED) for entry in table.split()}
+    | {"mount_setattr", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"}
+)
+
+
+def numbers_used(machine):
+    """Return every number that the sandbox uses on a machine: of its tables, and of the calls that it makes itself."""
+    own = {
+        "mount_setattr": calls.MOUNT_SETATTR, "landlock_create_ruleset": calls.LANDLOCK_CREATE_RULESET,
+        "landlock_add_rule": calls.LANDLOCK_ADD_RULE, "landlock_restrict_self": calls.LANDLOCK_RESTRICT_SELF,
+    }  # fmt: skip
+    tables = [numbers(table, machine) for table in (ALLOWED, CHECKED, REFUSED)]
+    return {**own, **calls._NUMBERS[machine]}, {name: n for table in tables for name, n in table.items()}
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_the_numbers_are_those_of_libseccomp(machine):
+    """Its tables are a second source for both machines: -1 is a name that it does not know, a number below that a call
+    that the machine does not have."""
+    try:
+        library = ctypes.CDLL("libseccomp.so.2")
+    except OSError:
+        pytest.skip("libseccomp.so.2 is not installed")
+    resolved = {
+        name: library.seccomp_syscall_resolve_name_arch(ctypes.c_uint32(AUDIT[machine]), name.encode())
+        for name in ALL_CALLS
+    }
+    known = {name: number for name, number in resolved.items() if number != -1}
+    assert len(known) > 0.9 * len(ALL_CALLS)
+    own, table = numbers_used(machine)
+    used = {**table, **own}
+    assert {name: number for name, number in known.items() if number >= 0} == {
+        name: used[name] for name in known if name in used
+    }
+    assert all(table.get(name, number) == number for name, number in own.items())
+
+
+def test_the_numbers_of_aarch64_are_those_of_the_kernels_generic_table():
+    """aarch64 uses asm-generic/unistd.h, which machines of every kind have among their headers."""
+    header = Path("/usr/include/asm-generic/unistd.h")
+    if not header.exists():
+        pytest.skip("the kernel's headers are not installed")
+    entries = re.findall(r"#define __NR(?:3264)?_(\w+)\s+(\d+)", header.read_text())
+    generic = {{"fstatat": "newfstatat"}.get(name, name): int(number) for name, number in entries}
+    own, table = numbers_used("aarch64")
+    assert {name: generic.get(name, number) for name, number in {**own, **table}.items()} == {**own, **table}
+    newest = max(generic[name] for name in generic if name not in ("arch_specific_syscall", "syscalls"))
+    assert {name for name, number in table.items() if number <= newest} <= generic.keys()
+
+
+def test_the_rights_of_landlock_are_those_of_the_kernels_header():
+    header = Path("/usr/include/linux/landlock.h")
+    if not header.exists():
+        pytest.skip("the kernel's headers are not installed")
+    bits = dict(re.findall(r"#define LANDLOCK_ACCESS_FS_(\w+)\s+\(1ULL << (\d+)\)", header.read_text()))
+    assert {name: 1 << int(bits[name]) for name in ("WRITE_FILE", "READ_FILE", "READ_DIR")} == {
+        "WRITE_FILE": landlock._WRITE_FILE, "READ_FILE": landlock._READ_FILE, "READ_DIR": landlock._READ_DIR,
+    }  # fmt: skip
+    assert all(1 << int(bit) & landlock.handled(7)[0] for bit in bits.values())
 
 
 def test_an_unknown_machine_is_an_error():
