@@ -1,19 +1,52 @@
-"""The raw problems of the embedded default: a ^ b mod p, generated on load."""
+"""Raw problems that are generated on load: those of the embedded default and of the environment `pretrained`."""
 
+from abc import abstractmethod
 from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets._typing import TablePreview
 
-from forkpipe.demo import modular_powers
+from forkpipe.demo import linear_equations, modular_powers
 
 Row = dict[str, Any]
 
 
-class ModularPowersDataset(AbstractDataset[list[Row], list[Row]]):
-    """All problems a ^ b mod p with 1 < a < p and `first_exponent` <= b <= `last_exponent`, as raw rows.
+class GeneratedDataset(AbstractDataset[list[Row], list[Row]]):
+    """Raw problems that a program makes: rows with id, problem and answer, all text.
 
     It stands where a user's own file stands: replace the catalog entry `raw_problems` to bring other problems.
+    """
+
+    metadata: dict[str, Any] | None
+
+    @abstractmethod
+    def load(self) -> list[Row]:
+        """Return the rows."""
+
+    def generated_from(self) -> list[Row]:
+        """Return what its content is a function of: the rows themselves, there are few."""
+        return self.load()
+
+    def save(self, data: list[Row]) -> None:
+        """Refuse: these problems are generated."""
+        raise DatasetError(f"problems of {type(self).__name__} are generated, they cannot be saved")
+
+    def preview(self, nrows: int = 5) -> TablePreview:
+        """Return the first rows, for kedro viz."""
+        rows = self.load()[:nrows]
+        return TablePreview(
+            {"index": list(range(len(rows))), "columns": list(rows[0]), "data": [list(row.values()) for row in rows]}
+        )
+
+    def _exists(self) -> bool:
+        return True
+
+    def _describe(self) -> dict[str, Any]:
+        return {}
+
+
+class ModularPowersDataset(GeneratedDataset):
+    """All problems a ^ b mod p with 1 < a < p and `first_exponent` <= b <= `last_exponent`.
 
     Args:
         modulus: p, a prime.
@@ -48,23 +81,30 @@ class ModularPowersDataset(AbstractDataset[list[Row], list[Row]]):
             for b in self._exponents
         ]
 
-    def generated_from(self) -> list[Row]:
-        """Return what its content is a function of: the rows themselves, there are few."""
-        return self.load()
-
-    def save(self, data: list[Row]) -> None:
-        """Refuse: these problems are generated."""
-        raise DatasetError("problems of ModularPowersDataset are generated, they cannot be saved")
-
-    def preview(self, nrows: int = 5) -> TablePreview:
-        """Return the first rows, for kedro viz."""
-        rows = self.load()[:nrows]
-        return TablePreview(
-            {"index": list(range(len(rows))), "columns": list(rows[0]), "data": [list(row.values()) for row in rows]}
-        )
-
-    def _exists(self) -> bool:
-        return True
-
     def _describe(self) -> dict[str, Any]:
         return {"modulus": self._modulus, "exponents": f"{self._exponents.start} to {self._exponents.stop - 1}"}
+
+
+class LinearEquationsDataset(GeneratedDataset):
+    """Equations a x + b = c with a whole solution (`demo.linear_equations`).
+
+    Args:
+        count: how many different ones, 1 to 20,000.
+        seed: another seed draws others.
+    """
+
+    def __init__(self, *, count: int = 400, seed: int = 0, metadata: dict[str, Any] | None = None) -> None:
+        if not 1 <= count <= 20_000:
+            raise ValueError(f"count is {count}, expected 1 to 20000")
+        self._count, self._seed = count, seed
+        self.metadata = metadata
+
+    def load(self) -> list[Row]:
+        """Return rows with id, problem and answer, all text."""
+        return [
+            {"id": str(number), "problem": linear_equations.render(equation), "answer": str(solution)}
+            for number, (equation, solution) in enumerate(linear_equations.draw_equations(self._count, self._seed))
+        ]
+
+    def _describe(self) -> dict[str, Any]:
+        return {"count": self._count, "seed": self._seed}

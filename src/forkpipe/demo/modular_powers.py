@@ -10,13 +10,14 @@ suits the problem (the two token budgets of the embedded default and of `conf/ti
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 Slip = Callable[[int], int]
 """Called with each computed value; returns it, or a wrong one."""
 
 BABY_STEPS = 8
+EXAMPLE = "a ^ b mod p"
 
 
 class Power(NamedTuple):
@@ -30,6 +31,11 @@ class Power(NamedTuple):
 def no_slip(value: int) -> int:
     """Make no mistake."""
     return value
+
+
+def wrong_values(power: Power, value: int) -> Sequence[int]:
+    """Return what a mistake can make of a value."""
+    return [other for other in range(1, power.p) if other != value]
 
 
 def parse(problem: str) -> Power | None:

@@ -2,36 +2,53 @@
 
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from forkpipe.core.engine import Engine
 from forkpipe.core.errors import InputError
 from forkpipe.core.ids import unit_interval
 from forkpipe.core.records import REFUSED, Completion, Request
-from forkpipe.demo import modular_powers
+from forkpipe.demo import linear_equations, modular_powers
+
+TASKS: dict[str, Any] = {"modular_powers": modular_powers, "linear_equations": linear_equations}
+"""Modules with the same names: `parse`, `STRATEGIES`, `wrong_values`, and an `EXAMPLE` of the problems they solve."""
 
 
 class ProceduralEngine(Engine):
-    """Solves a ^ b mod p by the named strategy; a token is a word.
+    """Solves the problems of a task by the named strategy; a token is a word.
 
     Args:
-        strategy: one of `modular_powers.STRATEGIES`, or a list of them, of which every trace draws one.
+        strategy: one of the task's `STRATEGIES`, or a list of them, of which every trace draws one.
         error_rate: share of traces with one wrong step, from which the rest is carried on, 0 to 1.
         truncation_rate: share of traces cut at a random word, finish_reason "length", 0 to 1.
+        task: one of `TASKS`.
     """
 
     version = "1"
 
-    def __init__(self, *, strategy: str | Sequence[str], error_rate: float = 0.0, truncation_rate: float = 0.0) -> None:
+    def __init__(
+        self,
+        *,
+        strategy: str | Sequence[str],
+        error_rate: float = 0.0,
+        truncation_rate: float = 0.0,
+        task: str = "modular_powers",
+    ) -> None:
+        if task not in TASKS:
+            raise InputError(f"task '{task}' is unknown, expected one of: {', '.join(TASKS)}")
         names = [strategy] if isinstance(strategy, str) else list(strategy)
         for name in names or [""]:
-            if name not in modular_powers.STRATEGIES:
-                known = ", ".join(modular_powers.STRATEGIES)
+            if name not in TASKS[task].STRATEGIES:
+                known = ", ".join(TASKS[task].STRATEGIES)
                 raise InputError(f"strategy '{name}' is unknown, expected one of: {known}")
         for name, rate in (("error_rate", error_rate), ("truncation_rate", truncation_rate)):
             if not isinstance(rate, int | float) or not 0 <= rate <= 1:
                 raise InputError(f"{name} is {rate!r}, expected a number from 0 to 1")
-        self.identity = f"procedural {'+'.join(names)} {error_rate} {truncation_rate}"
+        # The first task is not named, so that its requests keep the ids that they had when it was the only one.
+        named = "" if task == "modular_powers" else f"{task} "
+        self.identity = f"procedural {named}{'+'.join(names)} {error_rate} {truncation_rate}"
+        self._task = TASKS[task]
         self._names = names
         self._error_rate = error_rate
         self._truncation_rate = truncation_rate
@@ -49,15 +66,15 @@ class ProceduralEngine(Engine):
 
     def _complete(self, request: Request) -> Completion:
         started = time.perf_counter()
-        power = modular_powers.parse(request.problem)
-        if power is None:
+        problem = self._task.parse(request.problem)
+        if problem is None:
             return Completion(
                 request.request_id,
                 finish_reason="error",
-                error=f"{REFUSED}: not of the form 'a ^ b mod p': {request.problem!r}",
+                error=f"{REFUSED}: not of the form '{self._task.EXAMPLE}': {request.problem!r}",
             )
-        solve = modular_powers.STRATEGIES[self.strategy_of(request)]
-        words = solve(power, self._slip_for(request, power, solve))
+        solve = self._task.STRATEGIES[self.strategy_of(request)]
+        words = solve(problem, self._slip_for(request, problem, solve))
         limit = request.sampling.max_tokens
         if unit_interval("cut", request.seed) < self._truncation_rate:
             limit = min(limit, int(unit_interval("where", request.seed) * len(words)))
@@ -70,11 +87,9 @@ class ProceduralEngine(Engine):
             seconds=time.perf_counter() - started,
         )
 
-    def _slip_for(
-        self, request: Request, power: modular_powers.Power, solve: modular_powers.Solve
-    ) -> modular_powers.Slip:
+    def _slip_for(self, request: Request, problem: Any, solve: Callable[..., list[str]]) -> Callable[[int], int]:
         if unit_interval("slip", request.seed) >= self._error_rate:
-            return modular_powers.no_slip
+            return self._task.no_slip
         steps = 0
 
         def count(value: int) -> int:
@@ -82,7 +97,7 @@ class ProceduralEngine(Engine):
             steps += 1
             return value
 
-        solve(power, count)  # a dry run, to draw the wrong step evenly over the steps
+        solve(problem, count)  # a dry run, to draw the wrong step evenly over the steps
         generator = random.Random(request.seed)
         wrong_step = generator.randrange(max(steps, 1))
         seen = -1
@@ -92,6 +107,6 @@ class ProceduralEngine(Engine):
             seen += 1
             if seen != wrong_step:
                 return value
-            return generator.choice([other for other in range(1, power.p) if other != value])
+            return generator.choice(self._task.wrong_values(problem, value))
 
         return slip

@@ -1,0 +1,127 @@
+r"""Four ways to solve a x + b = c, written down in words: the example of `conf/pretrained`.
+
+The problems have the form of reasoning-gym's `simple_equations`, so that a small pretrained model can read them. As in
+`demo.modular_powers`, each computed value passes through `slip`, and a trace carries on from a wrong one.
+
+>>> print(" ".join(STRATEGIES["isolate"](Equation(7, 12, 159), no_slip)))
+Subtract 12: 7x = 147. Divide by 7: x = 21. The answer is \boxed{21}.
+>>> print(" ".join(STRATEGIES["bisect"](Equation(7, 12, 47), no_slip)))
+Try x = 20: 152, too large. Try x = 10: 82, too large. Try x = 5: 47. The answer is \boxed{5}.
+"""
+
+import random
+import re
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+Slip = Callable[[int], int]
+"""Called with each computed value; returns it, or a wrong one."""
+
+EXAMPLE = "Solve for x: 7x + 12 = 159"
+LARGEST = 40
+"""Every solution is a whole number from 1 to this one."""
+
+
+class Equation(NamedTuple):
+    """The problem a x + b = c, with a > 1 and b > 0."""
+
+    a: int
+    b: int
+    c: int
+
+
+def no_slip(value: int) -> int:
+    """Make no mistake."""
+    return value
+
+
+def wrong_values(equation: Equation, value: int) -> Sequence[int]:
+    """Return what a mistake can make of a value: it is off by at most ten."""
+    return [other for other in range(max(0, value - 10), value + 11) if other != value]
+
+
+def parse(problem: str) -> Equation | None:
+    """Read "Solve for x: 7x + 12 = 159"; None where the text is no such problem."""
+    match = re.fullmatch(r"\s*Solve for x: (\d+)x \+ (\d+) = (\d+)\s*", problem)
+    return Equation(*(int(group) for group in match.groups())) if match else None
+
+
+def render(equation: Equation) -> str:
+    """Write the problem as text, the inverse of `parse`."""
+    return f"Solve for x: {equation.a}x + {equation.b} = {equation.c}"
+
+
+def draw_equations(count: int, seed: int) -> list[tuple[Equation, int]]:
+    """Return different equations with their solutions, the same for the same seed."""
+    possible = [(a, b, x) for a in range(2, 13) for b in range(2, 60) for x in range(2, LARGEST + 1)]
+    drawn = random.Random(seed).sample(possible, count)
+    return [(Equation(a, b, a * x + b), x) for a, b, x in drawn]
+
+
+def _answer(value: int) -> list[str]:
+    return f"The answer is \\boxed{{{value}}}.".split()
+
+
+def isolate(equation: Equation, slip: Slip) -> list[str]:
+    """Undo the addition, then the multiplication."""
+    a, b, c = equation
+    product = slip(c - b)
+    value = slip(product // a)
+    return f"Subtract {b}: {a}x = {product}. Divide by {a}: x = {value}.".split() + _answer(value)
+
+
+def bisect(equation: Equation, slip: Slip) -> list[str]:
+    """Try the middle of what is left, until a number fits."""
+    a, b, c = equation
+    low, high = 1, LARGEST
+    words: list[str] = []
+    while True:
+        value = (low + high) // 2
+        result = slip(a * value + b)
+        if result == c or low >= high:
+            return words + f"Try x = {value}: {result}.".split() + _answer(value)
+        words += f"Try x = {value}: {result}, too {'large' if result > c else 'small'}.".split()
+        # After a slip nothing may be left to try; then the trace ends with the last number.
+        low, high = (low, max(low, value - 1)) if result > c else (min(high, value + 1), high)
+
+
+def quotients(equation: Equation, slip: Slip) -> list[str]:
+    """Take tens of a from c - b while they fit, then the rest in one go; add up the parts."""
+    a, b, c = equation
+    rest = slip(c - b)
+    words = f"{c} - {b} = {rest}.".split()
+    parts: list[int] = []
+    while rest >= 10 * a and len(parts) < LARGEST // 10:
+        rest = slip(rest - 10 * a)
+        parts.append(10)
+        words += f"Take 10 times {a}, {rest} left.".split()
+    last = slip(rest // a)
+    parts.append(last)
+    total = slip(sum(parts))
+    words += f"{last} times {a} is the rest. {' + '.join(map(str, parts))} = {total}.".split()
+    return words + _answer(total)
+
+
+def false_position(equation: Equation, slip: Slip) -> list[str]:
+    """Guess 20, and correct the guess by the difference that it leaves."""
+    a, b, c = equation
+    guess = 20
+    result = slip(a * guess + b)
+    words = f"Guess 20: {result},".split()
+    if result == c:
+        return [*words, "right.", *_answer(guess)]
+    gap = slip(abs(c - result))
+    step = slip(gap // a)
+    sign, side = ("+", "short") if result < c else ("-", "over")
+    value = slip(guess + step if result < c else guess - step)
+    words += f"{gap} {side}. {gap} / {a} = {step}. 20 {sign} {step} = {value}.".split()
+    return words + _answer(value)
+
+
+Solve = Callable[[Equation, Slip], list[str]]
+STRATEGIES: dict[str, Solve] = {
+    "isolate": isolate,
+    "bisect": bisect,
+    "quotients": quotients,
+    "false_position": false_position,
+}
