@@ -60,7 +60,8 @@ def strategy_models(settings: StrategySettings) -> Iterator[tuple[Asker | None, 
         def asker(model: AskedModelSettings, where: str) -> Asker:
             engine = create_engine(model.engine, model.options, f"strategies.{where}")
             stack.callback(engine.close)
-            return Asker(engine, model.sampling.record(), model.revision, model.cache)
+            name = f"strategies.{where}: engine '{model.engine}'"
+            return Asker(engine, model.sampling.record(), model.revision, model.cache, name)
 
         summaries = asker(settings.summaries, "summaries") if settings.summaries else None
         judge = settings.judge

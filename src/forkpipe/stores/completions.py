@@ -82,6 +82,11 @@ class CompletionStore:
         }
         return Completions(self, wanted, engine, offsets)
 
+    @property
+    def keeps(self) -> bool:
+        """Whether a file keeps the completions."""
+        return self._path is not None
+
     def holds(self, request_id: str) -> bool:
         """Whether any completion of the request is held, failures apart."""
         self._scan()
@@ -188,21 +193,49 @@ class Completions(Mapping[str, Completion]):
         called with the number of completions so far.
         """
         self._ask(engine, self.missing, on_progress)
-        again = [self.requests[name] for name, failed in self.failed.items() if not failed.error.startswith(REFUSED)]
+        refused = self.refused
+        again = [self.requests[name] for name in self.failed if name not in refused]
         if again:
             logger.warning(
                 "%d requests failed and are sent again: %s", len(again), next(iter(self.failed.values())).error
             )
         self._ask(engine, again, on_progress)
 
-    def check_whole(self, what: str) -> None:
-        """Raise InputError if a request has no completion; `what` says in the message who answered."""
-        if missing := len(self.missing):
-            errors = [f", for example {failed.error!r}" for failed in self.failed.values()][:1]
-            raise InputError(
-                f"{what} answered {len(self)} of {len(self.requests)} samples, expected all{''.join(errors)}; "
-                f"what was answered is kept, and the same command asks for the other {missing}"
+    @property
+    def refused(self) -> dict[str, Completion]:
+        """What came of the requests that the engine refused for their content or length: asking again cannot help."""
+        return {name: failed for name, failed in self.failed.items() if failed.error.startswith(REFUSED)}
+
+    def check_whole(self, what: str, unit: str = "samples") -> None:
+        """Raise InputError if a request has no completion.
+
+        Args:
+            what: who answered, for the message.
+            unit: what was asked for, for the message.
+        """
+        self._check(what, unit, len(self.missing), self.failed)
+
+    def check_answered(self, what: str, unit: str = "questions") -> None:
+        """Raise InputError if a request has no completion although asking again can help; warn of refused ones."""
+        refused = self.refused
+        for_now = {name: failed for name, failed in self.failed.items() if name not in refused}
+        self._check(what, unit, len(self.missing) - len(refused), for_now)
+        if refused:
+            example = next(iter(refused.values())).error
+            logger.warning(
+                "%s refused %d of %d %s, for example %r", what, len(refused), len(self.requests), unit, example
             )
+
+    def _check(self, what: str, unit: str, missing: int, failed: Mapping[str, Completion]) -> None:
+        if not missing:
+            return
+        errors = [f", for example {completion.error!r}" for completion in failed.values()][:1]
+        kept = "what was answered is kept, and" if self.store.keeps else "no file keeps what was answered, and"
+        again = f"the other {missing}" if self.store.keeps else "all of them"
+        raise InputError(
+            f"{what} answered {len(self)} of {len(self.requests)} {unit}, expected all{''.join(errors)}; "
+            f"{kept} the same command asks for {again}"
+        )
 
     def _ask(self, engine: Engine, requests: Sequence[Request], on_progress: Callable[[int], None] | None) -> None:
         if not requests:

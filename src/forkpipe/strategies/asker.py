@@ -18,21 +18,30 @@ class Asker:
     Args:
         cache: file of the answers, created if it does not exist; None keeps nothing.
 
+        name: what the engine is asked for, for messages.
+
     A kept answer counts only for the same engine, version, revision, sampling and text. A question about a trace
     contains the trace.
     """
 
-    def __init__(self, engine: Engine, sampling: Sampling, revision: str = "", cache: str | None = None) -> None:
+    def __init__(
+        self, engine: Engine, sampling: Sampling, revision: str = "", cache: str | None = None, name: str = "the model"
+    ) -> None:
         self._engine = engine
         self._sampling = sampling
         self._revision = revision
+        self._name = name
         self._store = answer_store(cache)
 
     def ask(self, questions: Sequence[str]) -> list[str | None]:
-        """Return the answers in order, None for an answer that failed, was cut or is empty."""
+        """Return the answers in order, None for an answer that was refused, cut or is empty.
+
+        InputError if a request failed and asking again can help.
+        """
         requests = [self._request(question) for question in questions]
         answers = self._store.of(requests, described(self._engine))
         answers.ask(self._engine)
+        answers.check_answered(self._name)
         return [_text(answers.get(request.request_id)) for request in requests]
 
     def _request(self, question: str) -> Request:

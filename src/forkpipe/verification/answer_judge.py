@@ -6,14 +6,16 @@ twice, the second time with the answers exchanged, and a verdict becomes correct
 This makes the judge harder to manipulate, not safe: see the guide before you train on its verdicts.
 """
 
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from forkpipe.core.engine import Engine, described
 from forkpipe.core.records import Request, Verdict
 from forkpipe.parameters import JudgeSettings
-from forkpipe.stores.completions import CompletionStore
+from forkpipe.stores.completions import Completions, CompletionStore
 
 LONGEST_JUDGED = 500
 """Characters; the judge is not asked about a longer answer."""
@@ -33,11 +35,11 @@ End with one line that holds only the word EQUAL or only the word DIFFERENT."""
 
 
 class OpenVerdict(NamedTuple):
-    """A verdict that a judge may change: its row, and the two answers that were compared."""
+    """A verdict that a judge may change: its row, the gold answer, and the verdict of the rules."""
 
     row: int
     gold: str
-    answer: str
+    verdict: Verdict
 
 
 def is_open(verdict: Verdict) -> bool:
@@ -52,9 +54,13 @@ def is_open(verdict: Verdict) -> bool:
 
 
 def judge(engine: Engine, settings: JudgeSettings, questions: Sequence[OpenVerdict]) -> dict[int, Verdict]:
-    """Return the verdicts that the judge changes to correct, by row.
+    """Return the verdicts that the judge changes, by row.
 
-    An answer of the judge that holds neither word, was cut or failed changes nothing.
+    A verdict becomes correct, or gets a `detail` that says why the judge could not decide: it refused the question, or
+    the token limit cut its answer. An answer that holds neither word changes nothing.
+
+    Raises:
+        InputError: the judge did not answer, and asking again can help. A failure is no verdict.
     """
     orders = {question.row: _orders(question) for question in questions}
     requests = {
@@ -74,21 +80,26 @@ def judge(engine: Engine, settings: JudgeSettings, questions: Sequence[OpenVerdi
         requests.values(), described(engine)
     )
     answers.ask(engine)
-    equal = {
-        order: (answer := answers.get(request.request_id)) is not None
-        and answer.finish_reason == "stop"
-        and is_equal(answer.text)
-        for order, request in requests.items()
-    }
-    return {
-        question.row: Verdict("correct", question.answer, "judge")
-        for question in questions
-        if all(equal[order] for order in orders[question.row])
-    }
+    answers.check_answered(f"verification.judge: engine '{settings.engine}'")
+    changed = {}
+    for question in questions:
+        pair = [requests[order].request_id for order in orders[question.row]]
+        if undecided := next((reason for name in pair if (reason := _why_undecided(answers, name))), ""):
+            changed[question.row] = replace(question.verdict, detail=json.dumps({"judge": undecided}))
+        elif all(is_equal(answers[name].text) for name in pair):
+            changed[question.row] = replace(question.verdict, verdict="correct", rule="judge")
+    return changed
+
+
+def _why_undecided(answers: Completions, request_id: str) -> str:
+    """Return why there is no whole answer to a request, an empty text where there is one."""
+    if request_id not in answers:
+        return answers.failed[request_id].error
+    return "cut by the token limit" if answers[request_id].finish_reason == "length" else ""
 
 
 def _orders(question: OpenVerdict) -> tuple[tuple[str, str], tuple[str, str]]:
-    gold, answer = _plain(question.gold), _plain(question.answer)
+    gold, answer = _plain(question.gold), _plain(question.verdict.extracted)
     return (gold, answer), (answer, gold)
 
 

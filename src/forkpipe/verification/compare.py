@@ -16,7 +16,9 @@ DEPTH = 4
 MOST_QUESTIONS = 200
 """Questions to math-verify in one comparison; lists of many elements end here rather than in a time-out."""
 
-FindingName = Literal["equal", "different", "gold-unparsed", "prediction-unparsed", "timeout", "worker-died", "score"]
+FindingName = Literal[
+    "equal", "different", "gold-unparsed", "prediction-unparsed", "timeout", "worker-died", "raised", "score"
+]
 
 
 class Finding(NamedTuple):
@@ -59,7 +61,7 @@ def compare(gold: str, prediction: str | None, without: Collection[str] = ()) ->
         return Finding("gold-unparsed")
     if not _readable(prediction, math_reading.read_prediction):
         return Finding("prediction-unparsed")
-    return Finding("different")
+    return Finding("raised", "raised") if question.raised else Finding("different")
 
 
 def _joined(names: Iterable[str]) -> str:
@@ -100,6 +102,8 @@ class _Question:
         self._guards = [guard for guard in GUARDS if guard.name not in without]
         self._trusting = UNREAD in without
         self._text_only = False
+        self.raised = False
+        """Whether a comparison of the two whole answers ended in an exception, which says nothing of them."""
         self._known: dict[tuple[str, str, int], tuple[str, ...] | None] = {}
         self._asked = 0
 
@@ -113,8 +117,15 @@ class _Question:
         return names
 
     def is_equal(self, gold: str, prediction: str) -> bool:
-        """Say whether math-verify calls the two equal."""
-        return _holds(math_reading.equal, gold, prediction)
+        """Say whether math-verify calls the two equal; not where it raises, see `raised`."""
+        try:
+            return bool(math_reading.equal(gold, prediction))
+        except MemoryError:
+            raise
+        except Exception:
+            # math-verify catches what it expects; RecursionError and sympy's own errors pass it.
+            self.raised = True
+            return False
 
     def is_plain(self, gold: str, prediction: str) -> bool:
         """Say whether math-verify's "equal" needs no further check."""

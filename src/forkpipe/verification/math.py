@@ -29,9 +29,11 @@ _NAMES: dict[str, Verdict] = {
     "prediction-unparsed": Verdict("unparsed"),
     "gold-unparsed": Verdict("unparsed", rule="gold-unparsed"),
     "timeout": Verdict("timeout"),
-    # A worker dies when the comparison takes all memory or crashes the interpreter. The response is there, so the
-    # verdict is not `failed`; it was read, so it is not `unparsed`; like a time-out, the comparison did not end.
+    # A worker dies when the comparison takes all memory or crashes the interpreter; sympy may raise what it does not
+    # catch. The response is there, so the verdict is not `failed`; it was read, so it is not `unparsed`; like a
+    # time-out, the comparison did not end.
     "worker-died": Verdict("timeout"),
+    "raised": Verdict("timeout"),
 }
 
 
@@ -47,6 +49,7 @@ class MathVerifier:
     | too-long | the answer has more than 2,000 characters and is not identical to the gold answer: unparsed |
     | gold-unparsed | no mathematics is read in the gold answer: unparsed; see `check_gold` |
     | worker-died | the comparison took its worker process down, by memory or a crash: timeout |
+    | raised | the comparison ended in an error of sympy, and no rule decided: timeout |
 
     Findings are kept by (gold, extracted) for as long as the object lives; version and rules are the object's. Worker
     processes start with the first pair that needs them and end with `close` (or with the interpreter). Threads may
@@ -102,7 +105,7 @@ class MathVerifier:
         open_pairs = [(g, quick.text) for g, quick in zip(gold, decided, strict=True) if isinstance(quick, Answer)]
         findings = self._compare_all(open_pairs)
         return [
-            quick if isinstance(quick, Verdict) else _verdict(findings[g, quick.text], quick)
+            quick if isinstance(quick, Verdict) else verdict_of(findings[g, quick.text], quick)
             for g, quick in zip(gold, decided, strict=True)
         ]
 
@@ -172,6 +175,7 @@ def _may_parse(gold: str) -> bool:
     return not is_no_answer(gold) and len(gold) <= LONGEST_ANSWER
 
 
-def _verdict(finding: Finding, answer: Answer) -> Verdict:
+def verdict_of(finding: Finding, answer: Answer) -> Verdict:
+    """Return the verdict on an answer after a worker's comparison."""
     verdict = _NAMES[finding.name]
     return Verdict(verdict.verdict, answer.text, verdict.rule or finding.rule, answer.found_in)

@@ -23,7 +23,7 @@ class ReasoningGymVerifier:
     """
 
     name = "reasoning_gym"
-    version = "1"
+    version = "2"
 
     def __init__(
         self, threshold: float = 1.0, timeout_seconds: float = 10.0, workers: int = 2, memory_mb: int = 4096
@@ -57,6 +57,8 @@ class ReasoningGymVerifier:
                 verdicts[index] = Verdict("correct" if correct else "wrong", text, f"score {finding.rule}", source)
             elif finding.name == "gold-unparsed":
                 verdicts[index] = Verdict("unparsed", text, "gold-unparsed", source)
+            elif finding.name == "prediction-unparsed":
+                verdicts[index] = Verdict("unparsed", text, finding.rule, source)
             else:
                 verdicts[index] = Verdict("timeout", text, finding.rule, source)
         return verdicts
@@ -71,9 +73,10 @@ class ReasoningGymVerifier:
 
 
 def score(entry_text: str, answer: str | None) -> tuple[str, str]:
-    """Score an answer, in a worker process: ("score", number), or ("gold-unparsed", why).
+    """Score an answer, in a worker process: ("score", number), or why there is no score.
 
-    An answer of None asks only whether the entry can be scored: ("equal", "").
+    ("gold-unparsed", why): the entry cannot be scored. ("prediction-unparsed", why): the scorer raised on the answer,
+    which is no score of 0. An answer of None asks only whether the entry can be scored: ("equal", "").
     """
     import reasoning_gym
 
@@ -88,5 +91,7 @@ def score(entry_text: str, answer: str | None) -> tuple[str, str]:
         return "equal", ""
     try:
         return "score", f"{float(scorer(answer, entry)):g}"
-    except Exception:  # a scorer that trips over an answer has not found it right
-        return "score", "0"
+    except MemoryError:
+        raise
+    except Exception as error:  # each scorer has errors of its own
+        return "prediction-unparsed", f"scorer {type(error).__name__}"

@@ -1,7 +1,6 @@
 """Verdicts for rows of any table: traces, rollouts and samples all go through here."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -92,7 +91,7 @@ class RowVerifier:
         if self._judge is None:
             return verdicts
         questions = [
-            OpenVerdict(index, row.gold, verdict.extracted)
+            OpenVerdict(index, row.gold, verdict)
             for index, (row, (verdict, _, _)) in enumerate(zip(rows, verdicts, strict=True))
             if is_open(verdict)
         ]
@@ -101,12 +100,7 @@ class RowVerifier:
         if self._engine is None:
             self._engine = create_engine(self._judge.engine, self._judge.options, "verification.judge")
         changed = judge(self._engine, self._judge, questions)
-        return [
-            (replace(changed[index], extracted_from=verdict.extracted_from), name, version)
-            if index in changed
-            else (verdict, name, version)
-            for index, (verdict, name, version) in enumerate(verdicts)
-        ]
+        return [(changed.get(index, verdict), name, version) for index, (verdict, name, version) in enumerate(verdicts)]
 
 
 def verify_responses(
