@@ -268,5 +268,5 @@ def test_a_model_of_the_user_is_not_replaced(project):
 
 def test_intervals_and_curves_sample_no_model_again(project):
     said = project.run("--pipelines=evaluation", "--params=evaluation.bootstrap=150,evaluation.pass_at=[1]")
-    assert "run   compute_metrics: parameter evaluation.bootstrap" in said
+    assert "run   compute_metrics: parameter evaluation.pass_at" in said
     assert ".generate" not in said

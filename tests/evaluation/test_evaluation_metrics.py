@@ -55,7 +55,7 @@ def example():
 
 
 def metrics_of(rows, **options):
-    options = {"ks": [1, 2, 4, 8], "resamples": 50, "seed": 0} | options
+    options = {"ks": [1, 2, 4, 8], "seed": 0} | options
     return compute_metrics([table(part) for part in rows.values()], **options)
 
 
@@ -256,11 +256,14 @@ def test_budgets_are_asked_for():
 
 
 def test_headline_as_text():
+    """Two problems with .25 and .5. Beside a 0 and a 1 they vary by .1367 around .4375: 2 * .2461 / .1367 = 3.6 trials
+    with a share of .375, of which Wilson's interval is .086 to .793.
+    """
     text = format_headline(headline(comparison_of()))
     lines = text.splitlines()
     assert lines[0].split()[:5] == ["method", "policy", "pass@1", "cons@2", "pass@2"]
     assert len(lines) == 6
-    assert "37.5 [25.0, 50.0]" in text
+    assert "37.5 [8.6, 79.3]" in text
 
 
 def test_the_covering_tag_is_that_of_the_most_teachers_in_the_last_matchings():
@@ -275,7 +278,7 @@ def test_the_covering_tag_is_that_of_the_most_teachers_in_the_last_matchings():
     table = pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows])
     assert covering_tag(table) == 1
     scores = [pa.Table.from_pylist(rows) for rows in full_example().values()]
-    found = compute_metrics(scores, ks=[1], resamples=10, seed=0, covering={"ssft": 1})
+    found = compute_metrics(scores, ks=[1], seed=0, covering={"ssft": 1})
     values = {row["policy"]: row["value"] for row in found if (row["method"], row["split"]) == ("ssft", "test")}
     pool = next(p for p in load_pools(scores) if (p.method, p.split, p.policy) == ("ssft", "test", "by_tag"))
     assert values["covering_tag"] == sum(pool.accuracy(1)) / len(pool.problems)

@@ -86,7 +86,7 @@ def synthetic(problems=6, samples=3, n=3, steps=40, seed=0):
                  "tag": i if method == "ssft" and rng.random() < s / steps else rng.randrange(n)}
                 for s in range(steps) for i, t in enumerate(TEACHERS)
             ])  # fmt: skip
-    metrics = compute_metrics(scores, ks=[1, 2, 3, 6], resamples=50, seed=0)
+    metrics = compute_metrics(scores, ks=[1, 2, 3, 6], seed=0)
     budgets = {m: {"tokens_trained": 9000, "rollouts": 400 * (m in ("grpo", "gfpo"))} for m in METHODS}
     spent = dict.fromkeys(METHODS, problems * samples * n)
     all_problems = [

@@ -1,6 +1,11 @@
-"""Bootstrap intervals over problems, and measures of how tags and strategies agree."""
+"""Intervals of shares, of means over problems and of differences, and measures of how tags and strategies agree.
 
+No interval has width 0 where all values are alike: 20 problems of which none is solved do not show that none ever is.
+"""
+
+import math
 from collections.abc import Hashable, Sequence
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +21,61 @@ class Agreement(NamedTuple):
     """0 to 1; harmonic mean of homogeneity and completeness."""
     adjusted_rand: float
     """-0.5 to 1; about 0 for random labels."""
+
+
+def wilson_interval(successes: float, trials: float, level: float = 0.95) -> tuple[float, float]:
+    """Return Wilson's score interval (1927) of a share: of `trials` independent trials `successes` succeeded.
+
+    Args:
+        successes: 0 to `trials`.
+        trials: above 0; need not be whole.
+        level: confidence, in (0, 1).
+
+    Raises:
+        ValueError: an argument is out of range.
+
+    >>> [round(end, 3) for end in wilson_interval(0, 10)]
+    [0.0, 0.278]
+    """
+    if not 0.0 < level < 1.0 or not 0 <= successes <= trials or trials <= 0:
+        raise ValueError(
+            f"a share needs 0 to n successes of n > 0 trials and a level within (0, 1), got {successes} of {trials} "
+            f"and {level}"
+        )
+    share, z = successes / trials, NormalDist().inv_cdf((1.0 + level) / 2.0)
+    centre = share + z * z / (2 * trials)
+    half = z * math.sqrt(share * (1 - share) / trials + (z / (2 * trials)) ** 2)
+    scale = 1 + z * z / trials
+    # Rounding must not move an end beyond the share where the two are equal, at 0 and 1.
+    return min(share, max(0.0, (centre - half) / scale)), max(share, min(1.0, (centre + half) / scale))
+
+
+def mean_interval(
+    values_per_problem: Sequence[float] | npt.NDArray[np.float64], level: float = 0.95
+) -> tuple[float, float]:
+    """Return an interval of the mean over problems of values from 0 to 1, each a mean over samples of a problem.
+
+    Wilson's interval with an effective number of trials, as for shares in cluster samples (Korn and Graubard 1998):
+    the number of problems, divided by how much the values vary, relative to values that are all 0 or 1 and have the
+    same mean. Where they are all 0 or 1 it is Wilson's interval of the number of problems. The variation is measured
+    with two more problems, one never and one always solved, so that it has a value where all problems are alike.
+
+    The interval covers the choice of problems, given these samples of this checkpoint. It does not cover training
+    seeds.
+
+    Args:
+        values_per_problem: one value a problem, at least one, each 0 to 1.
+        level: confidence, in (0, 1).
+
+    Raises:
+        ValueError: there are no values, or an argument is out of range.
+    """
+    values = _per_problem(values_per_problem)
+    if values.min() < 0.0 or values.max() > 1.0:
+        raise ValueError(f"expected values from 0 to 1, got {values.min()} to {values.max()}")
+    seen = np.concatenate([values, [0.0, 1.0]])
+    trials = values.size * seen.mean() * (1.0 - seen.mean()) / seen.var()
+    return wilson_interval(float(values.mean() * trials), float(trials), level)
 
 
 def bootstrap_interval(
@@ -35,9 +95,7 @@ def bootstrap_interval(
     Raises:
         ValueError: there are no values, or an argument is out of range.
     """
-    values = np.asarray(values_per_problem, dtype=np.float64)
-    if values.ndim != 1 or values.size == 0:
-        raise ValueError(f"an interval needs one value a problem and at least one problem, got shape {values.shape}")
+    values = _per_problem(values_per_problem)
     if resamples < 1 or not 0.0 < level < 1.0:
         raise ValueError(f"resamples must be at least 1 and level within (0, 1), got {resamples} and {level}")
     rng = np.random.default_rng(seed)
@@ -50,14 +108,18 @@ def bootstrap_interval(
 
 
 def paired_difference(a: Sequence[float], b: Sequence[float], resamples: int, seed: int) -> tuple[float, float, float]:
-    """Return (mean, low, high) of a - b, problem by problem.
+    """Return (mean, low, high) of a - b, problem by problem, with a 95 % bootstrap interval.
 
-    Both have one value a problem, in the same order; ValueError if they differ in length, or are empty.
+    Problems are drawn from those given and two more, one that only a solves and one that only b solves (as Bonett and
+    Price 2012 add them for paired proportions). So the interval has a width where a and b agree on every problem.
+
+    Both have one value from 0 to 1 a problem, in the same order; ValueError if they differ in length, or are empty.
     """
     if len(a) != len(b):
         raise ValueError(f"a paired difference needs the same problems on both sides, got {len(a)} and {len(b)}")
     differences = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
-    low, high = bootstrap_interval(differences, resamples, seed)
+    _per_problem(differences)
+    low, high = bootstrap_interval(np.concatenate([differences, [1.0, -1.0]]), resamples, seed)
     return float(differences.mean()), low, high
 
 
@@ -127,6 +189,13 @@ def clustering_agreement(labels_true: Sequence[Hashable], labels_found: Sequence
 
     true, found = ([str(label) for label in labels] for labels in (labels_true, labels_found))
     return Agreement(float(v_measure_score(true, found)), float(adjusted_rand_score(true, found)))
+
+
+def _per_problem(values: Sequence[float] | npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    checked = np.asarray(values, dtype=np.float64)
+    if checked.ndim != 1 or checked.size == 0:
+        raise ValueError(f"an interval needs one value a problem and at least one problem, got shape {checked.shape}")
+    return checked
 
 
 def _checked(counts: npt.ArrayLike) -> npt.NDArray[np.float64]:

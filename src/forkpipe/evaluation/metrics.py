@@ -9,7 +9,7 @@ A policy is the way in which a method is used:
 - own: the model writes its own tag;
 - native: one sample under each of the N tags (cons@N and pass@N only).
 
-A value is the mean over problems. Its interval is a 95 % bootstrap over problems: it says how much another choice of
+A value is the mean over problems. Its 95 % interval (`core.statistics.mean_interval`) says how much another choice of
 problems would move the value, not how much another training seed would.
 """
 
@@ -22,7 +22,7 @@ from forkpipe.core.errors import InputError
 from forkpipe.core.ids import derived_seed
 from forkpipe.core.metrics import cons_at_k, native_cons, native_pass, pass_at_k
 from forkpipe.core.rows import ComparisonRow, MetricRow
-from forkpipe.core.statistics import bootstrap_interval
+from forkpipe.core.statistics import mean_interval
 from forkpipe.evaluation.samples import Pool, best_tags, load_pools, method_order, tag_count
 
 Rows: TypeAlias = pa.Table | Sequence[Mapping[str, Any]]
@@ -36,7 +36,6 @@ def compute_metrics(
     scores: Sequence[pa.Table],
     *,
     ks: Sequence[int],
-    resamples: int,
     seed: int,
     covering: Mapping[str, int] | None = None,
 ) -> list[MetricRow]:
@@ -49,8 +48,7 @@ def compute_metrics(
     Args:
         scores: tables of the schema `scores`, for any number of methods.
         ks: the k of pass@k, each at least 1.
-        resamples: number of bootstrap resamples.
-        seed: of the bootstrap and of the draws of votes.
+        seed: of the draws of votes.
         covering: the covering tag of each method that has one, see `samples.covering_tag`.
 
     Raises:
@@ -64,7 +62,7 @@ def compute_metrics(
     rows: list[MetricRow] = []
     for pool in pools:
         for protocol, policy, k, values, n_samples in _measures(pool, sorted({1, n, *ks}), n, chosen, seed):
-            low, high = bootstrap_interval(values, resamples, seed)
+            low, high = mean_interval(values)
             rows.append(
                 {
                     "method": pool.method,

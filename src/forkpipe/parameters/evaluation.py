@@ -17,7 +17,7 @@ class EvaluationSettings(AsksEngine):
     pass_at: Annotated[list[Count], Field(min_length=1)] = [1, 2, 4, 6, 8, 12]
     """The k of the pass@k curve."""
     bootstrap: Annotated[int, Field(ge=100)] = 2000
-    """Number of bootstrap resamples over problems for each interval."""
+    """Number of bootstrap resamples over problems for the interval of each difference between two methods."""
     engine: EngineSettings = EngineSettings()
     """Samples the checkpoints, as `rollouts.engine` fills tables of rewards."""
     batch_rows: Count = 512

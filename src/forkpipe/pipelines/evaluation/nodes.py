@@ -62,7 +62,7 @@ def score_generations(generations: Any, problems: Any, settings: VerificationSet
 def compute_metrics_node(scores: Any, matchings: Any, settings: EvaluationSettings, seed: int) -> list[MetricRow]:
     """Return rows of `metrics` for all methods."""
     covering = covering_tags(matchings)
-    return compute_metrics([scores], ks=settings.pass_at, resamples=settings.bootstrap, seed=seed, covering=covering)
+    return compute_metrics([scores], ks=settings.pass_at, seed=seed, covering=covering)
 
 
 def compare_node(metrics: Any, scores: Any, training_logs: Any) -> list[ComparisonRow]:
