@@ -51,8 +51,8 @@ def _print_update(plan: Sequence[Planned], updated: Sequence[Planned], running: 
         click.echo("`kedro accept` keeps the results as they are; `kedro run` makes them again.")
 
 
-def print_accepted(accepted: Sequence[Planned]) -> None:
-    """Print which results were accepted as they are."""
+def print_accepted(accepted: Sequence[Planned], incomplete: Sequence[Planned] = ()) -> None:
+    """Print which results were accepted as they are, and which were not because an output does not exist."""
     if len(accepted) > MANY:
         groups = _count_groups(planned.node for planned in accepted)
         listed = ", ".join(f"{group} {n}" for group, n in groups.items())
@@ -60,7 +60,13 @@ def print_accepted(accepted: Sequence[Planned]) -> None:
     else:
         for planned in accepted:
             click.echo(f"accepted {planned.node.name} as it is: {_listed(planned.reasons)}")
-    if not accepted:
+    for planned in incomplete:
+        name = planned.node.name
+        click.echo(
+            f"not accepted {name}: {'; '.join(planned.reasons)}. `kedro run --nodes={name}` makes it, "
+            f"`kedro run --force={name}` with all that it needs"
+        )
+    if not accepted and not incomplete:
         click.echo("nothing to accept: no output that exists is stale")
 
 

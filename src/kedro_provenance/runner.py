@@ -54,7 +54,10 @@ class ProvenanceRunner(SequentialRunner):
         self._project = project
 
     def run(self, pipeline: Pipeline, catalog: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Print the plan and run it, or only print it, or accept existing outputs, as the command asks."""
+        """Print the plan and run it, or only print it, or accept existing outputs, as the command asks.
+
+        The command ends with exit code 1 if it names a node that cannot be accepted.
+        """
         asked = options.current()
         for name in pipeline.datasets():
             catalog.get(name, fallback_to_runtime_pattern=True)
@@ -66,7 +69,10 @@ class ProvenanceRunner(SequentialRunner):
             print_plan(plan, running=False)
             self._check_stale(scheduler, catalog, plan)
         else:
-            print_accepted(scheduler.accept(asked.names))
+            incomplete = scheduler.incomplete(asked.names)
+            print_accepted(scheduler.accept(asked.names), incomplete)
+            if incomplete and asked.names:
+                raise click.exceptions.Exit(1)
         return {}
 
     def _check_stale(self, scheduler: Scheduler, catalog: Any, plan: Sequence[Planned]) -> None:

@@ -118,11 +118,25 @@ class Scheduler:
             if node.name not in wanted or not reasons or not node.outputs or (chosen and node.name not in chosen):
                 continue
             if self._absent(node):
-                continue  # an output does not exist
+                continue  # see `incomplete`
             self._write_records(node, started=now(), accepted=reasons, kept=self._owned.foreign(node).keys())
             accepted.append(Planned(node, "fresh", reasons))
         self.contents.save()
         return accepted
+
+    def incomplete(self, names: Iterable[str] = ()) -> list[Planned]:
+        """Return the nodes that `accept` passes over because an output does not exist, with the missing outputs.
+
+        Of nodes that are not named only the stale ones that have another output: their results were there.
+        """
+        chosen, wanted = set(names), self._cone()
+        passed = []
+        for node in self._nodes:
+            absent = self._absent(node)
+            partly = len(absent) < len(node.outputs) and self._reasons(node)
+            if absent and node.name in wanted and (node.name in chosen if chosen else partly):
+                passed.append(Planned(node, "run", absent))
+        return passed
 
     def _cone(self) -> set[str]:
         """Return the names of the targets and of all nodes upstream of them."""

@@ -74,11 +74,11 @@ def test_another_project_recomputes_only_what_changed(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(textwrap.dedent(text).lstrip())
 
-    def kedro(*arguments):
+    def kedro(*arguments, code=0):
         environment = {**os.environ, "KEDRO_DISABLE_TELEMETRY": "1"}
         command = [sys.executable, "-m", "kedro", *arguments]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == code, done.stderr
         return done.stdout
 
     assert "run   total: total is not there" in kedro("plan")
@@ -98,6 +98,12 @@ def test_another_project_recomputes_only_what_changed(tmp_path):
     assert kedro("plan").startswith(again)
     (tmp_path / "data/total.json").unlink()
     assert kedro("plan").startswith(again)  # the record knows
+    assert kedro("accept", "total", code=1) == (
+        "not accepted total: total is not there. `kedro run --nodes=total` makes it, "
+        "`kedro run --force=total` with all that it needs\n"
+    )
+    assert kedro("accept") == "nothing to accept: no output that exists is stale\n"
+    assert kedro("run", "--nodes=total").startswith("run   total: forced; total is not there")
     assert kedro("run").startswith(again)
     assert kedro("accept", "total").count("the total is above 4") == 1
     assert kedro("plan") == "nothing to run: all 2 nodes are fresh\n"

@@ -11,6 +11,7 @@ import os
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -393,6 +394,29 @@ def test_only_named_nodes_are_accepted(project):
     project.edit("nodes.py", "if line]", "if line or None]")
     assert [one.node.name for one in project.scheduler().accept(["report"])] == ["report"]
     assert project.run() == ["clean"]
+
+
+def test_a_node_without_an_output_is_not_accepted_but_named(project):
+    project.path("report").unlink()
+    assert project.scheduler().incomplete() == []  # its record is fresh
+    (passed,) = project.scheduler().incomplete(["report"])
+    assert (passed.node.name, passed.reasons) == ("report", ["report is not there"])
+    assert project.scheduler().accept(["report"]) == []
+
+
+def split(values):
+    return values, values
+
+
+def test_stale_results_of_which_one_is_gone_are_named_without_being_asked_for(project):
+    whole = project.scheduler()
+    both = Node(split, "clean", ["stats", "variant"], name="both")
+    scheduler = replace(whole, pipeline=Pipeline([both]), targets=["both"])
+    assert [(one.node.name, one.reasons) for one in scheduler.incomplete()] == [("both", ["variant is not there"])]
+    assert scheduler.accept() == []
+    project.path("variant").write_text("[1]")
+    assert scheduler.incomplete() == []
+    assert [one.node.name for one in scheduler.accept()] == ["both"]
 
 
 def test_parameters_are_flattened_and_an_empty_group_says_nothing():
