@@ -60,7 +60,7 @@ def majority(votes: Sequence[str | None], correct: Sequence[bool]) -> float:
     0.5
     """
     counts, answer_correct, _ = _answers(votes, correct)
-    return float(_plurality(counts[None, :], answer_correct)[0])
+    return float(plurality(counts[None, :], answer_correct)[0])
 
 
 def cons_at_k(votes: Sequence[str | None], correct: Sequence[bool], k: int, draws: int = 256, seed: int = 0) -> float:
@@ -85,13 +85,13 @@ def cons_at_k(votes: Sequence[str | None], correct: Sequence[bool], k: int, draw
     if draws < 1:
         raise ValueError(f"cons@{k} needs at least one draw, got {draws}")
     if k == n:
-        return float(_plurality(counts[None, :], answer_correct)[0])
+        return float(plurality(counts[None, :], answer_correct)[0])
     if k == 1:
         return float(counts[answer_correct].sum() / n)
     order = np.lexsort((counts, answer_correct))
     counts, answer_correct = counts[order], answer_correct[order]
     drawn = np.random.default_rng(seed).multivariate_hypergeometric(np.append(counts, abstained), k, size=draws)
-    return float(_plurality(drawn[:, :-1], answer_correct).mean())
+    return float(plurality(drawn[:, :-1], answer_correct).mean())
 
 
 def native_cons(
@@ -129,7 +129,7 @@ def native_cons(
     for tag_picks in picks:
         counts[np.arange(len(tag_picks)), tag_picks] += 1
     answer_correct = np.array([answer in winners for answer in answers])
-    return float(weights @ _plurality(counts[:, :-1], answer_correct))
+    return float(weights @ plurality(counts[:, :-1], answer_correct))
 
 
 def native_pass(correct_by_tag: Sequence[Sequence[bool]]) -> float:
@@ -165,7 +165,7 @@ def _answers(votes: Sequence[str | None], correct: Sequence[bool]) -> tuple[Coun
     return numbers, answer_correct, len(votes) - int(numbers.sum())
 
 
-def _plurality(counts: Counts, answer_correct: Bools) -> npt.NDArray[np.float64]:
+def plurality(counts: Counts, answer_correct: Bools) -> npt.NDArray[np.float64]:
     """Score S votes over A answers: counts (S, A), answer_correct (A,) -> (S,), ties averaged, no votes 0."""
     if counts.shape[1] == 0:
         return np.zeros(counts.shape[0])
