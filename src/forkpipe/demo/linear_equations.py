@@ -4,9 +4,9 @@ The problems have the form of reasoning-gym's `simple_equations`, so that a smal
 `demo.modular_powers`, each computed value passes through `slip`, and a trace carries on from a wrong one.
 
 >>> print(" ".join(STRATEGIES["isolate"](Equation(7, 12, 159), no_slip)))
-Subtract 12: 7x = 147. Divide by 7: x = 21. The answer is \boxed{21}.
+7x = 159 - 12 = 147, so x = 147 / 7 = 21. \boxed{21}
 >>> print(" ".join(STRATEGIES["bisect"](Equation(7, 12, 47), no_slip)))
-Try x = 20: 152, too large. Try x = 10: 82, too large. Try x = 5: 47. The answer is \boxed{5}.
+Try 20: 152, high. Try 10: 82, high. Try 5: 47, right. \boxed{5}
 """
 
 import random
@@ -58,8 +58,8 @@ def draw_equations(count: int, seed: int) -> list[tuple[Equation, int]]:
     return [(Equation(a, b, a * x + b), x) for a, b, x in drawn]
 
 
-def _answer(value: int) -> list[str]:
-    return f"The answer is \\boxed{{{value}}}.".split()
+def _boxed(value: int) -> list[str]:
+    return [f"\\boxed{{{value}}}"]
 
 
 def isolate(equation: Equation, slip: Slip) -> list[str]:
@@ -67,7 +67,7 @@ def isolate(equation: Equation, slip: Slip) -> list[str]:
     a, b, c = equation
     product = slip(c - b)
     value = slip(product // a)
-    return f"Subtract {b}: {a}x = {product}. Divide by {a}: x = {value}.".split() + _answer(value)
+    return f"{a}x = {c} - {b} = {product}, so x = {product} / {a} = {value}.".split() + _boxed(value)
 
 
 def bisect(equation: Equation, slip: Slip) -> list[str]:
@@ -79,27 +79,25 @@ def bisect(equation: Equation, slip: Slip) -> list[str]:
         value = (low + high) // 2
         result = slip(a * value + b)
         if result == c or low >= high:
-            return words + f"Try x = {value}: {result}.".split() + _answer(value)
-        words += f"Try x = {value}: {result}, too {'large' if result > c else 'small'}.".split()
+            return words + f"Try {value}: {result}, right.".split() + _boxed(value)
+        words += f"Try {value}: {result}, {'high' if result > c else 'low'}.".split()
         # After a slip nothing may be left to try; then the trace ends with the last number.
         low, high = (low, max(low, value - 1)) if result > c else (min(high, value + 1), high)
 
 
 def quotients(equation: Equation, slip: Slip) -> list[str]:
-    """Take tens of a from c - b while they fit, then the rest in one go; add up the parts."""
+    """Take tens of a from c - b while they fit, then the rest at once; add up the parts."""
     a, b, c = equation
     rest = slip(c - b)
-    words = f"{c} - {b} = {rest}.".split()
+    words = f"Left {rest}.".split()
     parts: list[int] = []
     while rest >= 10 * a and len(parts) < LARGEST // 10:
         rest = slip(rest - 10 * a)
         parts.append(10)
-        words += f"Take 10 times {a}, {rest} left.".split()
-    last = slip(rest // a)
-    parts.append(last)
+        words += f"10 of {a}, left {rest}.".split()
+    parts.append(slip(rest // a))
     total = slip(sum(parts))
-    words += f"{last} times {a} is the rest. {' + '.join(map(str, parts))} = {total}.".split()
-    return words + _answer(total)
+    return words + f"{parts[-1]} of {a}. {' + '.join(map(str, parts))} = {total}.".split() + _boxed(total)
 
 
 def false_position(equation: Equation, slip: Slip) -> list[str]:
@@ -107,15 +105,14 @@ def false_position(equation: Equation, slip: Slip) -> list[str]:
     a, b, c = equation
     guess = 20
     result = slip(a * guess + b)
-    words = f"Guess 20: {result},".split()
+    words = f"Guess 20 gives {result},".split()
     if result == c:
-        return [*words, "right.", *_answer(guess)]
+        return [*words, "right.", *_boxed(guess)]
     gap = slip(abs(c - result))
     step = slip(gap // a)
     sign, side = ("+", "short") if result < c else ("-", "over")
     value = slip(guess + step if result < c else guess - step)
-    words += f"{gap} {side}. {gap} / {a} = {step}. 20 {sign} {step} = {value}.".split()
-    return words + _answer(value)
+    return words + f"{gap} {side}, {gap} / {a} = {step}, 20 {sign} {step} = {value}.".split() + _boxed(value)
 
 
 Solve = Callable[[Equation, Slip], list[str]]
