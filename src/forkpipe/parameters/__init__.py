@@ -6,6 +6,9 @@ as type hints, so Kedro hands them checked objects.
 """
 
 from forkpipe.parameters.base import EngineSettings as EngineSettings
+from forkpipe.parameters.benchmarks import BENCHMARKS as BENCHMARKS
+from forkpipe.parameters.benchmarks import Benchmark as Benchmark
+from forkpipe.parameters.benchmarks import BenchmarksSettings as BenchmarksSettings
 from forkpipe.parameters.evaluation import EvaluationSettings as EvaluationSettings
 from forkpipe.parameters.policy import AnchorSettings as AnchorSettings
 from forkpipe.parameters.policy import FoldPhase as FoldPhase

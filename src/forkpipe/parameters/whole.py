@@ -7,6 +7,7 @@ from pydantic import Field, ValidationError, create_model, model_validator
 
 from forkpipe.core.errors import InputError
 from forkpipe.parameters.base import Count, Settings, problem_of
+from forkpipe.parameters.benchmarks import BenchmarksSettings
 from forkpipe.parameters.evaluation import EvaluationSettings
 from forkpipe.parameters.methods import METHODS, POLICY, SUPERVISED
 from forkpipe.parameters.policy import PolicyMethod, RolloutSettings
@@ -42,6 +43,7 @@ class Parameters(MethodSections):
     """Paths that catalog entries may refer to, for `--params=inputs.problems=...`."""
     tags: TagSettings
     problems: ProblemSettings
+    benchmarks: BenchmarksSettings = BenchmarksSettings()
     decontamination: DecontaminationSettings
     generation: GenerationSettings
     verification: VerificationSettings
@@ -75,6 +77,12 @@ class Parameters(MethodSections):
                 raise ValueError(
                     f"problems.answer_type is '{given}' and verification.verifiers has no '{answer_type}', "
                     f"expected one of the answer types it has: {', '.join(known)}"
+                )
+        for name in self.benchmarks.use:
+            if (answer_type := self.benchmarks.known[name].answer_type) not in known:
+                raise ValueError(
+                    f"benchmarks.use names {name}, whose answers are of type '{answer_type}', and "
+                    f"verification.verifiers has only: {', '.join(known)}"
                 )
         for method in POLICY:
             try:

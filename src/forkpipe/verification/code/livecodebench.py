@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from forkpipe.core.errors import InputError
+from forkpipe.core.prompts import PROMPTS, fill
 
 
 class Window(NamedTuple):
@@ -41,25 +42,11 @@ ERRATA = {
 }  # fmt: skip
 """Problems that LiveCodeBench's ERRATA.md names, with its reason."""
 
-PROMPT = (
-    "You will be given a question (problem specification) and will generate a correct Python program that matches the "
-    "specification and passes all tests.\n\nQuestion: {problem}\n\n"
-)
-_WITH_STARTER = (
-    "You will use the following starter code to write the solution to the problem and enclose your code within "
-    "delimiters.\n```python\n{starter}\n```\n\n"
-)
-_WITHOUT_STARTER = (
-    "Read the inputs from stdin solve the problem and write the answer to stdout (do not directly test on the sample "
-    "inputs). Enclose your code within delimiters as follows. Ensure that when the python program runs, it reads the "
-    "inputs, runs the algorithm and writes output to STDOUT.\n```python\n# YOUR CODE HERE\n```\n\n"
-)
-
 
 def prompt_of(problem: str, starter: str) -> str:
     """Return what is asked, as lighteval asks it for the paper's figures."""
-    code = _WITH_STARTER.replace("{starter}", starter) if starter.strip() else _WITHOUT_STARTER
-    return PROMPT.replace("{problem}", problem) + code
+    template = PROMPTS["lighteval"].template("code", starter=bool(starter.strip()))
+    return fill(template, {"problem": problem, "starter": starter})
 
 
 def with_starter(problem: str, starter: str) -> str:
