@@ -9,6 +9,7 @@ from kedro.pipeline.node import Node
 from forkpipe.core.errors import InputError
 from forkpipe.core.rows import Split
 from forkpipe.engines.registry import create_completing, create_engine, create_engines
+from forkpipe.models.checkpoint import Checkpoint, chat_template
 from forkpipe.parameters import Parameters, Schedule
 from forkpipe.parameters.methods import METHODS, POLICY
 from forkpipe.strategies.grouping import check_measures
@@ -64,6 +65,17 @@ def _check_verifiers(parameters: Parameters) -> None:
         create_engine(judge.engine, judge.options, "verification.judge").close()
 
 
+def _check_student(parameters: Parameters) -> None:
+    """Check that the model to train has a chat template, before teachers are paid for what it would learn."""
+    model = parameters.model
+    if model.source != "scratch":
+        try:
+            tokenizer = Checkpoint(model.source, model.revision).tokenizer
+        except (OSError, ValueError):
+            return  # the node says what is wrong with the model
+        chat_template(tokenizer)
+
+
 def _check_policy(method: str, parameters: Parameters) -> None:
     schedule: Schedule = getattr(parameters, method).train
     for name, phase in schedule.phases().items():
@@ -83,6 +95,7 @@ CHECKS: dict[str, Callable[[Parameters], None]] = {
     "generate_traces": _check_teachers,
     "cluster_strategies": _check_clusterer,
     "verify_traces": _check_verifiers,
+    "make_base_checkpoint": _check_student,
     **{f"{method}.train": partial(_check_policy, method) for method in POLICY},
     **{f"{method}.generate": _check_sampling for method in METHODS},
 }

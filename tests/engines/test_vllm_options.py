@@ -5,9 +5,12 @@ import sys
 
 import pytest
 
+from byte_tokenizer import CHATML, byte_tokenizer
 from forkpipe.core.errors import InputError
 from forkpipe.core.plugins import create
+from forkpipe.core.records import Request, Sampling
 from forkpipe.engines.registry import ENGINES
+from forkpipe.engines.transformers import TransformersEngine
 from forkpipe.engines.vllm import VLLMEngine
 from forkpipe.engines.vllm_model import check_vllm
 
@@ -49,6 +52,50 @@ def test_identity_has_what_changes_a_completion_and_nothing_else():
         {"engine_args": {"quantization": "fp8"}},
     ]
     assert len({plain, *(identity(**one) for one in changing)}) == 1 + len(changing)
+
+
+def saved(folder, template):
+    tokenizer = byte_tokenizer(["a b"])
+    tokenizer.chat_template = template
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def test_which_of_several_chat_templates_is_open_is_said_before_a_run_begins(tmp_path):
+    several = saved(tmp_path / "several", {"tool_use": CHATML, "rag": CHATML})
+    message = (
+        r"has chat templates tool_use, rag and none named default, expected one: choose it by options\.template_opt"
+    )
+    with pytest.raises(InputError, match=message):
+        VLLMEngine(model=several, chat=True).samples_held("")
+    with pytest.raises(InputError, match=message):
+        next(VLLMEngine(model=several, chat=True).generate([request()]))  # before vLLM starts
+    with pytest.raises(InputError, match="tool_use, rag and none named default, expected one: name it default"):
+        TransformersEngine(model=several, chat=True).samples_held("")
+    for name in ("rag", CHATML):
+        assert VLLMEngine(model=several, chat=True, template_options={"chat_template": name}).samples_held("") is None
+    with pytest.raises(InputError, match="tool_use, rag and none named other"):
+        VLLMEngine(model=several, chat=True, template_options={"chat_template": "other"}).samples_held("")
+    assert VLLMEngine(model=several).samples_held("") is None  # prompts are sent as they are
+    none = saved(tmp_path / "none", None)
+    with pytest.raises(InputError, match="has no chat template, expected one: choose it by"):
+        VLLMEngine(model="elsewhere", tokenizer=none, chat=True).samples_held("")
+    default = saved(tmp_path / "default", {"default": CHATML, "rag": CHATML})
+    for engine in (VLLMEngine(model=default, chat=True), TransformersEngine(model=default, chat=True)):
+        assert engine.samples_held("") is None
+
+
+def test_the_named_template_is_what_transformers_applies(tmp_path):
+    tokenizer = byte_tokenizer(["a b"])
+    tokenizer.chat_template = {"rag": "rag: {{ messages[0]['content'] }}", "tool_use": CHATML}
+    asked = [{"role": "user", "content": "a"}]
+    assert tokenizer.apply_chat_template(asked, tokenize=False, chat_template="rag") == "rag: a"
+
+
+def request():
+    return Request.create(
+        problem_id="p", problem="a", asked_of="t", revision="", prompt="a", sample=0, sampling=Sampling()
+    )
 
 
 def test_a_missing_package_is_said_with_the_extra(monkeypatch):

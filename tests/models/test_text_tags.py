@@ -5,6 +5,7 @@ import importlib.metadata
 import subprocess
 import sys
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 import regex
@@ -17,6 +18,8 @@ from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
 from forkpipe.models.checkpoint import load_checkpoint, load_tags, render_prompt
 from forkpipe.models.tagging import add_tag_tokens
+from forkpipe.parameters import ModelSettings
+from forkpipe.preflight import CHECKS
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +180,20 @@ def test_a_tag_stands_in_place_of_an_opening_mark_in_any_template(template, tmp_
     assert tokenizer.apply_chat_template(whole, tokenize=False).startswith(f"{asked}<|im_start|>assistant\n<think>\n")
     if template is SEVERAL:
         assert tokenizer.chat_template["tool_use"] == SEVERAL["tool_use"]
+
+
+def test_a_student_without_a_chat_template_is_refused_before_the_run(tmp_path):
+    tokenizer = byte_tokenizer(["2 + 2 is 4"])
+    check = CHECKS["make_base_checkpoint"]
+    student = SimpleNamespace(model=ModelSettings(source=str(tmp_path)))
+    check(student)  # a model that cannot be loaded is the node's to name
+    tokenizer.save_pretrained(tmp_path)
+    check(student)
+    tokenizer.chat_template = None
+    tokenizer.save_pretrained(tmp_path)
+    (tmp_path / "chat_template.jinja").unlink()
+    with pytest.raises(InputError, match="has no chat template, expected one: put it into its tokenizer"):
+        check(student)
 
 
 def test_templates_without_a_default_are_named():

@@ -19,7 +19,7 @@ from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.records import Completion, Request
 from forkpipe.engines.drawing import Sampler, draw_tags
-from forkpipe.models.checkpoint import Checkpoint
+from forkpipe.models.checkpoint import Checkpoint, chat_template
 
 KEEP_SHARE = 0.75
 """Ended rows are removed when at most this share of the batch is still running, because removing copies the cache."""
@@ -44,6 +44,8 @@ class TransformersEngine(Engine):
         self._checkpoint = Checkpoint(model, revision)
         self._batch_rows = batch_rows
         self._chat = chat
+        self._checked = False
+        """Whether the chat template is known to be there."""
         self._model: Any = None
         self._router = False
         """Whether `_model` has the router's adapter."""
@@ -60,6 +62,17 @@ class TransformersEngine(Engine):
         for start in range(0, len(requests), self._batch_rows):
             with_tags += self._routed(requests[start : start + self._batch_rows])
         return with_tags
+
+    def samples_held(self, problem: str) -> int | None:
+        """Any number of samples; InputError if there is no chat template where one is needed."""
+        if self._chat and not self._checked:
+            try:
+                tokenizer = self._checkpoint.tokenizer
+            except (OSError, ValueError):
+                return None  # nothing may be left to ask
+            chat_template(tokenizer, remedy="name it default in its tokenizer, or set options.chat: false")
+            self._checked = True
+        return None
 
     def close(self) -> None:
         """Free the model."""

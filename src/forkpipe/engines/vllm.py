@@ -22,7 +22,7 @@ from forkpipe.core.rows import FinishReason
 from forkpipe.engines.routed import with_routers_tags
 from forkpipe.engines.vllm_loop import Finished, refusals
 from forkpipe.engines.vllm_model import LoadedModel, load_model
-from forkpipe.models.checkpoint import Checkpoint
+from forkpipe.models.checkpoint import Checkpoint, chat_template
 
 RESERVED = (
     *("model", "revision", "tokenizer", "dtype", "tensor_parallel_size", "data_parallel_size", "max_model_len"),
@@ -50,7 +50,8 @@ class VLLMEngine:
         enforce_eager: run without compilation and CUDA graphs, which starts faster and runs slower.
         chat: whether prompts are user messages for the model's chat template.
         system: with `chat`, the system message.
-        template_options: with `chat`, arguments of the template, such as enable_thinking.
+        template_options: with `chat`, arguments of the template, such as enable_thinking. `chat_template` is the name of
+            one of several templates that a tokenizer has, or the text of another one.
         reasoning_parser: name of the vLLM parser that separates reasoning from the text, such as deepseek_r1.
         engine_args: further arguments of vLLM's engine, such as quantization; part of every request's id.
     """
@@ -110,6 +111,8 @@ class VLLMEngine:
             "enforce_eager": enforce_eager,
         }
         self._model: LoadedModel | None = None
+        self._checked = False
+        """Whether the chat template is known to be there."""
 
     @property
     def identity(self) -> str:
@@ -154,7 +157,9 @@ class VLLMEngine:
                 model.loop.abort(list(running))
 
     def samples_held(self, problem: str) -> int | None:
-        """Any number of samples."""
+        """Any number of samples; InputError if it is open which chat template is meant, so that a run does not begin."""
+        if self._chat and not self._checked:
+            self._check_template(when_readable=True)
         return None
 
     def close(self) -> None:
@@ -177,17 +182,32 @@ class VLLMEngine:
         if self._model is None:
             logger.info("starting vLLM with %s, which can take minutes", self._arguments["model"])
             started = time.perf_counter()
+            if self._chat:
+                self._check_template()
             given = {name: value for name, value in self._arguments.items() if value is not None}
             self._model = load_model(given, self._data_parallel, self._parser)
             logger.info("vLLM started in %.0f s", time.perf_counter() - started)
         return self._model
 
+    def _check_template(self, when_readable: bool = False) -> None:
+        """Raise InputError if there is no chat template, or several of which none is chosen.
+
+        With `when_readable`, a tokenizer that cannot be loaded is no error yet: nothing may be left to ask.
+        """
+        try:
+            tokenizer = Checkpoint(*(self._changing[name] for name in ("model", "revision", "tokenizer"))).tokenizer
+        except (OSError, ValueError):
+            if when_readable:
+                return
+            raise
+        remedy = "choose it by options.template_options.chat_template (its name, or a text), or set options.chat: false"
+        chat_template(tokenizer, self._template_options.get("chat_template"), remedy)
+        self._checked = True
+
     def _encoded(self, model: LoadedModel, request: Request) -> "_Running":
         started = time.perf_counter()
         prompt = request.prompt
         if self._chat:
-            if model.tokenizer.chat_template is None:
-                raise InputError(f"model {self._arguments['model']} has no chat template, expected one, or chat: false")
             messages = [{"role": "system", "content": self._system}] if self._system else []
             prompt = model.tokenizer.apply_chat_template(
                 [*messages, {"role": "user", "content": prompt}],

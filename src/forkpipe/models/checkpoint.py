@@ -254,13 +254,20 @@ def render_prompt(tokenizer: Any, content: str, tag: str = "") -> str:
     return text if text.endswith(tag) else text + tag
 
 
-def chat_template(tokenizer: Any) -> str:
-    """Return the chat template, the one named "default" if there are several; InputError if there is none."""
-    template = tokenizer.chat_template
-    if isinstance(template, dict):
-        template = template.get("default")
-    if template is None:
-        named = ", ".join(tokenizer.chat_template or ())
-        held = f"chat templates {named} and none named default" if named else "no chat template"
-        raise InputError(f"model {tokenizer.name_or_path} has {held}, expected one: put it into its tokenizer")
-    return str(template)
+def chat_template(tokenizer: Any, chosen: str | None = None, remedy: str = "put it into its tokenizer") -> str:
+    """Return the chat template: the chosen one, or the one named "default" if there are several.
+
+    Args:
+        chosen: name of a template of the tokenizer, or the text of another one.
+        remedy: what a user can do where there is none, for the message of the InputError.
+    """
+    held = tokenizer.chat_template
+    several = held if isinstance(held, dict) else {}
+    if chosen is not None and (chosen in several or "{" in chosen):
+        return str(several.get(chosen, chosen))
+    template = several.get("default") if several else held
+    if template is not None and chosen is None:
+        return str(template)
+    named = f"chat templates {', '.join(several)} and none named {chosen or 'default'}"
+    told = named if several else f"no chat template named {chosen}" if chosen else "no chat template"
+    raise InputError(f"model {tokenizer.name_or_path} has {told}, expected one: {remedy}")
