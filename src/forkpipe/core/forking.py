@@ -53,6 +53,25 @@ def tag_texts(style: TagStyle, n: int) -> tuple[str, ...]:
     return (plain,) if n == 1 else tuple(numbered.format(i) for i in range(1, n + 1))
 
 
+NO_TAGS = "none"
+"""What is given in place of tags for a model that is to be asked without any."""
+
+
+def parse_tags(text: str, where: str = "tags") -> tuple[TagStyle, int] | None:
+    """Read STYLE:N, tags that a model has without a forking.json, or "none"; InputError names `where`.
+
+    >>> parse_tags("text:6"), parse_tags("none")
+    (('text', 6), None)
+    """
+    name, _, number = text.partition(":")
+    if text == NO_TAGS:
+        return None
+    for style in STYLES:
+        if name == style and number.isascii() and number.isdigit() and int(number) >= 1:
+            return style, int(number)
+    raise InputError(f"{where} is '{text}', expected none or STYLE:N with style {' or '.join(STYLES)}, such as text:6")
+
+
 @dataclass(frozen=True, slots=True)
 class ForkingTags:
     """N tags and the ids that a tokenizer gives them.

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from forkpipe.core.engine import Engine
 from forkpipe.core.errors import InputError
+from forkpipe.core.forking import parse_tags
 from forkpipe.core.ids import content_hash
 from forkpipe.core.progress import logger
 from forkpipe.core.records import Completion, Request
@@ -57,8 +58,9 @@ class OpenAIEngine(Engine):
         extra_body: further fields of every request, such as {top_k: 20}.
         api_key_env: name of the environment variable that holds the API key.
         credentials: name of the entry in conf/local/credentials.yml that holds the API key, as `api_key`.
-        checkpoint: folder of the forkpipe checkpoint that the servers run, for requests with forking tags; needs
-            endpoint "completions" and vLLM.
+        checkpoint: folder of the model that the servers run, from which prompts are encoded; needs endpoint
+            "completions". With forking tags the servers must be vLLM.
+        tags: tags of a checkpoint without forking.json, such as "text:6", or "none" to ban none of those that it has.
     """
 
     version = "1"
@@ -84,6 +86,7 @@ class OpenAIEngine(Engine):
     api_key_env: str | None = None
     credentials: str | None = None
     checkpoint: str | None = None
+    tags: str | None = None
 
     def __post_init__(self) -> None:
         self._urls = [self.base_url] if isinstance(self.base_url, str) else list(self.base_url)
@@ -105,23 +108,28 @@ class OpenAIEngine(Engine):
             raise InputError(f"system is given and endpoint '{self.endpoint}', which has no messages: expected 'chat'")
         if self.checkpoint and self.endpoint != "completions":
             raise InputError(f"checkpoint is given and endpoint '{self.endpoint}': tags need endpoint 'completions'")
+        if self.tags is not None:
+            parse_tags(self.tags)
+            if not self.checkpoint:
+                raise InputError("tags are given and no checkpoint, by whose tokenizer they are encoded")
         self._more = dict(self.extra_body or {})
         for name in sorted(OWN_FIELDS & set(self._more)):
             raise InputError(f"extra_body has '{name}', which other options of the engine set")
         changes_text = [self.system, self._more, sorted(set(self.omit) - {"seed"})]
         self.identity = f"openai {self.model} {self.endpoint}"
         if any(changes_text) or self.checkpoint:
-            self.identity += f" {content_hash(*changes_text, self.checkpoint)}"
+            given = [] if self.tags is None else [self.tags]
+            self.identity += f" {content_hash(*changes_text, self.checkpoint, *given)}"
         self._messages_before = [] if self.system is None else [{"role": "system", "content": self.system}]
-        self._tagged = TaggedPrompts(self.checkpoint) if self.checkpoint else None
+        self._tagged = TaggedPrompts(self.checkpoint, self.tags) if self.checkpoint else None
         self._uncounted = False
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         """Yield completions as they come; closing the iterator cancels what is in flight."""
-        if any(request.prefix_ids or request.own_tag for request in requests):
-            if self._tagged is None:
-                raise InputError("requests have forking tags, which needs endpoint 'completions' and checkpoint")
+        if self._tagged is not None:
             requests = self._tagged.prepared(requests)
+        elif any(request.prefix_ids or request.own_tag for request in requests):
+            raise InputError("requests have forking tags, which needs endpoint 'completions' and checkpoint")
         key = find_key(self.api_key_env, self.credentials)
         if requests:
 

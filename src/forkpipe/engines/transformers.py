@@ -16,7 +16,7 @@ from typing import Any
 
 from forkpipe.core.engine import Engine
 from forkpipe.core.errors import InputError
-from forkpipe.core.forking import ForkingTags
+from forkpipe.core.forking import ForkingTags, parse_tags
 from forkpipe.core.records import Completion, Request
 from forkpipe.engines.drawing import Sampler, draw_tags
 from forkpipe.models.checkpoint import Checkpoint, chat_template
@@ -33,15 +33,21 @@ class TransformersEngine(Engine):
         revision: revision on the hub.
         batch_rows: sequences generated at a time.
         chat: whether prompts are user messages for the model's chat template.
+        tags: tags of a model without forking.json, such as "text:6", or "none" to ban none of those that it has.
     """
 
     version = "1"
 
-    def __init__(self, *, model: str, revision: str = "main", batch_rows: int = 64, chat: bool = False) -> None:
+    def __init__(
+        self, *, model: str, revision: str = "main", batch_rows: int = 64, chat: bool = False, tags: str | None = None
+    ) -> None:
         if batch_rows < 1:
             raise InputError(f"batch_rows is {batch_rows}, expected at least 1")
         self.identity = f"transformers {model} {revision} chat={chat}"
-        self._checkpoint = Checkpoint(model, revision)
+        if tags is not None:
+            parse_tags(tags)
+            self.identity += f" tags={tags}"
+        self._checkpoint = Checkpoint(model, revision, tags_given=tags)
         self._batch_rows = batch_rows
         self._chat = chat
         self._checked = False

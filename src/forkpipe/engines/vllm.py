@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from forkpipe.core.errors import InputError
+from forkpipe.core.forking import parse_tags
 from forkpipe.core.progress import logger
 from forkpipe.core.records import REFUSED, Completion, Request
 from forkpipe.core.rows import FinishReason
@@ -54,6 +55,7 @@ class VLLMEngine:
             one of several templates that a tokenizer has, or the text of another one.
         reasoning_parser: name of the vLLM parser that separates reasoning from the text, such as deepseek_r1.
         engine_args: further arguments of vLLM's engine, such as quantization; part of every request's id.
+        tags: tags of a model without forking.json, such as "text:6", or "none" to ban none of those that it has.
     """
 
     version = "1"
@@ -77,6 +79,7 @@ class VLLMEngine:
         template_options: Mapping[str, Any] | None = None,
         reasoning_parser: str | None = None,
         engine_args: Mapping[str, Any] | None = None,
+        tags: str | None = None,
     ) -> None:
         counts = {
             "tensor_parallel": tensor_parallel,
@@ -95,6 +98,9 @@ class VLLMEngine:
         for name in more:
             if name in RESERVED:
                 raise InputError(f"engine_args has '{name}', expected arguments that are not options of this engine")
+        if tags is not None:
+            parse_tags(tags)
+        self._tags = tags
         self._data_parallel = data_parallel
         self._chat = chat
         self._system = system
@@ -118,6 +124,7 @@ class VLLMEngine:
     def identity(self) -> str:
         """The model, how it is loaded, and how prompts and texts are read, but no batch or cache sizes."""
         read = {"chat": self._chat, "system": self._system, "template": self._template_options, "parser": self._parser}
+        read |= {} if self._tags is None else {"tags": self._tags}
         return f"vllm {json.dumps({**self._changing, **read}, sort_keys=True, default=str)}"
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
@@ -171,7 +178,7 @@ class VLLMEngine:
     def _routed(self, requests: Sequence[Request]) -> Sequence[Request]:
         """Let the router draw tags, if there is one; vLLM is stopped first, because both need the GPU's memory."""
         folder = self._arguments["model"]
-        if not Checkpoint(folder).has_router or not any(request.own_tag for request in requests):
+        if not Checkpoint(folder, tags_given=self._tags).has_router or not any(request.own_tag for request in requests):
             return requests
         if self._chat:
             raise InputError(f"{folder} has a router, which takes prompts without chat template: expected chat: false")
@@ -185,7 +192,7 @@ class VLLMEngine:
             if self._chat:
                 self._check_template()
             given = {name: value for name, value in self._arguments.items() if value is not None}
-            self._model = load_model(given, self._data_parallel, self._parser)
+            self._model = load_model(given, self._data_parallel, self._parser, self._tags)
             logger.info("vLLM started in %.0f s", time.perf_counter() - started)
         return self._model
 

@@ -62,17 +62,20 @@ class LoadedModel:
         )
 
 
-def load_model(arguments: Mapping[str, Any], data_parallel: int, parser: str | None) -> LoadedModel:
+def load_model(
+    arguments: Mapping[str, Any], data_parallel: int, parser: str | None, tags_given: str | None = None
+) -> LoadedModel:
     """Start vLLM.
 
     Args:
         arguments: fields of vLLM's EngineArgs: model and revision, tokenizer if it is not the model's own, and others.
+        tags_given: see `Checkpoint`.
 
     Raises:
         InputError: vLLM is missing or too old, or the checkpoint or the parser does not fit.
     """
     check_vllm()
-    checkpoint = Checkpoint(arguments["model"], arguments["revision"], arguments.get("tokenizer"))
+    checkpoint = Checkpoint(arguments["model"], arguments["revision"], arguments.get("tokenizer"), tags_given)
     tags = checkpoint.tags if checkpoint.has_tags else None
     reader = Reader(checkpoint.tokenizer, parser)
     if tags is not None:

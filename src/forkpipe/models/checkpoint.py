@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from forkpipe.core.errors import InputError
-from forkpipe.core.forking import ForkingTags
+from forkpipe.core.forking import ForkingTags, parse_tags
 from forkpipe.core.records import Completion
+from forkpipe.core.responses import opening_at_end
 from forkpipe.models.identity import FORKING_FILE, ROUTER_FOLDER, checkpoint_digest
 
 TRAINER_STATE = "trainer_state.json"
@@ -24,11 +25,14 @@ class Checkpoint:
     Attributes:
         name: the folder, or a name on the hub.
         tokenizer_name: folder or hub name of the tokenizer, if the model does not bring its own.
+        tags_given: the tags of a model without forking.json, as STYLE:N ("text:6"), or "none" to leave out those that
+            it has; None takes them from forking.json.
     """
 
     name: str | Path
     revision: str = "main"
     tokenizer_name: str | None = None
+    tags_given: str | None = None
 
     @property
     def folder(self) -> Path:
@@ -56,18 +60,25 @@ class Checkpoint:
 
     @property
     def has_tags(self) -> bool:
-        """Whether the folder holds forking.json."""
+        """Whether tags are given, or the folder holds forking.json."""
+        if self.tags_given is not None:
+            return parse_tags(self.tags_given) is not None
         return (self.folder / FORKING_FILE).exists()
 
     @cached_property
     def tags(self) -> ForkingTags:
-        """The forking tags; InputError if there is no forking.json, or the tokenizer disagrees with it."""
-        return load_tags(self.folder, self.tokenizer)
+        """The forking tags; InputError if there are none, or the tokenizer disagrees with them."""
+        given = parse_tags(self.tags_given) if self.tags_given is not None else None
+        if given is None:
+            return load_tags(self.folder, self.tokenizer)
+        tags = ForkingTags.encoded(*given, encoder(self.tokenizer))
+        check_begins_special(tags, self.tokenizer)
+        return tags
 
     @property
     def has_router(self) -> bool:
-        """Whether the folder holds a router."""
-        return (self.folder / ROUTER_FOLDER / "adapter_config.json").exists()
+        """Whether the folder holds a router, which belongs to the tags of forking.json."""
+        return self.tags_given is None and (self.folder / ROUTER_FOLDER / "adapter_config.json").exists()
 
     @cached_property
     def end_ids(self) -> frozenset[int]:
@@ -104,9 +115,13 @@ class Checkpoint:
             raise InputError(f"model.source '{self.name}' has no tokenizer that can be loaded: {error}") from error
         return len(encoder(tokenizer)(text))
 
-    def prompt(self, content: str, tag: str = "") -> str:
-        """Put a user message through the chat template; see `render_prompt`."""
-        return render_prompt(self.tokenizer, content, tag)
+    def prompt(self, content: str, tag: str = "", system: str = "") -> str:
+        """Put a user message through the chat template, see `render_prompt`.
+
+        Where tags are given, the opening mark of reasoning at the end of a prompt is left out: the tag takes its place.
+        """
+        text = render_prompt(self.tokenizer, content, tag, system)
+        return text.removesuffix(opening_at_end(text)) if self.tags_given and self.has_tags else text
 
     def load_model(self, dtype: str = "float32", *, to_device: bool = False) -> Any:
         """Return the model, without its router; code of a checkpoint is never executed.
@@ -243,13 +258,23 @@ def encoder(tokenizer: Any) -> Any:
     return lambda text: tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
-def render_prompt(tokenizer: Any, content: str, tag: str = "") -> str:
-    """Put a user message through the chat template, up to where the assistant's text begins.
+def check_begins_special(tags: ForkingTags, tokenizer: Any) -> None:
+    """Raise InputError if tags begin with an ordinary token, which cannot be banned from the text after the tag."""
+    if not tokenizer.added_tokens_decoder.keys() >= set(tags.banned_ids):
+        raise InputError(
+            f"tags.style is '{tags.style}' and the tokenizer begins {tags.tags[0]!r} with an ordinary token, expected "
+            "a special one as in Qwen's: banning that token keeps tags out of traces. Use tags.style 'special'"
+        )
+
+
+def render_prompt(tokenizer: Any, content: str, tag: str = "", system: str = "") -> str:
+    """Put a user message, and a system message if there is one, through the chat template, up to the assistant's text.
 
     The template takes the tag as an argument (`tagging.TAKES_TAG`); if it does not, the tag is appended.
     """
     chat_template(tokenizer)
-    messages = [{"role": "user", "content": content}]
+    messages = [{"role": "system", "content": system}] if system else []
+    messages.append({"role": "user", "content": content})
     text: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, tag=tag)
     return text if text.endswith(tag) else text + tag
 

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from forkpipe.core.errors import InputError
 from forkpipe.core.forking import STYLES, ForkingTags, TagStyle, tag_texts
 from forkpipe.core.responses import END_OF_REASONING, opening_at_end
-from forkpipe.models.checkpoint import chat_template, encoder, listed_ends, render_prompt
+from forkpipe.models.checkpoint import chat_template, check_begins_special, encoder, listed_ends, render_prompt
 
 TAKES_TAG = "{% if tag is defined %}{{ tag }}{% endif %}"
 """End of a chat template that appends the argument `tag` to the generation prompt."""
@@ -22,11 +21,7 @@ def add_tags(model: Any, tokenizer: Any, n: int, style: TagStyle = "text") -> Fo
     """
     add_tag_tokens(tokenizer, n, style)
     tags = ForkingTags.encoded(style, n, encoder(tokenizer))
-    if not tokenizer.added_tokens_decoder.keys() >= set(tags.banned_ids):
-        raise InputError(
-            f"tags.style is '{style}' and the tokenizer begins {tags.tags[0]!r} with an ordinary token, expected a "
-            "special one as in Qwen's: banning that token keeps tags out of traces. Use tags.style 'special'"
-        )
+    check_begins_special(tags, tokenizer)
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
         model.resize_token_embeddings(len(tokenizer))
     return tags

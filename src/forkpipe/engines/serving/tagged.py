@@ -1,7 +1,7 @@
-"""Requests with forking tags to a server: the prompt is sent as token ids with the tag, tags are banned after it.
+"""Requests by token ids to a server: the prompt is sent as ids, with the forking tag if any; tags are banned after it.
 
-The server must support prompts as token ids, `logit_bias`, `allowed_token_ids` and `return_token_ids`, as vLLM's
-completions endpoint does.
+With tags the server must support prompts as token ids, `logit_bias`, `allowed_token_ids` and `return_token_ids`, as
+vLLM's completions endpoint does. A model without tags needs prompts as token ids alone.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,20 +23,27 @@ Ask = Callable[[dict[str, Any]], Awaitable[Reply]]
 
 
 class TaggedPrompts:
-    """Sends requests with forking tags to a server that runs a forkpipe checkpoint.
+    """Sends requests by token ids to a server that runs a checkpoint.
 
     Args:
         checkpoint: folder of the checkpoint; tokenizer, forking.json and router are read from it, the server has the
             weights.
+        tags: tags of a checkpoint without forking.json, or "none", see `Checkpoint.tags_given`.
     """
 
-    def __init__(self, checkpoint: str) -> None:
-        self._checkpoint = Checkpoint(checkpoint)
+    def __init__(self, checkpoint: str, tags: str | None = None) -> None:
+        self._checkpoint = Checkpoint(checkpoint, tags_given=tags)
 
     def prepared(self, requests: Sequence[Request]) -> Sequence[Request]:
-        """Return the requests, with tags drawn by the checkpoint's router if it has one; InputError without tags."""
-        _ = self._checkpoint.tags, self._checkpoint.stop_ids  # read now, not in the event loop
-        return with_routers_tags(str(self._checkpoint.name), requests)
+        """Return the requests, with tags drawn by the checkpoint's router if it has one.
+
+        InputError if a request has a tag and the checkpoint has none.
+        """
+        checkpoint = self._checkpoint
+        _ = checkpoint.stop_ids  # read now, not in the event loop
+        if checkpoint.has_tags or any(request.prefix_ids or request.own_tag for request in requests):
+            _ = checkpoint.tags
+        return with_routers_tags(str(checkpoint.name), requests) if checkpoint.has_router else requests
 
     async def ask(self, request: Request, ask: Ask) -> tuple[Reply, int | None]:
         """Return the reply to a request and the index of its tag, None if it has none of the checkpoint's tags.
@@ -44,8 +51,12 @@ class TaggedPrompts:
         The reply's token ids do not include the end token. For `own_tag`, the tag is drawn token by token among the
         tags only, with one small request for each token at which they differ: the policy is normalised over the tags.
         """
-        tags, ends = self._checkpoint.tags, sorted(self._checkpoint.stop_ids)
+        ends = sorted(self._checkpoint.stop_ids)
         prompt = [*self._checkpoint.encode(request.prompt), *request.prefix_ids]
+        if not self._checkpoint.has_tags:
+            reply = await ask({"prompt": prompt, "stop_token_ids": ends})
+            return (reply if reply.token_ids is None else _without_end(reply, reply.token_ids, ends)), None
+        tags = self._checkpoint.tags
         tag = tags.index_of(request.prefix_ids)
         if request.own_tag:
             drawn = await self._draw(request, prompt, tags, ask)
@@ -57,9 +68,7 @@ class TaggedPrompts:
         ids = _ids(reply)
         if not set(ids).isdisjoint(tags.banned_ids):
             raise RequestError("invalid reply", "it holds a forking tag, which logit_bias was to prevent")
-        if ids and reply.finish_reason == "stop" and ids[-1] in ends:
-            ids = ids[:-1]
-        return Reply(reply.text, reply.reasoning, reply.finish_reason, reply.tokens_in, len(ids), ids), tag
+        return _without_end(reply, ids, ends), tag
 
     async def _draw(self, request: Request, prompt: list[int], tags: ForkingTags, ask: Ask) -> list[int]:
         drawn: list[int] = []
@@ -79,6 +88,12 @@ class TaggedPrompts:
                 )
             drawn += ids
         return drawn
+
+
+def _without_end(reply: Reply, ids: tuple[int, ...], ends: Sequence[int]) -> Reply:
+    if ids and reply.finish_reason == "stop" and ids[-1] in ends:
+        ids = ids[:-1]
+    return Reply(reply.text, reply.reasoning, reply.finish_reason, reply.tokens_in, len(ids), ids)
 
 
 def _ids(reply: Reply) -> tuple[int, ...]:
