@@ -94,8 +94,9 @@ def test_rollouts_a_pass_do_not_change_the_gradient(base, routed, steps_of, tag,
     assert set(parts.rows) == {4}
     same(parts, whole)
     assert found.rewards[:STEP] == expected.rewards[:STEP]  # the very same rollouts
-    for name in ("loss", "reward", "tokens", "rollouts", "groups_skipped"):
+    for name in ("loss", "reward", "tokens", "rollouts", "groups", "groups_skipped"):
         assert found.log[0][name] == pytest.approx(expected.log[0][name], abs=1e-6)
+    assert found.log[0]["groups"] == ROLLOUTS.problems_per_step
     assert len(found.log) == 2
 
 
@@ -114,8 +115,9 @@ def test_problems_and_anchored_sequences_a_pass_do_not_change_the_gradient(base,
     assert whole.rows == [4, 10, 2, 10]
     assert parts.rows == [2, 2, 3, 3, 3, 1, 2, 3, 3, 3, 1]
     same(parts, whole)
+    assert [row["groups"] for row in found.log] == [4, 2]
     for row, wanted in zip(found.log, expected.log, strict=True):
-        for name in ("loss", "reward", "entropy", "kl", "anchor", "groups_skipped", "tag_usage"):
+        for name in ("loss", "reward", "entropy", "kl", "anchor", "groups", "groups_skipped", "tag_usage"):
             assert row[name] == pytest.approx(wanted[name], abs=2e-5), name
 
 

@@ -172,7 +172,8 @@ class StepColumns(TypedDict):
     entropy: NotRequired[float | None]
     kl: NotRequired[float | None]
     tag_usage: NotRequired[list[float] | None]
-    groups_skipped: NotRequired[int | None]
+    groups: NotRequired[int | None]  # of rollouts, one group a problem
+    groups_skipped: NotRequired[int | None]  # those in which all rewards are equal
     rollouts: NotRequired[int | None]
     phase: NotRequired[str | None]  # of reinforcement learning, see parameters/policy.py
     anchor: NotRequired[float | None]  # nats a token: the term that keeps completions close to the reference
@@ -287,7 +288,7 @@ TABLES: dict[str, tuple[int, type]] = {
     "strategies": (2, StrategyRow),
     "trace_sets": (2, TraceSetRow),
     "rejected": (1, RejectedRow),
-    "training_log": (2, TrainingLogRow),
+    "training_log": (3, TrainingLogRow),
     "matching": (1, MatchingRow),
     "rewards": (1, RewardRow),
     "generations": (2, GenerationRow),

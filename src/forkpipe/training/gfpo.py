@@ -21,6 +21,9 @@ from forkpipe.training.config import GFPOConfig
 from forkpipe.training.prompts import PromptCollator, encode_problems
 from forkpipe.training.trainer import TagTrainer
 
+_COUNTS = ("groups", "groups_skipped")
+"""Metrics that are added up over a step; the others are means."""
+
 
 class GFPOTrainer(TagTrainer):
     """Trains p(g | x); see the module.
@@ -135,7 +138,8 @@ class GFPOTrainer(TagTrainer):
         usage = log_probs.detach().exp().mean(dim=0).tolist()
         metrics |= {"kl": float(kl.detach()), "entropy": float(spread.detach())}
         metrics |= {f"usage_{i + 1}": used for i, used in enumerate(usage)}
-        metrics = {name: value * (1 if name == "groups_skipped" else share) for name, value in metrics.items()}
+        metrics = {name: value * (1 if name in _COUNTS else share) for name, value in metrics.items()}
+        metrics["groups"] = len(which)
         if self.anchor is not None:
             metrics["anchor"] = 0.0
         if self.anchor is not None and not self._shares:
@@ -188,8 +192,8 @@ class GFPOTrainer(TagTrainer):
         """Log the loss with expected reward, KL, entropy and use of the tags: means since the last log."""
         if "loss" in logs and self._since_log:
             rows, self._since_log = self._since_log, []
-            logs |= {name: sum(row[name] for row in rows) / len(rows) for name in rows[0] if name != "groups_skipped"}
-            logs["groups_skipped"] = sum(row["groups_skipped"] for row in rows)
+            logs |= {name: sum(row[name] for row in rows) / len(rows) for name in rows[0] if name not in _COUNTS}
+            logs |= {name: sum(row[name] for row in rows) for name in _COUNTS}
             now = time.perf_counter()
             logs["seconds"], self._logged_at = now - self._logged_at, now
         super().log(logs, start_time)

@@ -67,7 +67,7 @@ def fold_router(
     parent.save_successor(folder, trainer.model, context.seed)
     clear(work)
     log = log_rows(trainer.state.log_history, tags.n, {})
-    return PhaseResult([{**row, "reward": None, "groups_skipped": None} for row in log])
+    return PhaseResult([{**row, "reward": None, "groups": None, "groups_skipped": None} for row in log])
 
 
 def _router_probs(parent: Checkpoint, texts: list[str], context: Context, size: int) -> list[list[float]]:

@@ -193,6 +193,7 @@ def log_rows(history: Sequence[dict[str, Any]], n_tags: int, drawn_at: dict[int,
             "step": logs["step"],
             "tokens": 0,
             "rollouts": drawn_at.get(logs["step"], 0),
+            "groups": int(logs["groups"]),
             "groups_skipped": int(logs["groups_skipped"]),
             "tag_usage": [logs[f"usage_{i + 1}"] for i in range(n_tags)],
         }

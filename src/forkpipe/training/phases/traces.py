@@ -240,6 +240,7 @@ class _StateCallback(TrainerCallback):
                 "step": state.global_step,
                 "tokens": sum(row["tokens"] for row in new),
                 "seconds": now - self.started,
+                "groups": len(new) // args.num_generations,
                 "groups_skipped": round(float(logs.get("frac_reward_zero_std", 0.0)) * len(new) / args.num_generations),
                 "rollouts": len(new),
                 "tag_usage": [used.count(tag) / len(used) for tag in range(self.n_tags)] if used else None,
