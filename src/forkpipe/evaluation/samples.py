@@ -7,6 +7,7 @@ an error that names it.
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -65,6 +66,22 @@ def by_method(table: pa.Table) -> dict[str, pa.Table]:
     }
 
 
+def verdict_counts(scores: pa.Table, *by: str) -> dict[tuple[Any, ...], Counter[str]]:
+    """Return how many test samples got each verdict, by the values of these columns.
+
+    >>> table = pa.table({"method": ["sft", "sft"], "split": ["test", "test"], "verdict": ["wrong", "wrong"]})
+    >>> verdict_counts(table, "method")
+    {('sft',): Counter({'wrong': 2})}
+    """
+    import pyarrow.compute as pc  # slow to import, so only where it is used
+
+    counts: dict[tuple[Any, ...], Counter[str]] = defaultdict(Counter)
+    grouped = scores.filter(pc.field("split") == "test").group_by([*by, "verdict"]).aggregate([([], "count_all")])
+    for row in grouped.to_pylist():
+        counts[tuple(row[name] for name in by)][row["verdict"]] = row["count_all"]
+    return dict(counts)
+
+
 def load_pools(scores: Sequence[pa.Table]) -> list[Pool]:
     """Arrange the rows of `scores` tables in pools, ordered by method, split and policy.
 
@@ -118,18 +135,24 @@ def best_tags(pools: Sequence[Pool]) -> dict[str, int]:
     return chosen
 
 
-def covering_tag(matching: pa.Table) -> int:
-    """Return the tag that each problem's last matching gave to traces of the most teachers, as the paper chooses.
-
-    Of equals the one with more traces is taken, then the lowest.
-    """
+def last_matchings(matching: pa.Table) -> list[MatchingRow]:
+    """Return the last row of each trace of a method, without columns that only training needs."""
     last: dict[tuple[str, str], MatchingRow] = {}
     for row in matching.select(["problem_id", "trace_id", "teacher", "tag", "visit"]).to_pylist():
         key = (row["problem_id"], row["trace_id"])
         if key not in last or row["visit"] > last[key]["visit"]:
             last[key] = row
-    traces = Counter(row["tag"] for row in last.values())
-    teachers = Counter(tag for tag, _ in {(row["tag"], row["teacher"]) for row in last.values()})
+    return list(last.values())
+
+
+def covering_tag(matching: pa.Table) -> int:
+    """Return the tag that each problem's last matching gave to traces of the most teachers, as the paper chooses.
+
+    Of equals the one with more traces is taken, then the lowest.
+    """
+    last = last_matchings(matching)
+    traces = Counter(row["tag"] for row in last)
+    teachers = Counter(tag for tag, _ in {(row["tag"], row["teacher"]) for row in last})
     return min(traces, key=lambda tag: (-teachers[tag], -traces[tag], tag))
 
 

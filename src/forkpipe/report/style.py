@@ -1,5 +1,6 @@
-"""The look of all figures: one template, and one colour for each method."""
+"""The look of all figures: one template, one colour for each method, and names and panels that do not overlap."""
 
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,64 @@ def panels(rows: int, columns: int, **options: Any) -> Drawing:
 def colour_of(method: str) -> str:
     """Return the colour of a method; an unknown one gets a colour that depends on its name only."""
     return METHOD_COLOURS.get(method) or _OTHER_COLOURS[sum(method.encode()) % len(_OTHER_COLOURS)]
+
+
+def plain(text: str, most: int = 0) -> str:
+    """Return a text that plotly shows as it is; with `most`, longer ones lose their middle."""
+    if most and len(text) > most:
+        text = f"{text[: most - most // 2 - 1]}\u2026{text[len(text) - most // 2 :]}"
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace("$", "&#36;")
+
+
+def name_axis(names: Sequence[str], most: int = 28) -> dict[str, Any]:
+    """Return the settings of an axis of names: all are written, each with at most this many characters."""
+    return {
+        "type": "category",
+        "tickmode": "array",
+        "tickvals": list(names),
+        "ticktext": [plain(name, most) for name in names],
+        "automargin": True,
+    }
+
+
+def number_axis(numbers: Sequence[int], most: int) -> dict[str, Any]:
+    """Return the settings of an axis whose categories are these numbers, of which it writes at most so many."""
+    shown = list(numbers)[:: -(-len(numbers) // most) or 1]
+    return {"type": "category", "tickmode": "array", "tickvals": [str(n) for n in shown], "ticktext": shown}
+
+
+def blocks(
+    titles: Sequence[str], heights: Sequence[int], per_line: int
+) -> tuple[Drawing, Callable[[int, int], dict[str, int]]]:
+    """Return an empty figure with one block of panels for each title, `per_line` blocks beside each other.
+
+    Args:
+        heights: pixels of the panels of a block, the upper first.
+
+    Returns:
+        (figure, place): `place(block, panel)` gives the `row` and `col` of a panel, both counted from 0.
+    """
+    gap, between = 14, 74  # pixels below a panel, and between lines of blocks with their titles
+    per_line = max(1, min(per_line, len(titles)))
+    lines, size = -(-len(titles) // per_line), len(heights) + 1  # the last row of a line is empty
+    rows = ([*heights, between - 2 * gap] * lines)[:-1]
+    names: list[str] = []
+    specs: list[list[dict[str, Any] | None]] = []
+    for row in range(len(rows)):
+        line, panel = divmod(row, size)
+        beside = titles[line * per_line : (line + 1) * per_line] if panel < len(heights) else []
+        specs.append([{} if column < len(beside) else None for column in range(per_line)])
+        names += [plain(title, 24) if panel == 0 else "" for title in beside]
+    inner = sum(rows) + gap * (len(rows) - 1)
+    figure = panels(
+        len(rows), per_line, specs=specs, subplot_titles=names, row_heights=rows, vertical_spacing=gap / inner,
+        horizontal_spacing=0.03,
+    )  # fmt: skip
+    finish(figure, inner + 96).update_layout(margin={"t": 44, "b": 52})
+    return figure, lambda block, panel: {
+        "row": 1 + block // per_line * size + panel,
+        "col": 1 + block % per_line,
+    }
 
 
 def translucent(colour: str, opacity: float) -> str:

@@ -2,7 +2,7 @@
 
 from forkpipe.evaluation.metrics import Rows, headline
 from forkpipe.report.figures.base import Figure
-from forkpipe.report.style import Drawing, colour_of, finish, panels
+from forkpipe.report.style import Drawing, colour_of, finish, name_axis, panels
 
 
 def draw(comparison: Rows) -> Drawing:
@@ -35,16 +35,20 @@ def draw(comparison: Rows) -> Drawing:
                 col=column,
             )
         figure.update_xaxes(title_text="share of test problems", row=1, col=column)
-    figure.update_xaxes(range=[0, 1.02], tickformat=".0%", dtick=0.25)
-    names = [f"{row['method']}" for row in rows]
-    figure.update_yaxes(categoryorder="array", categoryarray=names[::-1], range=[-0.5, len(names) - 0.3])
-    return finish(figure, 110 + 62 * len(rows)).update_layout(margin={"t": 36}).update_layout(margin={"l": 110})
+    top = max((row[f"{name}_high"] for row in rows for name, _ in measures if row[name] is not None), default=1)
+    # Room on the left keeps a mark at 0 clear of its method's name.
+    figure.update_xaxes(range=[-0.04 * top, 1.04 * top], tickformat=".0%", nticks=5)
+    names = [row["method"] for row in rows]
+    figure.update_yaxes(**name_axis(names), categoryorder="array", categoryarray=names[::-1])
+    figure.update_yaxes(range=[-0.5, len(names) - 0.3])
+    return finish(figure, 110 + 62 * len(rows)).update_layout(margin={"t": 36})
 
 
 FIGURE = Figure(
     "Accuracy by method",
     "Each method as it would be used (see the policy in the table above). pass@1 is the accuracy of a "
     "single sample; cons@N is the accuracy of a plurality vote among N samples, with ties averaged; pass@N is the "
-    "share of problems that at least one of N samples solves. Lines are 95 % intervals over problems.",
+    "share of problems that at least one of N samples solves. Lines are 95 % intervals over problems (Wilson "
+    "intervals, which stay wide at 0 and 100 %).",
     draw,
 )

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from forkpipe.core.records import VERDICTS
 from forkpipe.report.figures.base import Figure
-from forkpipe.report.style import NEUTRAL, VERDICT_COLOURS, Drawing, finish, panels
+from forkpipe.report.style import NEUTRAL, VERDICT_COLOURS, Drawing, finish, name_axis, panels
 
 
 def draw(
@@ -46,8 +46,9 @@ def draw(
             )  # fmt: skip
     figure.update_xaxes(title_text="number", range=[0, 1.18 * max(1, *stages.values())], row=1, col=1)
     figure.update_xaxes(title_text="share of the teacher's traces", tickformat=".0%", range=[0, 1], row=1, col=2)
-    figure.update_yaxes(showgrid=False, automargin=True)
-    figure.update_yaxes(autorange="reversed", row=1, col=1)
+    figure.update_yaxes(showgrid=False)
+    figure.update_yaxes(**name_axis(list(stages)), autorange="reversed", row=1, col=1)
+    figure.update_yaxes(**name_axis(teachers), row=1, col=2)
     figure.update_layout(barmode="stack", legend={"x": 1, "xanchor": "right", "traceorder": "normal"})
     return finish(figure, 200 + 34 * max(len(stages), len(teachers)))
 

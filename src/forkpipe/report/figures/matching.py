@@ -43,9 +43,19 @@ def draw(tag_information: Mapping[str, Any], matchings: pa.Table) -> Drawing:
             row=1,
             col=1,
         )
-        margins = _median_margins(tables[method])
-        shared |= {"x": [tenth / TENTHS for tenth in margins], "showlegend": False}
-        figure.add_scatter(**shared, y=list(margins.values()), row=1, col=2)
+        for name, dash in (("margin", "solid"), ("margin_noise", "dot")):
+            medians = _medians(tables[method], name)
+            figure.add_scatter(
+                x=[tenth / TENTHS for tenth in medians],
+                y=list(medians.values()),
+                mode="lines+markers" if dash == "solid" else "lines",
+                line=line | {"dash": dash},
+                name=method if dash == "solid" else f"{method}, noise of its costs",
+                legendgroup=method,
+                showlegend=dash != "solid" and bool(medians),
+                row=1,
+                col=2,
+            )
     tags = max(len(found["tags"]) for found in tag_information["matching"].values())
     most = float(np.log2(max(2, min(tags, len(tag_information["labels"])))))
     figure.add_hline(
@@ -58,21 +68,24 @@ def draw(tag_information: Mapping[str, Any], matchings: pa.Table) -> Drawing:
     return finish(figure, 400)
 
 
-def _median_margins(matching: pa.Table) -> dict[int, float]:
-    """Return the median margin in nats a token by tenth of training, from 1."""
-    rows = matching.select(["step", "margin"]).to_pylist()
+def _medians(matching: pa.Table, column: str) -> dict[int, float]:
+    """Return the median of a column in nats a token by tenth of training, from 1; tables may lack the column."""
+    if column not in matching.column_names:
+        return {}
+    rows = matching.select(["step", column]).to_pylist()
     steps = 1 + max((row["step"] for row in rows), default=0)
-    margins: dict[int, list[float]] = defaultdict(list)
+    values: dict[int, list[float]] = defaultdict(list)
     for row in rows:
-        if row["margin"] is not None:
-            margins[1 + row["step"] * TENTHS // steps].append(row["margin"])
-    return {tenth: float(np.median(margins[tenth])) for tenth in sorted(margins)}
+        if row[column] is not None:
+            values[1 + row["step"] * TENTHS // steps].append(row[column])
+    return {tenth: float(np.median(values[tenth])) for tenth in sorted(values)}
 
 
 FIGURE = Figure(
     "Matching during training",
     "Left: mutual information of a trace's tag and its strategy in each tenth of training; 0 means that "
     "the tag says nothing about the strategy, and the dotted line is what independent tags would show by "
-    "chance. Right: by how much the chosen assignment of tags beats the next best; higher is clearer.",
+    "chance. Right: by how much the chosen assignment of tags beats the next best; higher is clearer. A dotted line "
+    "is the numerical noise of the costs: margins below it are drawn by chance.",
     draw,
 )

@@ -1,5 +1,6 @@
 """Accuracy against the number of tries."""
 
+import math
 from collections import defaultdict
 from typing import Any
 
@@ -42,11 +43,21 @@ def draw(metrics: Rows) -> Drawing:
             name=name,
             legendgroup=name,
         )
-    ticks = sorted({row["k"] for row in rows})
+    ticks = _apart(sorted({row["k"] for row in rows}))
     figure.update_xaxes(title_text="k, samples a problem (log scale)", type="log", tickvals=ticks, ticktext=ticks)
-    floor = max(0.0, min(row["low"] for row in rows) - 0.05)
-    figure.update_yaxes(title_text="share of test problems solved", tickformat=".0%", range=[floor, 1.02])
+    top = max(row["high"] for curve in curves.values() for row in curve)
+    figure.update_yaxes(title_text="share of test problems solved", tickformat=".0%", range=[0, 1.02 * top])
     return finish(figure, 440).update_layout(legend={"y": 1.02})
+
+
+def _apart(ks: list[int]) -> list[int]:
+    """Return the ks that have room for their label on the axis: a twenty-fifth of its length from the one before."""
+    least = math.log(ks[-1] / ks[0]) / 25
+    shown = ks[:1]
+    for k in ks[1:]:
+        if math.log(k / shown[-1]) > least:
+            shown.append(k)
+    return shown
 
 
 FIGURE = Figure(

@@ -4,6 +4,7 @@ from typing import Any
 
 from forkpipe.report.figures import (
     comparison,
+    coverage,
     funnel,
     matching,
     pass_at_k,
@@ -11,12 +12,15 @@ from forkpipe.report.figures import (
     strategies,
     tags,
     training,
+    verdicts,
 )
 
 FIGURES = {
     "comparison": comparison.FIGURE,
+    "verdicts": verdicts.FIGURE,
     "pass_at_k": pass_at_k.FIGURE,
     "tags": tags.FIGURE,
+    "coverage": coverage.FIGURE,
     "matching": matching.FIGURE,
     "training": training.FIGURE,
     "funnel": funnel.FIGURE,

@@ -8,7 +8,7 @@ import pyarrow as pa
 from forkpipe.core.rows import ProblemRow
 from forkpipe.generation.selection import whole_text
 from forkpipe.report.figures.base import Figure
-from forkpipe.report.style import FAINT, NEUTRAL, Drawing, finish, nothing, panels
+from forkpipe.report.style import FAINT, NEUTRAL, Drawing, finish, nothing, panels, plain
 from forkpipe.strategies.base import Clusters
 from forkpipe.strategies.show import Column, columns_of
 
@@ -38,8 +38,8 @@ def draw(traces: pa.Table, strategies: pa.Table, trace_sets: pa.Table) -> Drawin
         )  # fmt: skip
     figure.update_xaxes(title_text="strategies", dtick=1, showgrid=False, row=1, col=1)
     figure.update_yaxes(title_text="problems", row=1, col=1)
-    heads = [f"<b>{_plain(column.title)}</b><br>{_plain(', '.join(column.teachers))}" for column in columns]
-    cells = [[_plain(step) for step in column.steps] for column in columns]
+    heads = [f"<b>{plain(column.title)}</b><br>{plain(', '.join(column.teachers))}" for column in columns]
+    cells = [[plain(step) for step in column.steps] for column in columns]
     most = max(map(len, cells))
     figure.add_table(
         header={"values": heads, "align": "left", "fill_color": FAINT},
@@ -73,11 +73,6 @@ def _example(traces: pa.Table, strategies: pa.Table, chosen: ProblemRow) -> list
     ]
     clusters = Clusters(labels, representatives, [row["distance"] for row in rows])
     return columns_of(chosen["problem"], texts, [by_id[row["trace_id"]]["teacher"] for row in rows], clusters)
-
-
-def _plain(text: str) -> str:
-    """Return a text that plotly shows as it is."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace("$", "&#36;")
 
 
 FIGURE = Figure(

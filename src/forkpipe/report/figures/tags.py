@@ -1,65 +1,159 @@
-"""Accuracy, length and strategies under each forced tag."""
+"""Accuracy, verdicts, length and strategies under each forced tag."""
 
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from forkpipe.evaluation.samples import method_order
+from forkpipe.core.records import VERDICTS
+from forkpipe.core.statistics import mean_interval
+from forkpipe.evaluation.samples import CORRECT, method_order
 from forkpipe.report.figures.base import Figure
-from forkpipe.report.style import COLOUR_SCALE, Drawing, colour_of, finish, nothing, panels
+from forkpipe.report.style import (
+    COLOUR_SCALE,
+    INK,
+    VERDICT_COLOURS,
+    Drawing,
+    blocks,
+    colour_of,
+    name_axis,
+    nothing,
+    number_axis,
+)
+
+TAGS_A_LINE = 18
+"""Most tags beside each other, of all methods together, that have room for a number each."""
+
+Samples = Mapping[int, Sequence[Mapping[str, Any]]]
+"""Scored samples of a method by tag."""
 
 
 def draw(scores: pa.Table, tag_information: Mapping[str, Any]) -> Drawing:
-    """Show accuracy, length and strategies by tag on test, one column a method with several tags."""
-    by_tag: dict[str, dict[int, list[tuple[bool, int]]]] = {}
-    for row in scores.select(["method", "split", "policy", "tag", "verdict", "tokens"]).to_pylist():
+    """Show accuracy, verdicts, length and strategies by tag on test, one block a method with several tags."""
+    by_method: dict[str, dict[int, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    for row in scores.select(["method", "split", "policy", "tag", "problem_id", "verdict", "tokens"]).to_pylist():
         if row["split"] == "test" and row["policy"] == "by_tag" and row["tag"] >= 0:
-            tags = by_tag.setdefault(row["method"], {})
-            tags.setdefault(row["tag"], []).append((row["verdict"] == "correct", row["tokens"]))
-    methods = method_order(by_tag)
+            by_method[row["method"]][row["tag"]].append(row)
+    methods = method_order(by_method)
     if not methods:
         return nothing("No method with several tags was evaluated.")
-    labels = tag_information["labels"]
-    told = [method for method in methods if method in tag_information["generations"]]
-    heights = [0.27, 0.27, 0.46] if told else [0.5, 0.5]
-    figure = panels(
-        len(heights), len(methods), shared_yaxes="rows", shared_xaxes=True, row_heights=heights,
-        vertical_spacing=0.06, horizontal_spacing=0.03, column_titles=methods,
-    )  # fmt: skip
-    for column, method in enumerate(methods, start=1):
-        used = sorted(by_tag[method])
-        names = [str(tag + 1) for tag in used]
-        for panel, (part, form) in enumerate(((0, ".0%"), (1, ".0f")), start=1):
-            means = [float(np.mean([sample[part] for sample in by_tag[method][tag]])) for tag in used]
-            bars: dict[str, Any] = {"x": names, "y": means, "marker_color": colour_of(method), "showlegend": False}
-            figure.add_bar(**bars, texttemplate=f"%{{y:{form}}}", textposition="auto", row=panel, col=column)
+    n = max(1 + tag for samples in by_method.values() for tag in samples)
+    labels, told = tag_information["labels"], tag_information["generations"]
+    heights = [110, 70, 80] + [40 * len(labels)] * any(method in told for method in methods)
+    figure, place = blocks(methods, heights, TAGS_A_LINE // n)
+    highest = [0.0, 1.0, 0.0]
+    for block, method in enumerate(methods):
+        samples = {tag: by_method[method][tag] for tag in sorted(by_method[method])}
+        places = [place(block, panel) for panel in range(len(heights))]
+        highest[0] = max(highest[0], _accuracy(figure, samples, colour_of(method), n, places[0]))
+        _verdicts(figure, samples, block == 0, places[1])
+        highest[2] = max(highest[2], _length(figure, samples, colour_of(method), n, places[2]))
         if method in told:
-            counts = np.asarray(tag_information["generations"][method]["counts"], dtype=float)
-            shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-            figure.add_heatmap(
-                z=shares.T, x=[str(tag + 1) for tag in range(len(counts))], y=labels, zmin=0, zmax=1,
-                coloraxis="coloraxis", texttemplate="%{z:.0%}", xgap=1, ygap=1,
-                hovertemplate="tag %{x}, %{y}: %{z:.1%}<extra></extra>", row=3, col=column,
-            )  # fmt: skip
-        figure.update_xaxes(title_text="tag", row=len(heights), col=column)
-    figure.update_xaxes(type="category")
-    figure.update_yaxes(title_text="accuracy", tickformat=".0%", rangemode="tozero", row=1, col=1)
-    figure.update_yaxes(title_text="length (tokens)", rangemode="tozero", row=2, col=1)
-    if told:
-        figure.update_yaxes(title={"text": "strategy", "standoff": 8}, automargin=True, row=3, col=1)
-        figure.update_yaxes(autorange="reversed", showgrid=False, ticks="", row=3)
-    # Room for the strategies' names, however long they are, with the title clear of them.
-    left = max(70, 40 + 7 * max(map(len, labels), default=0)) if told else 70
+            counts = np.asarray(told[method]["counts"])
+            figure.add_heatmap(**shares_by_tag(counts, labels, n), **places[3])
+            figure.update_yaxes(**name_axis(labels), autorange="reversed", showgrid=False, ticks="", **places[3])
+        for panel, at in enumerate(places):
+            last = panel == len(heights) - 1
+            figure.update_xaxes(**number_axis(range(1, n + 1), TAGS_A_LINE), showticklabels=last, **at)
+            figure.update_xaxes(title={"text": "tag" if last else None, "standoff": 4}, **at)
+            figure.update_yaxes(showticklabels=at["col"] == 1, **at)
+    rows = (("accuracy", ".0%", 1.25), ("verdicts", ".0%", 1), ("tokens", ",", 1.1))
+    for panel, (title, form, room) in enumerate(rows):
+        for at in (place(block, panel) for block in range(len(methods))):
+            figure.update_yaxes(range=[0, room * highest[panel] or 1], tickformat=form, nticks=4, **at)
+            figure.update_yaxes(title_text=title if at["col"] == 1 else None, **at)
     figure.update_layout(coloraxis={"colorscale": COLOUR_SCALE, "cmin": 0, "cmax": 1, "showscale": False})
-    return finish(figure, 360 + (120 + 30 * len(labels) if told else 0)).update_layout(margin={"l": left, "t": 36})
+    return figure.update_layout(barmode="stack", legend={"traceorder": "normal", "y": 1 + 34 / figure.layout.height})
+
+
+def shares_by_tag(counts: npt.NDArray[Any], labels: Sequence[str], n: int) -> dict[str, Any]:
+    """Return a heat map of the labels under each tag: shares of the tag's items, and below them their number.
+
+    Args:
+        counts: (tags, labels).
+        n: number of tags of the figure.
+    """
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    text = [
+        [f"{share:.0%}<br>{count:,.0f}" for share, count in zip(*pair, strict=True)]
+        for pair in zip(shares.T, counts.T, strict=True)
+    ]
+    return {
+        "z": shares.T, "x": [str(tag + 1) for tag in range(len(counts))], "y": list(labels),
+        "zmin": 0, "zmax": 1, "coloraxis": "coloraxis", "xgap": 1, "ygap": 1, "text": text, "customdata": counts.T,
+        "texttemplate": "%{text}" if n <= TAGS_A_LINE else None, "textfont": {"size": 11},
+        "hovertemplate": "tag %{x}, %{y}: %{customdata:,} (%{z:.1%})<extra></extra>",
+    }  # fmt: skip
+
+
+def _accuracy(figure: Drawing, samples: Samples, colour: str, n: int, at: dict[str, int]) -> float:
+    """Add the accuracy of each tag with its interval, and the share of problems it solves at least once.
+
+    Returns the highest value shown.
+    """
+    means, lows, highs, solved = [], [], [], []
+    for rows in samples.values():
+        right = defaultdict(list)
+        for row in rows:
+            right[row["problem_id"]].append(row["verdict"] == CORRECT)
+        values = [float(np.mean(marks)) for marks in right.values()]
+        low, high = mean_interval(values)
+        means.append(float(np.mean(values)))
+        lows.append(means[-1] - low)
+        highs.append(high - means[-1])
+        solved.append(float(np.mean([any(marks) for marks in right.values()])))
+    figure.add_bar(
+        x=_names(samples), y=means, marker_color=colour, showlegend=False,
+        error_y={"array": highs, "arrayminus": lows, "color": INK, "thickness": 1, "width": 2},
+        hovertemplate="tag %{x}: %{y:.1%}<extra>accuracy</extra>", **at,
+    )  # fmt: skip
+    figure.add_scatter(
+        x=_names(samples), y=solved, mode="markers", showlegend=False,
+        marker={"symbol": "line-ew-open", "size": 14, "color": INK, "line": {"width": 2}},
+        hovertemplate="tag %{x}: %{y:.1%}<extra>solved at least once</extra>", **at,
+    )  # fmt: skip
+    tops = [max(pair) for pair in zip(solved, (m + h for m, h in zip(means, highs, strict=True)), strict=True)]
+    if n <= TAGS_A_LINE:
+        figure.add_scatter(
+            x=_names(samples), y=tops, mode="text", text=[f"{mean:.0%}" for mean in means], textposition="top center",
+            textfont={"size": 11}, showlegend=False, hoverinfo="skip", cliponaxis=False, **at,
+        )  # fmt: skip
+    return max(tops)
+
+
+def _verdicts(figure: Drawing, samples: Samples, legend: bool, at: dict[str, int]) -> None:
+    counts = [Counter(row["verdict"] for row in rows) for rows in samples.values()]
+    for verdict in VERDICTS:
+        figure.add_bar(
+            x=_names(samples), y=[count[verdict] / count.total() for count in counts], name=verdict,
+            legendgroup=verdict, showlegend=legend, marker_color=VERDICT_COLOURS[verdict],
+            customdata=[count[verdict] for count in counts],
+            hovertemplate="tag %{x}: %{customdata:,} (%{y:.1%})<extra>" + verdict + "</extra>", **at,
+        )  # fmt: skip
+
+
+def _length(figure: Drawing, samples: Samples, colour: str, n: int, at: dict[str, int]) -> float:
+    means = [float(np.mean([row["tokens"] for row in rows])) for rows in samples.values()]
+    figure.add_bar(
+        x=_names(samples), y=means, marker_color=colour, showlegend=False, textposition="auto", textangle=0,
+        texttemplate="%{y:,.0f}" if n <= TAGS_A_LINE else None, **at,
+    )  # fmt: skip
+    return max(means)
+
+
+def _names(tags: Samples) -> list[str]:
+    return [str(tag + 1) for tag in tags]
 
 
 FIGURE = Figure(
     "What each tag came to do",
-    "Test samples under each forced tag (numbered from 1, as tags are written): accuracy, mean length, "
-    "and the share of texts in each strategy as told by the labeler described below. If tags mean "
-    "something, columns differ; under random assignment they should not.",
+    "Test samples under each forced tag (numbered from 1, as tags are written): accuracy (bars, with 95 % Wilson "
+    "intervals over problems; the short line above is the share of problems that the tag solves at least once), "
+    "verdicts, mean length, and the strategies of its texts as told by the labeler described below: share of the tag's "
+    "texts, and under it their number. If tags mean something, columns differ; under random assignment "
+    "they should not.",
     draw,
 )
