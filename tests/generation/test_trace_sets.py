@@ -221,7 +221,7 @@ def test_teachers_do_not_differ_by_how_they_mark_their_reasoning():
     rows = [
         {**trace("a"), "trace_id": f"t{i}", "text": text, "reasoning": apart} for i, (text, apart) in enumerate(forms)
     ]
-    sets, _ = select_sets([PROBLEM], rows, strategies(3), TraceSetSettings(), 0)
+    sets, _ = select_sets([PROBLEM], rows, strategies(3), TraceSetSettings(select="drawn"), 0)
     assert {one["text"] for one in sets[0]["traces"]} == {"first this\n</think>\nso 5"}
     verdicts = pa.Table.from_pylist([{**verdict("a"), "trace_id": row["trace_id"]} for row in rows])
     teachers = GenerationSettings(teachers={"t": TeacherSettings(engine="procedural")})

@@ -117,6 +117,7 @@ class StrategyRow(Row):
     representative: bool
     distance: float  # to the representative of the cluster, 0 to 1
     distances: NotRequired[list[float] | None]  # to the representatives of clusters 0, 1, ..., where they are measured
+    distances_to_earlier: NotRequired[list[float] | None]  # to the traces in the problem's rows before this one
 
 
 class TraceInSet(TypedDict):
@@ -285,7 +286,7 @@ TABLES: dict[str, tuple[int, type]] = {
     "traces": (1, TraceRow),
     "generation_report": (1, GenerationReportRow),
     "verdicts": (3, VerdictRow),
-    "strategies": (2, StrategyRow),
+    "strategies": (3, StrategyRow),
     "trace_sets": (2, TraceSetRow),
     "rejected": (1, RejectedRow),
     "training_log": (3, TrainingLogRow),

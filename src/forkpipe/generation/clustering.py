@@ -100,6 +100,7 @@ def _strategy_rows(
             "representative": clusters.representatives[strategy] == position and strategy in apart_enough,
             "distance": clusters.distances[position],
             "distances": None if distances is None else distances[position, clusters.representatives].tolist(),
+            "distances_to_earlier": None if distances is None else distances[position, :position].tolist(),
         }
         for position, (row, strategy) in enumerate(zip(group, clusters.labels, strict=True))
     ]

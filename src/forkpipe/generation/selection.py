@@ -1,4 +1,4 @@
-"""Selects trace sets: at most M traces for each problem, by default those of the most divergent strategies."""
+"""Selects trace sets: at most M traces for each problem, one of each teacher or one of each strategy."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
@@ -7,6 +7,7 @@ from forkpipe.core.errors import InputError
 from forkpipe.core.ids import content_hash
 from forkpipe.core.responses import canonical
 from forkpipe.core.rows import ProblemRow, RejectedRow, StrategyRow, TraceRow, TraceSetRow
+from forkpipe.generation.one_a_teacher import distances_between, one_a_teacher
 from forkpipe.parameters import TraceSetSettings
 
 
@@ -30,7 +31,8 @@ def select_sets(
         seed: seed of the draws. They sort by a hash of seed and trace, so they favour no teacher and no order of rows.
         count_tokens: counts the student's tokens in a text, for `max_tokens`; words unless given.
 
-    With every selection, only problems with at least `min_strategies` strategies give a set.
+    With select "teachers" a problem gives a set if two teachers solved it; with any other selection, if it has at least
+    `min_strategies` strategies.
 
     Raises:
         InputError: the selection is "divergent", but the clusterer measures no distances.
@@ -50,12 +52,13 @@ def select_sets(
             rejected += [_too_long(trace_id, n, settings.max_tokens) for trace_id, n in too_long.items()]
             kept = _remaining(kept, too_long)
         drawn = sorted(kept, key=lambda row: content_hash("draw", seed, row["trace_id"]))
-        held = sum(row["representative"] for row in drawn)
-        if held < settings.min_strategies:
-            detail = f"{held} distinct strategies, {settings.min_strategies} needed"
-            rejected.append({"stage": "trace_sets", "id": problem_id, "reason": "too few strategies", "detail": detail})
+        if settings.select == "teachers":
+            picked, refused = _by_teacher(problem_id, drawn, correct[problem_id], by_id, settings)
+        else:
+            picked, refused = _by_strategy(problem_id, drawn, by_id, settings)
+        rejected += refused
+        if not picked:
             continue
-        picked = _CHOICES[settings.select](drawn, by_id, settings.max_traces)
         chosen = sorted(picked, key=lambda row: (row["strategy"], row["trace_id"]))
         sets.append(
             {
@@ -80,9 +83,54 @@ def select_sets(
     return sets, rejected
 
 
+def _by_teacher(
+    problem_id: str,
+    drawn: Sequence[StrategyRow],
+    measured: Sequence[StrategyRow],
+    by_id: dict[str, TraceRow],
+    settings: TraceSetSettings,
+) -> tuple[Sequence[StrategyRow], list[RejectedRow]]:
+    """Return (the traces of a set, none if no two teachers have one; rows of `rejected`).
+
+    Args:
+        measured: all rows of the problem in their order, which their distances refer to.
+    """
+    traces = [by_id[row["trace_id"]] for row in drawn]
+    picked, passed = one_a_teacher(
+        drawn,
+        [trace["teacher"] for trace in traces],
+        [whole_text(trace) for trace in traces],
+        distances_between(measured),
+        settings.max_traces,
+        settings.near_identical,
+    )
+    refused: list[RejectedRow] = [
+        _rejected(same.trace_id, "near-identical", f"to trace {same.chosen}: {same.similarity:.2f} of their words")
+        for same in passed
+    ]
+    if len(picked) < 2:
+        detail = f"{len(picked)} teachers with a trace of their own, 2 needed"
+        return [], [*refused, _rejected(problem_id, "too few teachers", detail)]
+    return picked, refused
+
+
+def _by_strategy(
+    problem_id: str, drawn: Sequence[StrategyRow], by_id: dict[str, TraceRow], settings: TraceSetSettings
+) -> tuple[Sequence[StrategyRow], list[RejectedRow]]:
+    """Return (the traces of a set, none if there are too few strategies; rows of `rejected`)."""
+    held = sum(row["representative"] for row in drawn)
+    if held < settings.min_strategies:
+        detail = f"{held} distinct strategies, {settings.min_strategies} needed"
+        return [], [_rejected(problem_id, "too few strategies", detail)]
+    return _CHOICES[settings.select](drawn, by_id, settings.max_traces), []
+
+
+def _rejected(name: str, reason: str, detail: str) -> RejectedRow:
+    return {"stage": "trace_sets", "id": name, "reason": reason, "detail": detail}
+
+
 def _too_long(trace_id: str, tokens: int, most: int) -> RejectedRow:
-    detail = f"{tokens} tokens, trace_sets.max_tokens allows {most}"
-    return {"stage": "trace_sets", "id": trace_id, "reason": "too long", "detail": detail}
+    return _rejected(trace_id, "too long", f"{tokens} tokens, trace_sets.max_tokens allows {most}")
 
 
 def _remaining(rows: Sequence[StrategyRow], dropped: Collection[str]) -> list[StrategyRow]:

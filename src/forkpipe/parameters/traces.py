@@ -182,11 +182,22 @@ class TraceSetSettings(Settings):
 
     max_traces: Count = 4
     """M, the most traces a set."""
+    select: Literal["teachers", "divergent", "drawn", "random", "longest"] = "teachers"
+    """Which M. teachers: one correct trace of each teacher, as in the paper, those that differ most where there are
+    more teachers or traces (`generation.one_a_teacher`). By strategy: divergent, the most divergent representatives, or
+    drawn, representatives drawn by the seed. Baselines that look at neither: random, any correct traces drawn by the
+    seed, or longest."""
+    near_identical: Annotated[float, Field(gt=0, le=1)] | None = 0.6
+    """For teachers: a trace is passed over if it and a chosen one have this share of their runs of three words in
+    common (Jaccard similarity); null: none is."""
     min_strategies: Count = 2
-    """Problems with fewer distinct strategies give no set."""
-    select: Literal["divergent", "drawn", "random", "longest"] = "divergent"
-    """Which M: the most divergent representatives, representatives drawn by the seed; or, as baselines that look at no
-    strategy, any correct traces drawn by the seed, or the longest."""
+    """Not for teachers: problems with fewer distinct strategies give no set."""
     max_tokens: Count | None = None
     """Longer traces are dropped; null: none is. Counted with the student's tokenizer, in words for `scratch`, without
     prompt, tag and end token."""
+
+    @model_validator(mode="after")
+    def _room_for_two(self) -> "TraceSetSettings":
+        if self.select == "teachers" and self.max_traces < 2:
+            raise ValueError(f"max_traces is {self.max_traces} and select 'teachers', expected at least 2 traces")
+        return self

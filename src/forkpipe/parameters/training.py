@@ -10,6 +10,9 @@ from forkpipe.core.prompts import PLACEHOLDER
 from forkpipe.parameters.base import Count, Settings, Share, Template, Weight
 from forkpipe.parameters.trainers import SSFTFields
 
+SCRATCH = "scratch"
+"""The value of `model.source` for a small model with random weights."""
+
 
 class TagSettings(Settings):
     """The forking tags of every tagged method."""
@@ -40,7 +43,7 @@ class Architecture(Settings):
 class ModelSettings(Settings):
     """The model that is trained."""
 
-    source: str = "scratch"
+    source: str = SCRATCH
     """scratch: a small Llama with a vocabulary of words; otherwise a checkpoint folder or hub name."""
     revision: str = "main"
     architecture: Architecture = Architecture()

@@ -61,10 +61,15 @@ class Parameters(MethodSections):
                 f"tags.n is {self.tags.n} and trace_sets.max_traces {self.trace_sets.max_traces}: "
                 "expected at least as many tags as traces a set"
             )
-        if self.trace_sets.min_strategies > self.trace_sets.max_traces:
+        if self.trace_sets.select != "teachers" and self.trace_sets.min_strategies > self.trace_sets.max_traces:
             raise ValueError(
                 f"trace_sets.min_strategies is {self.trace_sets.min_strategies}, "
                 f"expected at most trace_sets.max_traces, {self.trace_sets.max_traces}"
+            )
+        if self.trace_sets.select == "teachers" and len(self.generation.asked) < 2:
+            raise ValueError(
+                "trace_sets.select is 'teachers' and generation asks one teacher, which gives one trace a set: "
+                "expected several teachers, or select 'divergent'"
             )
         if self.rollouts.group_size % self.tags.n:
             raise ValueError(

@@ -13,6 +13,7 @@ from forkpipe.generation.budget import Budget
 from forkpipe.generation.collecting import collect, stop_or_warn
 from forkpipe.generation.early import early_check
 from forkpipe.generation.selection import count_words, select_sets
+from forkpipe.generation.set_totals import compare_selections, described, other_of, totals
 from forkpipe.generation.teachers import Asking
 from forkpipe.models.checkpoint import Checkpoint
 from forkpipe.parameters import GenerationSettings, ModelSettings, TraceSetSettings, VerificationSettings
@@ -63,17 +64,18 @@ def build_trace_sets(
     generation: GenerationSettings,
     model: ModelSettings,
     seed: int,
-) -> tuple[list[TraceSetRow], list[RejectedRow]]:
-    """Return (rows of `trace_sets`, rows of `rejected`)."""
+) -> tuple[list[TraceSetRow], list[RejectedRow], dict[str, Any]]:
+    """Return (rows of `trace_sets`, rows of `rejected`, `trace_set_totals`)."""
     asked = [row for row in problems.to_pylist() if row["split"] in generation.splits]
     count = count_words if model.source == "scratch" else Checkpoint(model.source, model.revision).count
-    sets, rejected = select_sets(asked, traces.to_pylist(), strategies.to_pylist(), settings, seed, count)
-    sizes = Counter(len(row["traces"]) for row in sets)
+    tables = asked, traces.to_pylist(), strategies.to_pylist()
+    sets, rejected = select_sets(*tables, settings, seed, count)
+    compared = compare_selections(sets, len(asked), settings, lambda other: select_sets(*tables, other, seed, count))
     reasons = Counter(row["reason"] for row in rejected)
     logger.log(
         logging.INFO if sets else logging.WARNING,
-        "%d trace sets (%s); %d problems have too few strategies, %d traces are too long",
-        len(sets), ", ".join(f"{n} of {size} traces" for size, n in sorted(sizes.items())),
-        reasons["too few strategies"], reasons["too long"],
+        "trace_sets.select %s: %s; left out: %s",
+        settings.select, described(totals(sets)), ", ".join(f"{n} {reason}" for reason, n in reasons.items()) or "none",
     )  # fmt: skip
-    return sets, rejected
+    logger.info("%s", other_of(compared))
+    return sets, rejected, compared

@@ -50,7 +50,7 @@ def create_pipeline() -> Pipeline:
                     "params:seed",
                     settings="params:trace_sets",
                 ),
-                ["trace_sets", "rejected_sets"],
+                ["trace_sets", "rejected_sets", "trace_set_totals"],
                 box="data.trace_generation",
             ),
             StageNode(
