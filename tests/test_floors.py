@@ -26,7 +26,7 @@ ALLOWED = {
     "sandbox": ["core"],
     "verification": ["core", "parameters", "stores", "engines", "sandbox"],
     "problems": ["core", "parameters", "verification"],
-    "generation": ["core", "parameters", "stores", "engines", "strategies", "verification"],
+    "generation": ["core", "parameters", "stores", "models", "engines", "strategies", "verification"],
     "training": ["core", "parameters", "stores", "models", "engines", "verification"],
     "evaluation": ["core", "parameters", "stores", "models", "engines"],
     "report": ["core", "parameters", "evaluation", "generation", "strategies"],

@@ -27,6 +27,8 @@ FORMS = [
     "<seed:think>{r}</seed:think>{s}",
     "◁think▷{r}◁/think▷{s}",
     "<|channel|>analysis<|message|>{r}<|end|><|start|>assistant<|channel|>final<|message|>{s}<|return|>",
+    "analysis{r}assistantfinal{s}",  # of gpt-oss, by a server that left its special tokens out
+    "analysis{r}assistantcommentaryassistantfinal{s}",
     "<|im_start|>think\n{r}<|im_start|>answer\n{s}",
     "<|im_start|><think3>\n{r}</think>{s}",
     "{s}<think>{r}",  # reasoning that the token limit cut
@@ -51,6 +53,36 @@ def test_reasoning_has_one_form_for_students_whatever_the_source_wrote(form):
     marked = (form.partition("{s}")[0] or "{r}").format(r=REASONING)
     assert canonical(SOLUTION, reasoning=marked) == expected
     assert canonical(expected) == expected
+
+
+@pytest.mark.parametrize(
+    "prose",
+    [
+        "analysis of the cases gives 36.",
+        "analysis: there are nine points, so 36.",
+        "Analysis shows that 36 is right.",
+        "analysis, and the final answer is 36",
+        "analysisResult = count(9)\nprint(analysisResult)",
+        "analysis(9) is 36",
+        "Our analysis ends; the word assistantfinal is no mark here.",
+        "analysis of the token assistantfinal",
+        "The assistantfinal channel holds 36.",
+    ],
+)
+def test_prose_about_an_analysis_is_no_reasoning(prose):
+    assert split_reasoning(prose) == ("", prose)
+    assert canonical(prose) == prose
+
+
+def test_reasoning_of_gpt_oss_without_special_tokens_that_was_cut_has_no_solution():
+    assert split_reasoning("analysisWe need to count pairs, so \\boxed{3") == (
+        "We need to count pairs, so \\boxed{3",
+        "",
+    )
+    assert split_reasoning("analysisFirst a table.assistantanalysisThen pairs.assistantfinal36") == (
+        "First a table.Then pairs.",
+        "36",
+    )
 
 
 def test_a_response_without_reasoning_stays_as_it_is():

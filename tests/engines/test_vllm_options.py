@@ -63,9 +63,7 @@ def saved(folder, template):
 
 def test_which_of_several_chat_templates_is_open_is_said_before_a_run_begins(tmp_path):
     several = saved(tmp_path / "several", {"tool_use": CHATML, "rag": CHATML})
-    message = (
-        r"has chat templates tool_use, rag and none named default, expected one: choose it by options\.template_opt"
-    )
+    message = r"has chat templates tool_use, rag and none named default, expected one: choose it by options\.templ"
     with pytest.raises(InputError, match=message):
         VLLMEngine(model=several, chat=True).samples_held("")
     with pytest.raises(InputError, match=message):

@@ -187,9 +187,14 @@ def test_traces_that_are_too_long_are_rejected_and_the_nearest_takes_their_place
     assert select(4, rows=rows, max_tokens=3) == select(4, rows=rows)
 
 
+def save_student(folder):
+    byte_tokenizer([]).save_pretrained(folder)
+    (folder / "generation_config.json").write_text('{"eos_token_id": [2]}')
+
+
 def test_a_pretrained_student_counts_its_own_tokens(tmp_path):
     """A tokenizer without merges: a token is a byte."""
-    byte_tokenizer([]).save_pretrained(tmp_path / "student")
+    save_student(tmp_path / "student")
     (tmp_path / "empty").mkdir()
     generation = GenerationSettings(teachers={"t": TeacherSettings(engine="procedural")})
     tables = [pa.Table.from_pylist(rows) for rows in ([PROBLEM], [trace("a"), trace("b")], strategies_of("a", "b"))]
@@ -203,6 +208,26 @@ def test_a_pretrained_student_counts_its_own_tokens(tmp_path):
     assert rejected(tmp_path / "student", longest - 1)[0]["detail"].startswith(f"{longest} tokens, ")
     with pytest.raises(InputError, match=r"model.source '.*empty' has no tokenizer that can be loaded"):
         rejected(tmp_path / "empty", 10)
+
+
+@pytest.mark.parametrize(
+    ("source", "held"),
+    [("student", "<|im_end|>"), ("student", "<|endoftext|>"), ("student", "<think3>"), ("scratch", "<|end|>")],
+)
+def test_a_trace_with_a_special_token_of_the_student_is_dropped_with_a_reason(tmp_path, source, held):
+    save_student(tmp_path / "student")
+    generation = GenerationSettings(teachers={"t": TeacherSettings(engine="procedural")})
+    traces = [trace("a"), {**trace("b"), "text": f"so {held} 5"}, trace("c")]
+    tables = [pa.Table.from_pylist(rows) for rows in ([PROBLEM], traces, strategies_of("a", "b", "c"))]
+    model = ModelSettings(source=source if source == "scratch" else str(tmp_path / source))
+    settings = TraceSetSettings(select="drawn")
+    (row,), rejected, _ = build_trace_sets(*tables, settings, generation, model, 0)
+    assert [kept["trace_id"] for kept in row["traces"]] == ["a", "c"]
+    assert [(r["id"], r["reason"]) for r in rejected] == [("b", "special token")]
+    assert repr(held) in rejected[0]["detail"]
+    other = ModelSettings(source=str(tmp_path / "student")) if source == "scratch" else ModelSettings()
+    if held != "<think3>":  # a tag of every student
+        assert build_trace_sets(*tables, settings, generation, other, 0)[1] == []
 
 
 def test_a_problem_without_any_trace_is_rejected_too():

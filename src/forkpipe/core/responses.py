@@ -24,6 +24,12 @@ _TAG = r"(?:<\|im_start\|>)?<think\d+>|<\|im_start\|>think\n"
 _MARKS = re.compile(f"{_OPENING.pattern}|{_CLOSING.pattern}|{_TAG}", re.IGNORECASE)
 _END_OF_SOLUTION = re.compile(r"<\|end_of_solution\|>|<\|return\|>|<\|end\|>\s*\Z")
 
+_BARE_START = re.compile(r"\s*analysis(?=[^\s,.:;!?)'’-])")
+_BARE_FINAL = "assistantfinal"
+_BARE_CUT = re.compile(r"\s*analysis(?=(?:I|[A-Z][a-z'’]+),? [a-z])")
+_BARE_NEXT = re.compile(r"assistant(analysis|commentary|final)")
+"""The channels of gpt-oss where a server left out its special tokens: `analysis2 + 2 is 4assistantfinalIt is 4.`"""
+
 END_OF_REASONING = "</think>"
 """What ends the reasoning of a trace in a trace set."""
 
@@ -46,11 +52,17 @@ def split_reasoning(text: str) -> tuple[str, str]:
     format. Reasoning that is opened and never closed goes on to the end. A response without marks is all solution.
     Forking tags (`<think1>`) are not such marks.
 
+    The channels of gpt-oss are known without their special tokens too, where a text begins with "analysis" and has
+    "assistantfinal" later. Prose that begins with the word "analysis" is none.
+
     >>> split_reasoning("<think>2 + 2 is 4</think>The answer is 4.")
     ('2 + 2 is 4', 'The answer is 4.')
     >>> split_reasoning("<think>2 + 2 is")
     ('2 + 2 is', '')
+    >>> split_reasoning("analysis2 + 2 is 4assistantfinalIt is 4."), split_reasoning("analysis of 2 + 2: 4")[1]
+    (('2 + 2 is 4', 'It is 4.'), 'analysis of 2 + 2: 4')
     """
+    text = _with_channels(text)
     start = 0
     for closing in _CLOSING.finditer(text):
         start = closing.end()
@@ -60,6 +72,15 @@ def split_reasoning(text: str) -> tuple[str, str]:
         solution, never_closed = solution[: opening.start()], solution[opening.end() :]
     reasoning = _MARKS.sub("", f"{before}\n{never_closed}")
     return reasoning.strip(), _END_OF_SOLUTION.split(solution, maxsplit=1)[0].strip()
+
+
+def _with_channels(text: str) -> str:
+    """Write the special tokens of gpt-oss into a text from which a server left them out; others stay as they are."""
+    start = _BARE_START.match(text) if _BARE_FINAL in text else _BARE_CUT.match(text)
+    if start is None:
+        return text
+    rest = _BARE_NEXT.sub(r"<|start|>assistant<|channel|>\1<|message|>", text[start.end() :])
+    return f"<|channel|>analysis<|message|>{rest}"
 
 
 def canonical(text: str, reasoning: str = "") -> str:
@@ -77,7 +98,7 @@ def canonical(text: str, reasoning: str = "") -> str:
     within, solution = split_reasoning(text)
     if not reasoning.strip() and solution == text.strip():
         return text
-    parts = list(dict.fromkeys(filter(None, (_MARKS.sub("", reasoning).strip(), within))))
+    parts = list(dict.fromkeys(filter(None, (_MARKS.sub("", _with_channels(reasoning)).strip(), within))))
     return f"\n{END_OF_REASONING}\n".join(["\n".join(parts), solution]) if parts else solution
 
 

@@ -51,8 +51,8 @@ class VLLMEngine:
         enforce_eager: run without compilation and CUDA graphs, which starts faster and runs slower.
         chat: whether prompts are user messages for the model's chat template.
         system: with `chat`, the system message.
-        template_options: with `chat`, arguments of the template, such as enable_thinking. `chat_template` is the name of
-            one of several templates that a tokenizer has, or the text of another one.
+        template_options: with `chat`, arguments of the template, such as enable_thinking. `chat_template` names one of
+            the tokenizer's templates, or is the text of another one.
         reasoning_parser: name of the vLLM parser that separates reasoning from the text, such as deepseek_r1.
         engine_args: further arguments of vLLM's engine, such as quantization; part of every request's id.
         tags: tags of a model without forking.json, such as "text:6", or "none" to ban none of those that it has.
@@ -164,7 +164,7 @@ class VLLMEngine:
                 model.loop.abort(list(running))
 
     def samples_held(self, problem: str) -> int | None:
-        """Any number of samples; InputError if it is open which chat template is meant, so that a run does not begin."""
+        """Any number of samples; InputError if it is open which chat template is meant, before a run begins."""
         if self._chat and not self._checked:
             self._check_template(when_readable=True)
         return None

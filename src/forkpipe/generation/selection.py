@@ -8,12 +8,8 @@ from forkpipe.core.ids import content_hash
 from forkpipe.core.responses import canonical
 from forkpipe.core.rows import ProblemRow, RejectedRow, StrategyRow, TraceRow, TraceSetRow
 from forkpipe.generation.one_a_teacher import distances_between, one_a_teacher
-from forkpipe.parameters import TraceSetSettings
-
-
-def count_words(text: str) -> int:
-    """Return the number of words, which are the tokens of a model from scratch."""
-    return len(text.split())
+from forkpipe.models.student import Student, student_of
+from forkpipe.parameters import ModelSettings, TraceSetSettings
 
 
 def select_sets(
@@ -22,14 +18,14 @@ def select_sets(
     strategies: Sequence[StrategyRow],
     settings: TraceSetSettings,
     seed: int,
-    count_tokens: Callable[[str], int] = count_words,
+    student: Student | None = None,
 ) -> tuple[list[TraceSetRow], list[RejectedRow]]:
     """Return (rows of `trace_sets`, rows of `rejected`).
 
     Args:
         problems: the problems that teachers were asked.
         seed: seed of the draws. They sort by a hash of seed and trace, so they favour no teacher and no order of rows.
-        count_tokens: counts the student's tokens in a text, for `max_tokens`; words unless given.
+        student: the model that will be trained, for `max_tokens` and special tokens; None is one from scratch.
 
     With select "teachers" a problem gives a set if two teachers solved it; with any other selection, if it has at least
     `min_strategies` strategies.
@@ -37,6 +33,7 @@ def select_sets(
     Raises:
         InputError: the selection is "divergent", but the clusterer measures no distances.
     """
+    student = student_of(ModelSettings()) if student is None else student
     by_id = {row["trace_id"]: row for row in traces}
     correct: dict[str, list[StrategyRow]] = defaultdict(list)
     for row in strategies:
@@ -45,12 +42,10 @@ def select_sets(
     rejected: list[RejectedRow] = []
     for problem in problems:
         problem_id = problem["problem_id"]
-        kept = correct[problem_id]
-        if settings.max_tokens is not None:
-            lengths = {row["trace_id"]: count_tokens(whole_text(by_id[row["trace_id"]])) for row in kept}
-            too_long = {trace_id: n for trace_id, n in lengths.items() if n > settings.max_tokens}
-            rejected += [_too_long(trace_id, n, settings.max_tokens) for trace_id, n in too_long.items()]
-            kept = _remaining(kept, too_long)
+        unfit = {row["trace_id"]: _unfit(by_id[row["trace_id"]], settings, student) for row in correct[problem_id]}
+        dropped = {trace_id: why for trace_id, why in unfit.items() if why is not None}
+        rejected += dropped.values()
+        kept = _remaining(correct[problem_id], dropped)
         drawn = sorted(kept, key=lambda row: content_hash("draw", seed, row["trace_id"]))
         if settings.select == "teachers":
             picked, refused = _by_teacher(problem_id, drawn, correct[problem_id], by_id, settings)
@@ -129,8 +124,16 @@ def _rejected(name: str, reason: str, detail: str) -> RejectedRow:
     return {"stage": "trace_sets", "id": name, "reason": reason, "detail": detail}
 
 
-def _too_long(trace_id: str, tokens: int, most: int) -> RejectedRow:
-    return _rejected(trace_id, "too long", f"{tokens} tokens, trace_sets.max_tokens allows {most}")
+def _unfit(trace: TraceRow, settings: TraceSetSettings, student: Student) -> RejectedRow | None:
+    """Return why the student cannot be trained on a trace, None where it can."""
+    text = whole_text(trace)
+    if token := student.reserved(text):
+        reason, detail = "special token", f"{trace['teacher']} wrote {token!r}, which the student reads as that token"
+    elif settings.max_tokens is not None and (tokens := student.count(text)) > settings.max_tokens:
+        reason, detail = "too long", f"{tokens} tokens, trace_sets.max_tokens allows {settings.max_tokens}"
+    else:
+        return None
+    return _rejected(trace["trace_id"], reason, detail)
 
 
 def _remaining(rows: Sequence[StrategyRow], dropped: Collection[str]) -> list[StrategyRow]:

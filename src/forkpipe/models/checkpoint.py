@@ -107,14 +107,6 @@ class Checkpoint:
         ids: list[int] = encoder(self.tokenizer)(text)
         return ids
 
-    def count(self, text: str) -> int:
-        """Return the number of tokens in a text; InputError if there is no tokenizer."""
-        try:
-            tokenizer = self.tokenizer
-        except (OSError, ValueError) as error:
-            raise InputError(f"model.source '{self.name}' has no tokenizer that can be loaded: {error}") from error
-        return len(encoder(tokenizer)(text))
-
     def prompt(self, content: str, tag: str = "", system: str = "") -> str:
         """Put a user message through the chat template, see `render_prompt`.
 

@@ -58,17 +58,18 @@ def _without_opening(template: str, prompt: str) -> str:
     )
 
 
-def reserved_ids(tokenizer: Any, tags: ForkingTags, ends: frozenset[int]) -> frozenset[int]:
+def reserved_ids(tokenizer: Any, tags: ForkingTags | None, ends: frozenset[int]) -> frozenset[int]:
     """Return the ids of tokens that no part of a trace may become: they end the text, pick a tag or open a turn.
 
     Args:
         tokenizer: its special tokens count, except the unknown token and the mark that ends reasoning in trace sets.
-        tags: the model's tags.
+        tags: the model's tags; None where it has none yet.
         ends: end tokens of the model.
     """
+    of_tags = () if tags is None else (*tags.added_ids, *tags.banned_ids)
     added = {token for token, content in tokenizer.added_tokens_decoder.items() if content.special}
     special = {*added, *tokenizer.all_special_ids} - {tokenizer.unk_token_id, *encoder(tokenizer)(END_OF_REASONING)}
-    return frozenset({*special, *ends, *listed_ends(tokenizer), *tags.added_ids, *tags.banned_ids})
+    return frozenset({*special, *ends, *listed_ends(tokenizer), *of_tags})
 
 
 def plain_tag(style: TagStyle, tokenizer: Any) -> ForkingTags:

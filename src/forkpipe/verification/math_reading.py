@@ -68,8 +68,18 @@ def equal(gold: str, prediction: str) -> bool:
     expected, answer = read_gold(gold), read_prediction(prediction)
     if not expected or not answer:
         return False
-    known = values.same_value(expected[0], answer[0])
+    known = _same_value(expected[0], answer[0])
     return bool(math_verify.verify(expected, answer, timeout_seconds=None)) if known is None else known
+
+
+def _same_value(one: Any, other: Any) -> bool | None:
+    """Return `values.same_value`, None too where sympy cannot give values."""
+    try:
+        return values.same_value(one, other)
+    except MemoryError:
+        raise
+    except Exception:  # sympy has errors of its own in each of its functions
+        return None
 
 
 def read_number(answer: str) -> Any:

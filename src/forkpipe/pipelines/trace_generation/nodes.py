@@ -12,10 +12,10 @@ from forkpipe.engines.registry import create_engines
 from forkpipe.generation.budget import Budget
 from forkpipe.generation.collecting import collect, stop_or_warn
 from forkpipe.generation.early import early_check
-from forkpipe.generation.selection import count_words, select_sets
+from forkpipe.generation.selection import select_sets
 from forkpipe.generation.set_totals import compare_selections, described, other_of, totals
 from forkpipe.generation.teachers import Asking
-from forkpipe.models.checkpoint import Checkpoint
+from forkpipe.models.student import student_of
 from forkpipe.parameters import GenerationSettings, ModelSettings, TraceSetSettings, VerificationSettings
 from forkpipe.pipelines.implementations import engines_of, verifiers_of
 from forkpipe.stores.tables import Batches
@@ -67,10 +67,10 @@ def build_trace_sets(
 ) -> tuple[list[TraceSetRow], list[RejectedRow], dict[str, Any]]:
     """Return (rows of `trace_sets`, rows of `rejected`, `trace_set_totals`)."""
     asked = [row for row in problems.to_pylist() if row["split"] in generation.splits]
-    count = count_words if model.source == "scratch" else Checkpoint(model.source, model.revision).count
+    student = student_of(model)
     tables = asked, traces.to_pylist(), strategies.to_pylist()
-    sets, rejected = select_sets(*tables, settings, seed, count)
-    compared = compare_selections(sets, len(asked), settings, lambda other: select_sets(*tables, other, seed, count))
+    sets, rejected = select_sets(*tables, settings, seed, student)
+    compared = compare_selections(sets, len(asked), settings, lambda other: select_sets(*tables, other, seed, student))
     reasons = Counter(row["reason"] for row in rejected)
     logger.log(
         logging.INFO if sets else logging.WARNING,
