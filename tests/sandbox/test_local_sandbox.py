@@ -14,7 +14,7 @@ from surroundings import (
 )  # fmt: skip
 
 from forkpipe.core.errors import InputError
-from forkpipe.sandbox.base import Assertions, Call, Job, Limits
+from forkpipe.sandbox.base import BUSY, Assertions, Call, Job, Limits
 from forkpipe.sandbox.local import PROOF, LocalSandbox
 
 
@@ -77,12 +77,32 @@ def test_endings_are_told_apart(sandbox, program, ending):
         "print(3)\nexit()",
         "import random\nprint(3 if random.random() < 2 else 4)",
         "import subprocess, multiprocessing, socket, sqlite3, hashlib, lzma\nprint(3)",
+        "print(sum(map(int, open('/dev/stdin').read().split())))",
+        "import os\nprint(sum(map(int, os.read(os.open('/dev/stdin', os.O_RDONLY), 99).split())))",
+        "from pathlib import Path\nPath('/dev/stdout').write_text(str(sum(map(int, input().split()))))",
+        "import sys\nassert (sys.stdin.mode, sys.stdin.name, sys.stdout.mode) == ('r', '<stdin>', 'w')\nprint(3)",
+        "import os\nprint(3 if os.path.basename(__file__) else 4)",
+        "import fileinput\nfor line in fileinput.input():\n    print(sum(map(int, line.split())))",
+        "import sys\ntry:\n    sys.stdin = open('input.txt')\nexcept FileNotFoundError:\n    print(3)",
     ],
-    ids=range(15),
+    ids=range(22),
 )  # fmt: skip
 def test_honest_programs_notice_nothing(sandbox, program):
     done = run(sandbox, program, b"1 2\n")
     assert (done.status, done.stdout.strip()) == ("exited", b"3"), done.stderr
+
+
+def test_lines_end_as_in_python(sandbox):
+    """A script on Linux reads \\r\\n as it is."""
+    assert run(sandbox, "print(repr(input()))", b"a\r\nb").stdout == b"'a\\r'\n"
+    assert run(sandbox, "import sys\nprint(sys.stdin.readlines())", b"a\r\nb").stdout == b"['a\\r\\n', 'b']\n"
+
+
+def test_a_traceback_is_of_the_program_alone_and_its_end_is_kept(sandbox):
+    done = run(sandbox, "import sys\nprint('x' * 10_000, file=sys.stderr)\ndef f():\n    raise KeyError(7)\nf()")
+    assert done.stderr.endswith(b"KeyError: 7\n")
+    assert len(done.stderr) == 4096
+    assert b"sandbox" not in run(sandbox, "def f():\n    raise KeyError(7)\nf()").stderr
 
 
 def test_the_first_program_that_compiles_is_run(sandbox):
@@ -112,6 +132,8 @@ def test_calls_return_plain_data(sandbox):
         ("import os\ndef f(x):\n    os._exit(0)", {"failed": "CandidateError", "why": "gone"}),
         ("def f(x):\n    return (i for i in x)", {"failed": "TypeError"}),
         ("def f(x):\n    raise ValueError", {"failed": "ValueError"}),
+        ("def f(x):\n    raise StopIteration", {"failed": "CandidateError", "why": "StopIteration"}),
+        ("def f(x):\n    raise StopAsyncIteration", {"failed": "CandidateError", "why": "StopAsyncIteration"}),
     ],
 )  # fmt: skip
 def test_assertions_run_apart(sandbox, program, said):
@@ -138,6 +160,14 @@ def test_processor_time_is_limited_to_fractions_of_a_second(sandbox):
     done = run(sandbox, "while True:\n    pass", limits=Limits(cpu_seconds=0.25, wall_seconds=20))
     assert done.status == "cpu"
     assert 0.25 <= done.cpu_seconds < 0.6
+
+
+def test_a_program_that_computes_for_a_moment_is_not_waited_for_as_if_it_went_on(sandbox):
+    """It gets more time for what it has computed, once; a program that goes on computing gets it again and again."""
+    program = "import time\nwhile time.process_time() < 0.3:\n    pass\ntime.sleep(600)"
+    done = run(sandbox, program, limits=Limits(cpu_seconds=2.0, wall_seconds=1.0))
+    assert done.status == "wall"
+    assert done.wall_seconds < BUSY - 0.5
 
 
 def test_many_threads_share_a_sandbox_and_a_fork_makes_its_own(sandbox):

@@ -223,6 +223,31 @@ def test_nothing_outlives_a_verifier_that_is_killed(backend):
     assert [process for process in started if is_there(process)] == []
 
 
+@pytest.mark.parametrize("backend", ["auto", "landlock"])
+def test_no_program_outlives_a_worker_that_is_killed(backend):
+    """The kernel may end a worker where memory runs out, and then nobody looks at the time of its child."""
+    if why := why_unavailable(backend):
+        pytest.skip(why)
+    verifier = subprocess.Popen(
+        [sys.executable, "-c", KILLED, backend], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        assert verifier.stdout.readline() == "started\n"
+        end = time.monotonic() + 60
+        while len(descendants(verifier.pid)) < (6 if backend == "auto" else 4) and time.monotonic() < end:
+            time.sleep(0.05)
+        started = descendants(verifier.pid)
+        for worker, _ in started[:2]:
+            os.kill(worker, signal.SIGKILL)
+        end = time.monotonic() + 20
+        while any(is_there(process) for process in started) and time.monotonic() < end:
+            time.sleep(0.05)
+        assert [process for process in started if is_there(process)] == []
+    finally:
+        verifier.kill()
+        verifier.wait()
+
+
 def test_the_grader_stays_small_while_a_program_prints_without_end(sandbox):
     program = (
         "import os\nblock = b'x' * (1 << 20)\nfor _ in range(10_000):\n"

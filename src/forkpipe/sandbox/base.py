@@ -95,7 +95,7 @@ class Run:
     """Name of the exception, number of the signal, name of the refused call, or what is broken."""
     stdout: bytes = b""
     stderr: bytes = b""
-    """The first 4 kB."""
+    """The last 4 kB."""
     report: bytes = b""
     """JSON of calls: `values`, an object a call with its `value` as `values.encode` writes it, or with its `type` where
     it is no plain data; and `error`, the name of an exception that ended the program."""

@@ -4,11 +4,12 @@ import fcntl
 import json
 import os
 import random
+import signal
 from collections.abc import Callable
 from types import CodeType
 from typing import Any, NamedTuple
 
-from forkpipe.sandbox import programs
+from forkpipe.sandbox import calls, programs, streams
 from forkpipe.sandbox.confine import Lock
 
 STATUS, TO_OTHER, FROM_OTHER, RULES, FIRST_FREE = 4, 5, 6, 7, 8
@@ -30,6 +31,8 @@ class Given(NamedTuple):
     files: tuple[int, ...]
     """stdout, stderr, report, status, and where there are two children, to and from the other one."""
     requests: int
+    worker: int
+    """Process id of the worker, as its children see it."""
 
 
 def run_child(lock: Lock, given: Given, prelude: dict[str, Any], leak: bool) -> None:
@@ -44,6 +47,10 @@ def run_child(lock: Lock, given: Given, prelude: dict[str, Any], leak: bool) -> 
     header = given.header
     status = given.files[3]
     try:
+        # A worker has one thread, which is whose end the kernel watches; a program cannot take this back.
+        calls.prctl(calls.PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != given.worker:
+            os._exit(1)
         texts, stdin, typed = _payload(given)
         _arrange(lock, (*stdin[:1], *given.files, *stdin[1:]), leak)
         status = STATUS
@@ -53,7 +60,7 @@ def run_child(lock: Lock, given: Given, prelude: dict[str, Any], leak: bool) -> 
         os._exit(1)
     write(STATUS, LOCKED)
     random.seed(0)
-    programs.open_streams(typed)
+    streams.open_streams(typed)
     if given.role == "tests":
         os.close(STATUS)
         most_bytes = int(header["limits"]["output_mb"] * (1 << 20))
@@ -70,7 +77,7 @@ def run_child(lock: Lock, given: Given, prelude: dict[str, Any], leak: bool) -> 
     os.write(STATUS, bytes([index]))
     os.close(STATUS)
     task = _task(header, code, texts[count:], prelude if header["prelude"] else None)
-    os._exit(programs.guarded(task if typed is None else programs.captured(task)))
+    os._exit(programs.guarded(task if typed is None else streams.captured(task)))
 
 
 def _task(

@@ -18,7 +18,7 @@ from forkpipe.sandbox.base import Job, Run
 from forkpipe.sandbox.confine import LAYERS
 from forkpipe.sandbox.connection import WorkerProcess
 
-VERSION = "1"
+VERSION = "2"
 """Raised when a program's run can end otherwise."""
 
 BACKENDS = ("auto", "namespaces", "landlock")

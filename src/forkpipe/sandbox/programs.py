@@ -6,7 +6,6 @@ report says what a program could as well have printed.
 
 import atexit
 import builtins
-import contextlib
 import io
 import json
 import os
@@ -63,52 +62,13 @@ def compile_first(sources: list[str]) -> tuple[int, types.CodeType | None]:
     return -1, None
 
 
-def open_streams(typed: bytes | None = None) -> None:
-    """Give the program text streams on its own file descriptors, and what interactive Python adds to builtins.
-
-    Args:
-        typed: what it reads from an object in place of a file; then its output goes into an object too.
-    """
-    reads = io.BufferedReader(io.FileIO(0, "r", closefd=False)) if typed is None else io.BytesIO(typed)
-    sys.stdin = io.TextIOWrapper(reads, "utf-8", "surrogateescape")
-    sys.stdout, sys.stderr = (
-        io.TextIOWrapper(io.BufferedWriter(io.FileIO(file, "w", closefd=False)), "utf-8", errors)
-        for file, errors in ((1, "surrogateescape"), (2, "backslashreplace"))
-    )
-    if typed is not None:
-        sys.stdout = io.TextIOWrapper(io.BytesIO(), "utf-8", "surrogateescape")
-    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr  # type: ignore[misc]
-    builtins.exit = builtins.quit = _exit  # type: ignore[assignment]
-    sys.argv = ["program.py"]
-
-
-def captured(run: Callable[[], None]) -> Callable[[], None]:
-    """Return a function that runs a program and ends the process with its main thread, as LiveCodeBench's grader."""
-
-    def run_captured() -> None:
-        output: Any = sys.stdout
-        with contextlib.suppress(SystemExit):
-            run()
-        output.flush()
-        message = output.buffer.getvalue()
-        while message:
-            message = message[os.write(1, message) :]
-        os._exit(0)
-
-    return run_captured
-
-
-def _exit(code: object = None) -> None:
-    raise SystemExit(code)
-
-
 def module(name: str, prelude: dict[str, Any] | None) -> types.ModuleType:
     """Return a fresh module, registered under its name, with the prelude's names if these are given."""
     made = types.ModuleType(name)
-    made.__dict__["__builtins__"] = builtins
+    made.__dict__.update(__builtins__=builtins, __file__=FILE)
     if prelude is not None:
         made.__dict__.update(prelude)
-        made.__dict__.update(stdin=sys.stdin, stdout=sys.stdout, stderr=sys.stderr)
+        made.__dict__.update(stdin=sys.stdin, stdout=sys.stdout, stderr=sys.stderr, open=builtins.open)
         made.__dict__.update(__stdin__=sys.stdin, __stdout__=sys.stdout, __stderr__=sys.stderr)
         sys.setrecursionlimit(PRELUDE_RECURSION)
     sys.modules[name] = made
@@ -129,7 +89,8 @@ def guarded(run: Callable[[], None]) -> int:
         except BaseException as error:
             status = 1
             report_error(error)
-            sys.excepthook(type(error), error, error.__traceback__)
+            within = BaseException.with_traceback(error, _within_program(error.__traceback__))
+            sys.excepthook(type(error), within, within.__traceback__)
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
     except MemoryError:
@@ -144,6 +105,14 @@ def guarded(run: Callable[[], None]) -> int:
         except BaseException:
             status = status or 1
     return status
+
+
+def _within_program(traceback: types.TracebackType | None) -> types.TracebackType | None:
+    """Return a traceback from the program's first frame on, without the sandbox's own; whole where it has none."""
+    at = traceback
+    while at is not None and at.tb_frame.f_code.co_filename != FILE:
+        at = at.tb_next
+    return at or traceback
 
 
 def _status_of(leaving: SystemExit) -> int:
@@ -267,7 +236,9 @@ def run_tests(entry: str, setup: str, tests: str, outgoing: int, incoming: int, 
         reply = json.loads(line)
         if "error" in reply:
             raised = getattr(builtins, str(reply["error"]), None)
-            known = isinstance(raised, type) and issubclass(raised, Exception)
+            # The end of an iteration is none of a test's business: it would end `all(map(f, ...))` as if all were true.
+            ends_loops = (StopIteration, StopAsyncIteration)
+            known = isinstance(raised, type) and issubclass(raised, Exception) and not issubclass(raised, ends_loops)
             raise raised() if raised is not None and known else CandidateError(str(reply["error"])[:60])
         if "value" not in reply:
             raise CandidateError("a value of type " + str(reply.get("type"))[:80])

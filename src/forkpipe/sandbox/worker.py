@@ -189,7 +189,8 @@ class _Worker:
 
         The kernel's own limit of processor time counts in ticks, and by a fifth too much on some machines, so the
         clock of each child is read; it is looked at no earlier than all cores together could have used it up. Where a
-        child has computed a good part of its time by the clock it does not sleep, but the machine is busy.
+        child has computed a good part of its time by the clock it does not sleep, but the machine is busy. It has to do
+        so in each extension, or a program that computes for a moment would be waited for all of them.
         """
         end = before + wall_seconds
         poll = select.poll()
@@ -197,12 +198,12 @@ class _Worker:
         poll.register(self._pipes.owner, select.POLLIN)
         poll.register(self._pipes.requests, 0)
         watched = [child.pid for child in children] if self._watch_cpu else []
-        extended = 0
+        extended, used_before = 0, 0.0
         while True:
             used = max(map(_cpu_time, watched), default=0.0)
             left = end - time.monotonic()
-            if left <= 0 and used > COMPUTES * wall_seconds and extended < BUSY - 1:
-                extended, end, left = extended + 1, end + wall_seconds, wall_seconds
+            if left <= 0 and used - used_before > COMPUTES * wall_seconds and extended < BUSY - 1:
+                extended, used_before, end, left = extended + 1, used, end + wall_seconds, wall_seconds
             if left <= 0:
                 return False
             unused = cpu_seconds - used
@@ -232,9 +233,9 @@ class _Worker:
         limit = header["limits"]["output_mb"] * (1 << 20)
         files = [*children[0].files, *(child.files[2] for child in children[1:])]
         sizes = [min(os.fstat(file).st_size, int(limit)) for file in files]
-        sizes[1] = min(sizes[1], STDERR_SHOWN) if sizes[1] < limit else sizes[1]
         full = max(sizes) >= limit
-        sizes[1] = min(sizes[1], STDERR_SHOWN)
+        starts = [0] * len(sizes)
+        starts[1] = max(0, sizes[1] - STDERR_SHOWN)  # a traceback stands at the end
         _, ending, usage = ended[-1]
         answer = {
             "status": "cpu" if max(usages) >= header["limits"]["cpu_seconds"] else "exited" if in_time else "wall",
@@ -246,11 +247,10 @@ class _Worker:
             "cpu": max(usages),
             "wall": wall,
             "memory": usage.ru_maxrss / 1024,
-            "sizes": sizes,
+            "sizes": [size - start for size, start in zip(sizes, starts, strict=True)],
         }
         write_header(self._pipes.answers, answer)
-        for file, size in zip(files, sizes, strict=True):
-            at = 0
+        for file, at, size in zip(files, starts, sizes, strict=True):
             while at < size:
                 at += os.sendfile(self._pipes.answers, file, at, size - at)
         for child in children:
@@ -274,11 +274,13 @@ class _Worker:
     def _fork(self, header: dict[str, Any], limits: dict[str, Any], role: str, *others: int) -> Child:
         files = tuple(os.memfd_create(name) for name in ("stdout", "stderr", "report"))
         reading, writing = os.pipe()
+        worker = os.getpid()
         pid = os.fork()
         if pid == 0:
             try:
                 os.close(reading)
-                given = Given(header, self._lock.limits(limits), role, (*files, writing, *others), self._pipes.requests)
+                files_given = (*files, writing, *others)
+                given = Given(header, self._lock.limits(limits), role, files_given, self._pipes.requests, worker)
                 run_child(self._lock, given, self._prelude, self._leak)
             finally:
                 os._exit(1)

@@ -31,6 +31,9 @@ FOOLS = {
     "hooks_the_audit": "import sys, os\ndef f(x):\n    sys.addaudithook(lambda event, _: os._exit(0))\n    compile('0', '', 'eval')\n"
 }  # fmt: skip
 
+ENDS_THE_LOOP = "def f(x):\n    raise StopIteration\n"
+"""In `all(map(f, ...))` and the like it ends the loop of the test, which then passes."""
+
 CRASHES = {
     "segfault": "import ctypes\ndef f(x):\n    ctypes.string_at(0)\n",
     "abort": "import os\ndef f(x):\n    os.abort()\n",

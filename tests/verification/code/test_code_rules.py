@@ -201,6 +201,26 @@ def test_what_cannot_be_checked_apart_is_named():
     assert why_unprovable("assert f(1", "f") == "is no Python: SyntaxError"
 
 
+def test_code_that_is_nested_too_deeply_is_unreadable_and_no_error():
+    deep = "-" * 100_000 + "1"
+    assert literal_call(f"assert f(1) == {deep}", "f") is None
+    assert why_unprovable(deep, "f") == "is no Python: MemoryError"
+    assert split_check(deep, "f") == [f"{deep}\ncheck(f)\n"]
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "~" * 500_000 + "`", "```" + " " * 500_000 + "`", "for" + ":" * 500_000 + " " * 500_000 + "x",
+        "``` " * 300_000, "<think>" * 100_000, "a." * 300_000 + "=", "def" + " " * 500_000, "```\n" + "from " * 200_000,
+    ],
+    ids=range(8),
+)  # fmt: skip
+def test_extraction_is_linear_in_the_length_of_a_response(response):
+    """Where it is not, one of these takes many minutes."""
+    extract_program(response, "f")
+
+
 def test_checks_that_are_more_than_asserts_stay_whole():
     loop = "def check(candidate):\n    for i in range(3):\n        assert candidate(i) == i\n"
     assert split_check(loop, "f") == [f"{loop}\ncheck(f)\n"]

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from grader_attacks import CRASHES, DATA, FOOLS, USUAL
+from grader_attacks import CRASHES, DATA, ENDS_THE_LOOP, FOOLS, USUAL
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.records import Verdict
@@ -58,6 +58,15 @@ def test_what_fools_a_grader_in_one_interpreter_does_not_pass_here(verifier, nam
     assert usual.status == "exited"
     verdict = judge(verifier, SQUARE, FOOLS[name])
     assert verdict.verdict in ("wrong", "timeout")
+
+
+@pytest.mark.parametrize(
+    "test", ["assert all(map(lambda x: f(x) == x * x, [2, 3]))", "assert sum(map(f, [2, 3])) == 0"]
+)
+def test_a_program_cannot_end_the_loops_of_its_tests(verifier, test):
+    exec(f"{ENDS_THE_LOOP}\n{test}", {})  # passes in one interpreter
+    verdict = judge(verifier, {**SQUARE, "cases": [{"assert": test}]}, ENDS_THE_LOOP)
+    assert (verdict.verdict, "StopIteration" in verdict.detail) == ("wrong", True)
 
 
 @pytest.mark.parametrize("name", CRASHES)
@@ -118,6 +127,20 @@ def test_all_cases_together_have_a_limit_too():
     verdict = judge(verifier, tests, slow)
     assert (verdict.verdict, verdict.rule) == ("timeout", "total")
     verifier.close()
+
+
+def test_sleep_in_each_case_counts_for_all_cases_together():
+    tests = {**ADD, "cases": [{"input": "1 2\n", "output": "3\n"}] * 40}
+    verifier = CodeVerifier(workers=1, cpu_seconds=2.0, total_seconds=2.0)
+    verdict = judge(verifier, tests, f"import time\ntime.sleep(1.2)\n{RIGHT}")
+    assert (verdict.verdict, verdict.rule) == ("timeout", "total")
+    assert json.loads(verdict.detail)["passed"] < 10
+    verifier.close()
+
+
+def test_the_detail_of_an_exception_says_what_it_was(verifier):
+    detail = json.loads(judge(verifier, ADD, "x = [1, 2]\n" * 50 + "print(x[5])").detail)
+    assert detail["got"].endswith("IndexError: list index out of range")
 
 
 def test_responses_without_a_program_and_cut_ones(verifier):

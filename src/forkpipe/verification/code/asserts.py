@@ -9,6 +9,9 @@ import ast
 import builtins
 from typing import Any, NamedTuple
 
+UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
+"""What `ast.parse` raises: the last two for code that is nested too deeply."""
+
 
 class LiteralCall(NamedTuple):
     """An assert that a call with plain data gives plain data."""
@@ -25,7 +28,7 @@ def literal_call(code: str, entry: str) -> LiteralCall | None:
     """
     try:
         body = ast.parse(code.strip()).body
-    except (SyntaxError, ValueError, RecursionError):
+    except UNREADABLE:
         return None
     if len(body) != 1 or not isinstance(body[0], ast.Assert):
         return None
@@ -52,7 +55,7 @@ def why_unprovable(code: str, entry: str, setup: str = "") -> str | None:
     """
     try:
         tree, before = ast.parse(code), _parsed_setup(setup)
-    except (SyntaxError, ValueError, RecursionError) as error:
+    except UNREADABLE as error:
         return f"is no Python: {type(error).__name__}"
     known = {entry, "candidate", *dir(builtins), *_defined(tree), *_defined(before)}
     for node in (*ast.walk(before), *ast.walk(tree)):
@@ -111,7 +114,7 @@ def split_check(test: str, entry: str) -> list[str]:
     whole = [f"{test}\ncheck({entry})\n"]
     try:
         body = ast.parse(test).body
-    except (SyntaxError, ValueError, RecursionError):
+    except UNREADABLE:
         return whole
     checks = [node for node in body if isinstance(node, ast.FunctionDef) and node.name == "check"]
     others = [node for node in body if node not in checks and not _is_metadata(node)]

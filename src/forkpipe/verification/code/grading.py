@@ -12,6 +12,8 @@ from forkpipe.sandbox.base import Job, Run, Sandbox
 from forkpipe.verification.code.cases import ReadyCase, ReadyTests, sources
 from forkpipe.verification.code.extraction import LONGEST_PROGRAM
 
+SLEEPS_FROM, SLEEPS = 1.0, 0.1
+"""Seconds by the clock from which a run counts as slept where it has computed less than this share of them."""
 SHOWN = 200
 """Characters of an input or output in the detail."""
 
@@ -107,7 +109,7 @@ def _judge(state: _State, number: int, job: Job, run: Run, sandbox: Sandbox, tot
     if run.status == "wall":
         # It slept, or the machine had no time at all for it: only the first happens twice.
         run = sandbox.run([job])[0]
-    state.seconds += max(run.cpu_seconds, run.wall_seconds if run.status == "wall" else 0.0)
+    state.seconds += run.wall_seconds if run.status == "wall" or _slept(run) else run.cpu_seconds
     state.cpu_max = max(state.cpu_max, run.cpu_seconds)
     state.memory_max = max(state.memory_max, run.memory_mb)
     if run.program >= 0:
@@ -125,6 +127,14 @@ def _judge(state: _State, number: int, job: Job, run: Run, sandbox: Sandbox, tot
         _end(state, "correct", rule)
     elif state.seconds > total_seconds:
         _end(state, "timeout", "total")
+
+
+def _slept(run: Run) -> bool:
+    """Say whether a run has waited rather than computed: programs that sleep in each case have a limit too.
+
+    A service says nothing of processor time, and of a second or less a busy machine may be the cause.
+    """
+    return run.wall_seconds > SLEEPS_FROM and 0.0 < run.cpu_seconds < SLEEPS * run.wall_seconds
 
 
 def _outcome(case: ReadyCase, run: Run, passed: int) -> tuple[VerdictName, str]:
@@ -153,7 +163,7 @@ def _end(
         detail["input"] = shown(case.shown[failing])
         if case.expected:
             detail["expected"] = shown(_short(case.expected[failing][0]))
-        detail["got"] = shown(_got(case, run))
+        detail["got"] = _got(case, run)
     detail["cpu_max"] = round(state.cpu_max, 4)
     detail["memory_max"] = round(state.memory_max, 1)
     per_program = max(1, len(state.sources) // max(1, len(state.asked.programs)))
@@ -172,12 +182,9 @@ def _got(case: ReadyCase, run: Run) -> str:
     if run.status == "exited":
         text = run.tests if case.job.assertions else run.report if case.job.call else run.stdout
     else:
-        text = run.stderr[-4 * SHOWN :]
-    return (
-        text[-4 * SHOWN :].decode("utf-8", "replace")
-        if run.status != "exited"
-        else text[: 4 * SHOWN].decode("utf-8", "replace")
-    )
+        # A traceback ends with what went wrong.
+        return _escaped(run.stderr[-4 * SHOWN :].decode("utf-8", "replace").strip()[-SHOWN:])[-SHOWN:]
+    return shown(text[: 4 * SHOWN].decode("utf-8", "replace"))
 
 
 def shown(text: str) -> str:
@@ -186,10 +193,13 @@ def shown(text: str) -> str:
     >>> shown("a\x1b[31m\n")
     'a\\x1b[31m\\n'
     """
+    return _escaped(text[:SHOWN])[:SHOWN]
+
+
+def _escaped(text: str) -> str:
     return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text[:SHOWN]
-    )[:SHOWN]
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
 
 
 def as_text(detail: dict[str, Any]) -> str:

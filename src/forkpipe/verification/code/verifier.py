@@ -59,7 +59,7 @@ class CodeVerifier:
     """
 
     name = "code"
-    version = "1"
+    version = "2"
     gives_detail = True
     """Whether verdicts hold a `detail`, which files of verdicts then have as a column."""
 
