@@ -28,7 +28,7 @@ ALLOWED = {
     "problems": ["core", "parameters", "verification"],
     "generation": ["core", "parameters", "stores", "models", "engines", "strategies", "verification"],
     "training": ["core", "parameters", "stores", "models", "engines", "verification"],
-    "evaluation": ["core", "parameters", "stores", "models", "engines"],
+    "evaluation": ["core", "parameters", "stores", "models", "engines", "verification"],
     "report": ["core", "parameters", "evaluation", "generation", "strategies"],
     "datasets": ["core", "stores", "models", "problems", "verification"],
     "pipelines": [

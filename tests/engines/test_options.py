@@ -38,6 +38,7 @@ CHANGES = {
         "model": ({}, "other", True),
         "revision": ({}, "v2", True),
         "chat": ({}, True, True),
+        "tags": ({}, "none", True),
         "batch_rows": ({}, 3, False),
     },
     "vllm": {
@@ -50,6 +51,7 @@ CHANGES = {
         "template_options": (CHAT, {"enable_thinking": False}, True),
         "reasoning_parser": ({}, "deepseek_r1", True),
         "engine_args": ({}, {"quantization": "fp8"}, True),
+        "tags": ({}, "text:6", True),
         "tensor_parallel": ({}, 2, False),
         "data_parallel": ({}, 2, False),
         "prefix_caching": ({}, False, False),
@@ -65,6 +67,7 @@ CHANGES = {
         "extra_body": ({}, {"top_k": 20}, True),
         "omit": ({}, ["temperature"], True),
         "checkpoint": ({"endpoint": "completions"}, "folder", True),
+        "tags": ({"endpoint": "completions", "checkpoint": "folder"}, "text:6", True),
         "base_url": ({}, ["http://localhost:2/v1"], False),
         "concurrency": ({}, 3, False),
         "stream": ({}, True, False),

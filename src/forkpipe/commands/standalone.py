@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from forkpipe.commands.evaluate import evaluate
 from forkpipe.commands.new import new
 from forkpipe.commands.sandbox import sandbox
 from forkpipe.core.errors import InputError
@@ -17,6 +18,7 @@ def main() -> None:
     """Commands that work outside of a Kedro project."""
 
 
+main.add_command(evaluate)
 main.add_command(new)
 main.add_command(sandbox)
 

@@ -280,6 +280,90 @@ class ComparisonRow(Row):
     seed: int
 
 
+class BenchmarkProblemRow(ProblemRow):
+    """A problem of a benchmark."""
+
+    benchmark: str
+    prompt: str  # the user's message
+    subsets: list[str]  # column=value
+
+
+class BenchmarkSampleColumns(Row):
+    """Which sample of a subject a row is about: one may serve several policies."""
+
+    subject: str  # the model that is measured
+    benchmark: str
+    problem_id: str
+    asked: str  # forced: under a tag; own: the model picks it; none: under no tag
+    tag: int  # index from 0 of the tag that was asked for; -1 without
+    sample: int  # index within (subject, benchmark, problem, asked, tag)
+    n_tags: int  # of the subject, 0 for a plain model
+
+
+class BenchmarkGenerationRow(BenchmarkSampleColumns):
+    """A sample of a subject."""
+
+    request_id: str
+    seed: int
+    text: str
+    reasoning: str
+    token_ids: list[int]
+    tokens: int
+    finish_reason: FinishReason
+    own_tag: NotRequired[int | None]  # the tag that the model picked
+    checkpoint: str  # digest of the model
+
+
+class _CountedBenchmarkSample(BenchmarkSampleColumns):
+    tokens: int
+
+
+class BenchmarkScoreRow(_CountedBenchmarkSample, VerdictColumns):
+    """The verdict on a sample of a subject, and what it votes for."""
+
+    vote: NotRequired[int | None]  # class of equal answers, within subject, benchmark and problem; null: it abstains
+    vote_correct: NotRequired[bool | None]  # whether the answer of that class is correct
+
+
+class BenchmarkMetricRow(Row):
+    """A metric of a subject on a benchmark or a subset of it."""
+
+    subject: str
+    benchmark: str
+    subset: str  # all, or column=value
+    policy: str  # none, tag:1, own, router, spread
+    protocol: str  # avg@66, pass@6, cons@6, cons@6x11
+    k: int
+    value: float
+    problems_low: float  # 95 % interval over problems: had other problems of this kind been asked
+    problems_high: float
+    samples_low: NotRequired[float | None]  # over samples: had these problems been asked again; null with one set
+    samples_high: NotRequired[float | None]
+    detectable: NotRequired[float | None]  # smallest difference on these problems that two such runs tell apart
+    n_problems: int
+    n_samples: int  # a problem
+    tokens: float  # mean of a sample
+    truncated: float  # share of the samples
+    unscored: float  # share without an answer that could be read
+
+
+class BenchmarkDifferenceRow(Row):
+    """A difference between two subjects, problem by problem."""
+
+    a: str
+    b: str
+    benchmark: str
+    subset: str
+    policy_a: str
+    policy_b: str
+    protocol: str
+    value: float  # mean of a - b
+    low: float  # 95 % interval over problems
+    high: float
+    detectable: float
+    n_problems: int
+
+
 TABLES: dict[str, tuple[int, type]] = {
     "problems": (1, ProblemRow),
     "overlaps": (1, OverlapRow),
@@ -296,6 +380,11 @@ TABLES: dict[str, tuple[int, type]] = {
     "scores": (4, ScoreRow),
     "metrics": (1, MetricRow),
     "comparison": (1, ComparisonRow),
+    "benchmark_problems": (1, BenchmarkProblemRow),
+    "benchmark_generations": (1, BenchmarkGenerationRow),
+    "benchmark_scores": (1, BenchmarkScoreRow),
+    "benchmark_metrics": (1, BenchmarkMetricRow),
+    "benchmark_differences": (1, BenchmarkDifferenceRow),
 }
 """The version and the row type of every public table. `{method}.training_log` and its like are named by their last
 word."""

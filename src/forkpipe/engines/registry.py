@@ -54,7 +54,11 @@ def create_completing(settings: EngineSettings, checkpoint: str, batch_rows: int
     name, options = settings.name, dict(settings.options)
     # With Ray, the checkpoint goes to the engine that the actors hold.
     runs, inner = (options.get("engine"), dict(options.get("options") or {})) if name == "ray" else (name, options)
-    inner["model"] = checkpoint
+    if runs == "openai":
+        # The server may know the model by another name; prompts are encoded by the checkpoint's tokenizer.
+        inner = {"model": checkpoint, "endpoint": "completions", "checkpoint": checkpoint, **inner}
+    else:
+        inner["model"] = checkpoint
     if runs == "transformers":
         inner.setdefault("batch_rows", batch_rows)
     return create_engine(name, {**options, "options": inner} if name == "ray" else inner, where)
