@@ -30,7 +30,7 @@ ALLOWED = {
     "training": ["core", "parameters", "stores", "models", "engines", "verification"],
     "evaluation": ["core", "parameters", "stores", "models", "engines", "verification"],
     "report": ["core", "parameters", "evaluation", "generation", "strategies"],
-    "datasets": ["core", "stores", "models", "problems", "verification"],
+    "datasets": ["core", "parameters", "stores", "models", "problems", "verification"],
     "pipelines": [
         *("core", "parameters", "stores", "models", "engines", "strategies", "verification"),
         *("problems", "generation", "training", "evaluation", "report", PROVENANCE),

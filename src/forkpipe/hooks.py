@@ -24,6 +24,14 @@ class ProjectHooks:
         self._parameters = check_parameters(context.config_loader["parameters"])
 
     @hook_impl
+    def after_catalog_created(self, catalog: Any) -> None:
+        """Put the sources of `problems.sources` in the place of `raw_problems`."""
+        if self._parameters.problems.sources:
+            from forkpipe.datasets.sources import SourcesDataset
+
+            catalog["raw_problems"] = SourcesDataset.of(self._parameters.problems, catalog)
+
+    @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Any, catalog: Any) -> None:
         """Set the run's id and the number of torch's threads."""
         run_id.begin(run_params["run_id"])

@@ -15,6 +15,9 @@ def refers_to(node: str, name: str, value: Any) -> Mapping[str, Any]:
         if Path(value.source).exists():
             return {"folder": str(Path(value.source).absolute())}
         return _commit(value.source, value.revision, "model")
+    if isinstance(members := getattr(value, "sources", None), Mapping):
+        of_members = {source: refers_to(node, name, member) for source, member in members.items()}
+        return {f"{source}.{key}": it for source, given in of_members.items() for key, it in given.items()}
     if type(value).__name__ == "HFDataset" and not Path(value.dataset_name).exists() and "/" in value.dataset_name:
         return _commit(value.dataset_name, value._dataset_kwargs.get("revision") or "main", "dataset")
     return {}

@@ -39,7 +39,9 @@ def check_run(catalog: Any, nodes: Collection[Node]) -> None:
             check(parameters)
     for name, splits in SPLITS_NEEDED.items():
         for split in splits:
-            if name in names and not parameters.problems.shares.get(split):
+            if name in names and split not in parameters.problems.splits:
+                if parameters.problems.sources:
+                    raise InputError(f"no source in problems.sources is used for {split}: {name} needs problems of it")
                 raise InputError(f"parameter problems.shares.{split} is 0, expected more: {name} needs problems of it")
 
 

@@ -6,11 +6,11 @@ a repository make another table of them.
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from kedro.io import MemoryDataset
+from kedro.io import AbstractDataset, MemoryDataset
 
 from kedro_provenance.content import Contents, location
 from kedro_provenance.recipes import flatten
@@ -24,9 +24,25 @@ def entry(dataset: Any, contents: Contents) -> dict[str, Any]:
     """Return the resolved catalog entry of a dataset, flat; paths of files that exist are digests of their content."""
     if isinstance(dataset, MemoryDataset):
         return {}
-    config = flatten(dataset._init_config(), "entry")
-    arguments = ((name.removeprefix("entry."), value) for name, value in config)
-    return dict(_reading(arguments, contents, has_file=location(dataset) is not None))
+    return dict(_entry(dataset, contents, has_file=location(dataset) is not None))
+
+
+def _entry(dataset: Any, contents: Contents, *, has_file: bool) -> Iterator[tuple[str, Any]]:
+    """Yield the arguments of a dataset; an argument that holds datasets by name gives the entry of each."""
+    config = dict(dataset._init_config())
+    for name, value in list(config.items()):
+        if (
+            isinstance(value, Mapping)
+            and value
+            and all(isinstance(member, AbstractDataset) for member in value.values())
+        ):
+            del config[name]
+            for key, member in value.items():
+                yield f"{name}.{key}", contents.digest(member)
+                for inner, reading in _entry(member, contents, has_file=location(member) is not None):
+                    yield f"{name}.{key}.{inner}", reading
+    arguments = ((name.removeprefix("entry."), value) for name, value in flatten(config, "entry"))
+    yield from _reading(arguments, contents, has_file=has_file)
 
 
 def referenced(values: dict[str, Any], contents: Contents) -> dict[str, Any]:

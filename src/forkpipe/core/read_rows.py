@@ -1,7 +1,7 @@
 """Reads the rows of a user's file without guessing types; an error names the file and the row.
 
 The name's ending gives the format: `.jsonl`, `.jsonl.gz`, `.parquet`, `.csv`. Paths are anything that fsspec opens
-("data/problems.jsonl", "s3://bucket/problems.parquet").
+("data/problems.jsonl", "s3://bucket/problems.parquet"), and files of data sets on the hub at a commit (`core.hub`).
 """
 
 import csv
@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import IO, Any
 
 from forkpipe.core.errors import InputError, one_line
+from forkpipe.core.hub import local_files, pinned
 from forkpipe.core.ids import digest
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet", ".csv")
@@ -32,6 +33,9 @@ def read_rows(path: str) -> Iterator[tuple[int, Row]]:
     import fsspec
 
     check_path(path)
+    if named := pinned(path):
+        yield from enumerate((row for file in local_files(named) for _, row in read_rows(str(file))), start=1)
+        return
     read = {".parquet": _read_parquet, ".csv": _read_csv}.get(path[path.rfind(".") :], _read_jsonl)
     try:
         with fsspec.open(path, "rb", compression="gzip" if path.endswith(".gz") else None) as file:
@@ -56,6 +60,24 @@ def text_of(row: Mapping[str, Any], field: str, where: str, *, expected: str = "
     return value
 
 
+def value_at(row: Any, column: str) -> Any:
+    """Return a column, or what a path such as "response.body.choices.0" leads to; KeyError if there is nothing.
+
+    >>> value_at({"a": {"b": [1, 2]}, "a.c": 3}, "a.b.1"), value_at({"a": {"b": [1, 2]}, "a.c": 3}, "a.c")
+    (2, 3)
+    """
+    if isinstance(row, Mapping) and column in row:
+        return row[column]
+    first, _, rest = column.partition(".")
+    if isinstance(row, list) and first.isascii() and first.isdigit() and int(first) < len(row):
+        inner = row[int(first)]
+    elif rest and isinstance(row, Mapping) and first in row:
+        inner = row[first]
+    else:
+        raise KeyError(column)
+    return value_at(inner, rest) if rest else inner
+
+
 def check_path(path: str) -> None:
     """Raise `InputError` unless the path has a known ending and the file exists."""
     if not path.endswith(SUFFIXES):
@@ -65,7 +87,9 @@ def check_path(path: str) -> None:
 
 
 def file_exists(path: str) -> bool:
-    """Whether there is a file at the path."""
+    """Whether there is a file at the path; one on the hub at a commit is taken to be there."""
+    if pinned(path):
+        return True
     from fsspec.core import url_to_fs
 
     try:
@@ -76,8 +100,11 @@ def file_exists(path: str) -> bool:
 
 
 def file_digest(path: str) -> str:
-    """Return a hash of a file's bytes, 16 hex digits."""
+    """Return a hash of a file's bytes, 16 hex digits; of a file on the hub at a commit, of its path."""
     import fsspec
+
+    if pinned(path):
+        return digest([path.encode()])
 
     with fsspec.open(path, "rb") as file:
         return digest(iter(lambda: file.read(1 << 20), b""))

@@ -7,6 +7,7 @@ from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets._typing import TablePreview
 
 from forkpipe.core.errors import InputError
+from forkpipe.core.hub import pinned
 from forkpipe.core.json_values import json_value
 from forkpipe.core.read_rows import file_exists, read_rows
 
@@ -44,35 +45,37 @@ class RecordsDataset(AbstractDataset[RawRecords, RawRecords]):
     """
 
     def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = str(filepath)
+        self._path = str(filepath)
+        # A pinned path says what the file holds, and recipes hold the path.
+        self._filepath = None if pinned(self._path) else self._path
         self.metadata = metadata
 
     def load(self) -> RawRecords:
         """Return all rows; RecordsError if the file is missing, empty, of no known format, or a row cannot be read."""
         try:
-            rows = [row for _, row in read_rows(self._filepath)]
+            rows = [row for _, row in read_rows(self._path)]
         except InputError as error:
-            raise RecordsError(f"{error}{origin_hint(self._filepath, self.metadata)}") from error
+            raise RecordsError(f"{error}{origin_hint(self._path, self.metadata)}") from error
         if not rows:
-            raise RecordsError(f"{self._filepath}: has no rows")
-        return RawRecords(rows, self._filepath)
+            raise RecordsError(f"{self._path}: has no rows")
+        return RawRecords(rows, self._path)
 
     def save(self, data: RawRecords) -> None:
         """Raise an error: the file belongs to the user."""
-        raise DatasetError(f"{self._filepath}: is read-only, RecordsDataset saves nothing")
+        raise DatasetError(f"{self._path}: is read-only, RecordsDataset saves nothing")
 
     def preview(self, nrows: int = 5) -> TablePreview:
         """Return the first rows as JSON-safe cells, without reading the others."""
-        rows = [row for _, row in islice(read_rows(self._filepath), nrows)]
+        rows = [row for _, row in islice(read_rows(self._path), nrows)]
         columns = list(dict.fromkeys(name for row in rows for name in row))
         data = [[json_value(row.get(name)) for name in columns] for row in rows]
         return TablePreview({"index": list(range(len(rows))), "columns": columns, "data": data})
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": self._filepath}
+        return {"filepath": self._path}
 
     def _exists(self) -> bool:
-        return file_exists(self._filepath)
+        return file_exists(self._path)
 
 
 def origin_hint(path: str, metadata: dict[str, Any] | None) -> str:

@@ -3,30 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from forkpipe.core.read_rows import Row
-from forkpipe.engines.serving.replies import FINISHED, REASONING
+from forkpipe.core.chats import content_of, turns_of
+from forkpipe.core.read_rows import Row, value_at
+from forkpipe.engines.serving.replies import FINISHED
 
 CHATS = ("messages", "conversations", "conversation")
-_ROLES = {"human": "user", "gpt": "assistant", "model": "assistant"}
-_TEXT_PARTS = ("text", "output_text")
-
-
-def value_at(row: Any, column: str) -> Any:
-    """Return a column, or what a path such as "response.body.choices.0" leads to; KeyError if there is nothing.
-
-    >>> value_at({"a": {"b": [1, 2]}, "a.c": 3}, "a.b.1"), value_at({"a": {"b": [1, 2]}, "a.c": 3}, "a.c")
-    (2, 3)
-    """
-    if isinstance(row, Mapping) and column in row:
-        return row[column]
-    first, _, rest = column.partition(".")
-    if isinstance(row, list) and first.isascii() and first.isdigit() and int(first) < len(row):
-        inner = row[int(first)]
-    elif rest and isinstance(row, Mapping) and first in row:
-        inner = row[first]
-    else:
-        raise KeyError(column)
-    return value_at(inner, rest) if rest else inner
 
 
 def unfolded(row: Row, text_column: str | None) -> list[Row]:
@@ -47,32 +28,10 @@ def unfolded(row: Row, text_column: str | None) -> list[Row]:
         except KeyError:
             continue
         if isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
-            turns = _turns(value)
+            turns = turns_of(value)
             return [{**turns, **row, **({column: turns["text"]} if text_column else {})}]
         break
     return [row]
-
-
-def _turns(messages: list[Any]) -> Row:
-    roles = [str(message.get("role", message.get("from"))) for message in messages]
-    roles = [_ROLES.get(role, role) for role in roles]
-    last = max((at for at, role in enumerate(roles) if role == "assistant"), default=-1)
-    asked = [at for at, role in enumerate(roles[: max(last, 0)]) if role == "user"]
-    turns: Row = {"problem": _content(messages[asked[-1]])[0]} if asked else {}
-    turns["text"], turns["reasoning"] = _content(messages[last]) if last >= 0 else (None, None)
-    return turns
-
-
-def _content(message: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Return (text, reasoning) of a message, each None if it has none."""
-    content = message.get("content", message.get("value"))
-    reasoning = next((message[name] for name in REASONING if message.get(name)), None)
-    if not isinstance(content, list):
-        return content, reasoning
-    parts = [part for part in content if isinstance(part, Mapping)]
-    thoughts = [str(part["thinking"]) for part in parts if part.get("type") == "thinking" and "thinking" in part]
-    texts = [str(part["text"]) for part in parts if part.get("type") in _TEXT_PARTS and "text" in part]
-    return "".join(texts) if texts else None, "".join(thoughts) or reasoning
 
 
 def _replies(row: Row) -> Iterator[Row]:
@@ -92,7 +51,7 @@ def _replies(row: Row) -> Iterator[Row]:
     usage = _mapping(body.get("usage"))
     tokens = usage.get("completion_tokens", usage.get("output_tokens")) if len(messages) == 1 else None
     for message, finish in messages:
-        text, reasoning = _content(message)
+        text, reasoning = content_of(message)
         finish_reason = FINISHED.get(str(finish or "stop"), "error")
         error = f"finish reason {finish}"
         yield {"text": text, "reasoning": reasoning, "finish_reason": finish_reason, "tokens": tokens, "error": error}

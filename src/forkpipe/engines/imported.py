@@ -5,10 +5,10 @@ from typing import Any, NamedTuple, get_args
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.prompts import PLACEHOLDER, render
-from forkpipe.core.read_rows import Row, check_path, file_digest, read_rows, text_of
+from forkpipe.core.read_rows import Row, check_path, file_digest, read_rows, text_of, value_at
 from forkpipe.core.records import REFUSED, Completion, Request
 from forkpipe.core.rows import FinishReason
-from forkpipe.engines.import_rows import unfolded, value_at
+from forkpipe.engines.import_rows import unfolded
 
 REQUIRED = ("problem", "text")
 OPTIONAL = ("id", "reasoning", "finish_reason", "tokens")

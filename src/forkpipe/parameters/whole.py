@@ -11,7 +11,7 @@ from forkpipe.parameters.benchmarks import BenchmarksSettings
 from forkpipe.parameters.evaluation import EvaluationSettings
 from forkpipe.parameters.methods import METHODS, POLICY, SUPERVISED
 from forkpipe.parameters.policy import PolicyMethod, RolloutSettings
-from forkpipe.parameters.problems import AUTO_ANSWER_TYPES, DecontaminationSettings, ProblemSettings
+from forkpipe.parameters.problems import DecontaminationSettings, ProblemSettings
 from forkpipe.parameters.traces import GenerationSettings, StrategySettings, TraceSetSettings, VerificationSettings
 from forkpipe.parameters.training import (
     ModelSettings,
@@ -75,12 +75,11 @@ class Parameters(MethodSections):
             raise ValueError(
                 f"rollouts.group_size is {self.rollouts.group_size}, expected a multiple of tags.n, {self.tags.n}"
             )
-        given = self.problems.answer_type
         known = self.verification.verifiers
-        for answer_type in AUTO_ANSWER_TYPES if given == "auto" else (given,):
+        for answer_type, parameter in self.problems.answer_types.items():
             if answer_type not in known:
                 raise ValueError(
-                    f"problems.answer_type is '{given}' and verification.verifiers has no '{answer_type}', "
+                    f"{parameter} names '{answer_type}', and verification.verifiers has no '{answer_type}', "
                     f"expected one of the answer types it has: {', '.join(known)}"
                 )
         for name in self.benchmarks.use:

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from forkpipe.core.errors import InputError, one_line
+from forkpipe.core.hub import HubFile, local_files
 from forkpipe.core.progress import logger
 from forkpipe.parameters.benchmarks import Benchmark, BenchmarkSource
 
@@ -48,18 +49,12 @@ def fetch(benchmark: Benchmark, source: BenchmarkSource, cache: Path) -> Path:
 
 
 def _from_hub(benchmark: Benchmark, source: BenchmarkSource) -> Path:
-    from huggingface_hub import hf_hub_download
-
-    where = f"benchmark {benchmark.name}: {source.place}"
     try:
-        path = Path(hf_hub_download(str(source.hub), str(source.file), repo_type="dataset", revision=source.revision))
-    except Exception as error:  # each version of the library has errors of its own
+        (path,) = local_files(HubFile(str(source.hub), str(source.revision), str(source.file)))
+    except InputError as error:
         raise InputError(
-            f"{where} cannot be fetched: {one_line(error)}; a file of the same content can stand in benchmarks.files"
+            f"benchmark {benchmark.name}: {error}; a file of the same content can stand in benchmarks.files"
         ) from error
-    depth = len(Path(str(source.file)).parts)
-    if (commit := path.parents[depth - 1].name) != source.revision:
-        raise InputError(f"{where}: the hub answered with commit {commit}, expected {source.revision}")
     return path
 
 

@@ -1,18 +1,16 @@
 """Turns raw rows into problems: maps fields, checks types, rejects duplicates and unreadable answers."""
 
-import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.ids import unit_interval
 from forkpipe.core.progress import logger
-from forkpipe.core.read_rows import text_of
 from forkpipe.core.records import SPLITS, Problem
 from forkpipe.core.rows import ProblemRow, RejectedRow, Split
 from forkpipe.parameters import ProblemSettings, VerificationSettings
+from forkpipe.problems.source_rows import Source, drawn_split
 from forkpipe.verification.row_verifier import RowVerifier
 
 
@@ -21,31 +19,68 @@ def normalise_problems(
 ) -> tuple[list[ProblemRow], list[RejectedRow]]:
     """Return (rows of `problems`, rows of `rejected`).
 
-    Of rows with the same problem and answer, the first is kept. Rows with the same problem and different answers are
-    all rejected, since nobody knows which answer is right. A problem whose answer the verifier cannot read is rejected
-    too, since every response to it would be unparsed. Faults of the file stop the run (InputError): a missing column, a
-    value that is not text, a repeated source id, or no rows.
+    Of rows with the same problem and answer, the first is kept. Rows of a source with the same problem and different
+    answers are all rejected, since nobody knows which answer is right; of a problem that several sources have, the
+    first source keeps it. A problem whose answer the verifier cannot read is rejected too, since every response to it
+    would be unparsed. Faults of a file stop the run (InputError): a missing column, a value that is not text, a
+    repeated source id, or no rows.
 
     Args:
-        raw: rows as the catalog entry `raw_problems` loads them: records, a pandas or a Hugging Face table.
+        raw: rows as the catalog entry `raw_problems` loads them: records, a pandas or a Hugging Face table. With
+            `problems.sources`: such rows by the name of the source.
     """
-    source = str(getattr(raw, "source", "raw_problems"))
-    problems = [_problem(row, number, source, settings) for number, row in enumerate(_records(raw), start=1)]
-    if not problems:
-        raise InputError(f"{source} has no rows, expected at least one problem")
-    _check_source_ids(problems, source)
-    kept, rejected = _without_duplicates(problems)
+    problems: list[Problem] = []
+    rejected: list[RejectedRow] = []
+    for source, rows in _sources(raw, settings):
+        before = len(problems) + len(rejected)
+        for made in source.problems(_records(rows)):
+            if isinstance(made, tuple):
+                rejected.append(_rejected(made[0], "no answer", made[1]))
+            else:
+                problems.append(made)
+        if len(problems) + len(rejected) == before:
+            raise InputError(f"{source.where} has no rows, expected at least one problem")
+    kept, doubled = _without_duplicates(problems, by_source=len(settings.sources) > 1)
     kept, unreadable = _with_readable_answers(kept, verification)
-    rejected += unreadable
-    splits = Counter(row["split"] for row in kept)
-    logger.info(
-        "%d problems from %s: %s; %d rejected",
-        len(kept),
-        source,
-        ", ".join(f"{splits[s]} {s}" for s in SPLITS),
-        len(rejected),
-    )
+    kept, over = _limited(kept, settings)
+    rejected += doubled + unreadable + over
+    _log(kept, rejected, ", ".join(settings.sources) or str(getattr(raw, "source", "raw_problems")))
     return kept, rejected
+
+
+def _sources(raw: Any, settings: ProblemSettings) -> Iterator[tuple[Source, Any]]:
+    """Yield each source with its rows."""
+    if not settings.sources:
+        where = str(getattr(raw, "source", "raw_problems"))
+        yield (
+            Source(
+                str(settings.source),
+                where,
+                fields=settings.fields,
+                answer_type=settings.answer_type,
+                shares=settings.shares,
+                salt=settings.split_salt,
+                parameter="problems.fields",
+            ),
+            raw,
+        )
+        return
+    for name, given in settings.sources.items():
+        if not isinstance(raw, Mapping) or name not in raw:
+            raise InputError(f"raw_problems holds no source '{name}', expected the rows of problems.sources by name")
+        rows = raw[name]
+        source = Source(
+            name,
+            str(getattr(rows, "source", given.file or given.dataset)),
+            fields=given.fields,
+            answer_type=given.answer_type,
+            shares=given.shares,
+            salt=settings.split_salt,
+            parameter=f"problems.sources.{name}.fields",
+            filters=given.where,
+            keep=given.keep,
+        )
+        yield source, rows
 
 
 def _records(raw: Any) -> Iterable[Mapping[str, Any]]:
@@ -54,66 +89,17 @@ def _records(raw: Any) -> Iterable[Mapping[str, Any]]:
     if hasattr(raw, "to_dict") and hasattr(raw, "columns"):  # pandas
         return list(raw.to_dict(orient="records"))
     if isinstance(raw, Mapping):  # a DatasetDict
-        return [row for part in raw.values() for row in part]
-    return list(raw)
-
-
-def _problem(row: Mapping[str, Any], number: int, source: str, settings: ProblemSettings) -> Problem:
-    fields = settings.fields
-    problem, answer = (_text(row, field, number, source) for field in (fields.problem, fields.answer))
-    source_id = str(number) if fields.source_id is None else _text(row, fields.source_id, number, source)
-    used = {fields.problem, fields.answer, fields.source_id}
-    unsplit = Problem.create(
-        problem,
-        answer,
-        answer_type=_answer_type(answer, settings),
-        source=settings.source,
-        source_id=source_id,
-        metadata={key: value for key, value in row.items() if key not in used},
-    )
-    return replace(unsplit, split=split_of(unsplit.problem_id, settings))
-
-
-def _text(row: Mapping[str, Any], field: str, number: int, source: str) -> str:
-    value = row.get(field)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)  # ids and answers are often integers; floats are refused, since they may have lost digits
-    return text_of(row, field, f"{source} row {number}", expected="expected it as in problems.fields").strip()
-
-
-def _answer_type(answer: str, settings: ProblemSettings) -> str:
-    if settings.answer_type != "auto":
-        return settings.answer_type
-    return "integer" if re.fullmatch(r"[+-]?\d+", answer) else "math"
+        return (row for part in raw.values() for row in part)
+    return iter(raw)
 
 
 def split_of(problem_id: str, settings: ProblemSettings) -> Split:
-    """Return the split of a problem, which depends only on its id: adding problems moves no other problem."""
-    place = unit_interval("split", settings.split_salt, problem_id)
-    bound = 0.0
-    drawn: Split = SPLITS[0]
-    for split in SPLITS:
-        share = settings.shares.get(split, 0.0)
-        if share > 0:
-            drawn = split
-        bound += share
-        if place < bound:
-            return drawn
-    return drawn  # the shares sum to slightly less than 1 by rounding
+    """Return the split of a problem of the only source, see `source_rows.drawn_split`."""
+    return drawn_split(problem_id, settings.shares, settings.split_salt)
 
 
-def _check_source_ids(problems: list[Problem], source: str) -> None:
-    first: dict[str, int] = {}
-    for number, problem in enumerate(problems, start=1):
-        if problem.source_id in first:
-            raise InputError(
-                f"{source} row {number}: source id '{problem.source_id}' stands in row {first[problem.source_id]} "
-                "already, expected it once"
-            )
-        first[problem.source_id] = number
-
-
-def _without_duplicates(problems: list[Problem]) -> tuple[list[ProblemRow], list[RejectedRow]]:
+def _without_duplicates(problems: list[Problem], *, by_source: bool) -> tuple[list[ProblemRow], list[RejectedRow]]:
+    """Return (rows that are kept, rows of `rejected`); the details name sources with `by_source`."""
     by_text: dict[str, list[Problem]] = defaultdict(list)
     for problem in problems:
         by_text[problem.problem].append(problem)
@@ -121,14 +107,50 @@ def _without_duplicates(problems: list[Problem]) -> tuple[list[ProblemRow], list
     rejected: list[RejectedRow] = []
     for problem in problems:
         group = by_text[problem.problem]
-        answers = sorted({other.answer for other in group})
+        if len(group) == 1:
+            kept.append(problem.to_row())
+            continue
+        answers = sorted({other.answer for other in group if other.source == problem.source})
+        first = _first_certain(group)
         if len(answers) > 1:
             rejected.append(_rejected(problem, "conflicting answers", f"answers {answers}"))
-        elif problem is not group[0]:
-            rejected.append(_rejected(problem, "duplicate", f"same as source id {group[0].source_id}"))
-        else:
+        elif problem is first:
             kept.append(problem.to_row())
+        else:
+            of = f" of {first.source}" if by_source else ""
+            other = "" if first.answer == problem.answer else f", whose answer is {first.answer[:200]!r}"
+            rejected.append(_rejected(problem, "duplicate", f"same as source id {first.source_id}{of}{other}"))
     return kept, rejected
+
+
+def _first_certain(group: list[Problem]) -> Problem:
+    """Return the first problem of a group whose source has one answer to it; the first if there is none."""
+    answers = {(problem.source, problem.answer) for problem in group}
+    sources = Counter(source for source, _ in answers)
+    return next((problem for problem in group if sources[problem.source] == 1), group[0])
+
+
+def _limited(problems: list[ProblemRow], settings: ProblemSettings) -> tuple[list[ProblemRow], list[RejectedRow]]:
+    """Return (rows within the limits of their sources, rows of `rejected` for the others)."""
+    over: set[str] = set()
+    for name, given in settings.sources.items():
+        if given.limit is not None:
+            ids = [row["problem_id"] for row in problems if row["source"] == name]
+            ids.sort(key=lambda it: (unit_interval("limit", settings.split_salt, it), it))
+            over |= set(ids[given.limit :])
+    return [row for row in problems if row["problem_id"] not in over], [
+        _rejected(
+            Problem.from_row(row), "over the limit", f"more than {settings.sources[row['source']].limit} problems"
+        )
+        for row in problems
+        if row["problem_id"] in over
+    ]
+
+
+def _log(kept: list[ProblemRow], rejected: list[RejectedRow], where: str) -> None:
+    splits = Counter(row["split"] for row in kept)
+    counted = ", ".join(f"{splits[split]} {split}" for split in SPLITS)
+    logger.info("%d problems from %s: %s; %d rejected", len(kept), where, counted, len(rejected))
 
 
 def _with_readable_answers(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
+from forkpipe.core.chats import REASONING
 from forkpipe.core.rows import FinishReason
 from forkpipe.engines.serving.failures import RequestError
 
@@ -26,9 +27,6 @@ THINKING = ("thinking", "reasoning")
 """Types of the parts of a content that hold reasoning; a part of any other type is visible text."""
 
 _SNAPSHOT = re.compile(r"-latest$|[-@](\d{4}-\d\d-\d\d|\d{8}|\d{6}|\d{4}|\d{3})$")
-
-REASONING = ("reasoning_content", "reasoning")
-"""Fields for reasoning: of DeepSeek, SGLang and older vLLM; of newer vLLM, OpenRouter and Groq."""
 
 
 @dataclass(frozen=True, slots=True)
