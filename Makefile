@@ -10,7 +10,7 @@ export KEDRO_DISABLE_TELEMETRY := 1
 export DO_NOT_TRACK := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: install demo test test-vllm prove-sandbox lint docs viz clean
+.PHONY: install demo test test-vllm prove-sandbox prove-benchmarks lint docs viz clean
 
 install: $(VENV)/.installed
 
@@ -45,6 +45,10 @@ $(VENV_VLLM)/.installed: pyproject.toml constraints-vllm.txt
 prove-sandbox: install
 	PROVE_SANDBOX=1 $(BIN)/python -m pytest tests/sandbox tests/verification/code
 	$(BIN)/python benchmarks/sandbox/costs.py --two-workers
+
+# A measurement that is killed twenty times, against a server with faults: nothing durable is asked for again.
+prove-benchmarks: install
+	$(BIN)/python tests/evaluation/killed_commands.py 20
 
 lint: install
 	$(BIN)/ruff check .

@@ -42,6 +42,7 @@ from forkpipe.core.errors import InputError
     metavar="BENCHMARK=PATH",
     help="Read a benchmark from a file instead of fetching it.",
 )
+@click.option("--define", metavar="FILE", help="Benchmarks of your own in YAML, as in the parameter benchmarks.define.")
 @click.option(
     "--prompt",
     metavar="NAME",
@@ -111,7 +112,10 @@ def _evaluate(model: str | None, imported: str | None, given: dict[str, Any]) ->
     options = {name: _value(value) for name, value in _pairs(given["option"], "--option").items()}
     name = given["name"] or model or Path(str(imported)).name
     folder = ResultFolder(Path(given["output"] or Path("evaluations") / re.sub(r"[^\w.-]+", "_", name.strip("./"))))
-    rows, datasets = benchmark_rows([share.name for share in shares], files=files, prompt=given["prompt"])
+    known = _known(given["define"])
+    rows, datasets = benchmark_rows(
+        [share.name for share in shares], files=files, benchmarks=known, prompt=given["prompt"]
+    )
     sampling = Sampling(given["temperature"], given["top_p"], given["max_tokens"])
     if not protocols and any(share.samples is None for share in shares) and imported is None:
         raise InputError("--benchmarks without numbers of samples needs --protocol, expected such as aime24:8 or avg@8")
@@ -153,6 +157,23 @@ def _evaluate(model: str | None, imported: str | None, given: dict[str, Any]) ->
     click.echo(_notes(measurement, folder.path))
     if given["against"]:
         click.echo(_against(folder, given["against"], rows, measurement))
+
+
+def _known(path: str | None) -> Any:
+    """Return the benchmarks that there are, with those of the user's file."""
+    import yaml
+    from pydantic import ValidationError
+
+    from forkpipe.parameters.base import problem_of
+    from forkpipe.parameters.benchmarks import BenchmarksSettings
+
+    try:
+        defined = {} if path is None else yaml.safe_load(Path(path).read_text())
+        return BenchmarksSettings.model_validate({"define": defined}).known
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(f"--define {path}: {' '.join(str(error).split())}") from error
+    except ValidationError as error:
+        raise InputError(f"--define {path}: {problem_of(error)}") from None
 
 
 def _engine(given: dict[str, Any], options: dict[str, Any], settings: Any) -> Any:

@@ -49,7 +49,7 @@ class ResultFolder:
         names = {path.name for path in self.path.glob("*")} if self.path.exists() else set()
         if names and LOCK_FILE not in names:
             raise InputError(
-                f"--output {self.path} holds files of others, expected a new folder or one of this command"
+                f"--output {self.path} holds other files, expected a new folder or one of this command"
             )
 
     def lock(self) -> FolderLock:
