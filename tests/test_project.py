@@ -32,6 +32,7 @@ ENTRIES = [
     "raw_problems",
     "evaluation_sets",
     "problems",
+    "benchmark_problems",
     "overlaps",
     "decontamination",
     "traces",

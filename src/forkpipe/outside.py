@@ -10,11 +10,13 @@ SECONDS = 5.0
 
 
 def refers_to(node: str, name: str, value: Any) -> Mapping[str, Any]:
-    """Return the folder or commit of the model that training starts from, and the commit of a data set on the hub."""
+    """Return what an input names: the model that training starts from, files of benchmarks, commits of data sets."""
     if (node, name) == ("make_base_checkpoint", "params:model") and value.source != "scratch":
         if Path(value.source).exists():
             return {"folder": str(Path(value.source).absolute())}
         return _commit(value.source, value.revision, "model")
+    if (node, name) == ("load_benchmarks", "params:benchmarks"):
+        return {f"files.{benchmark}": path for benchmark, path in value.files.items() if benchmark in value.use}
     if isinstance(members := getattr(value, "sources", None), Mapping):
         of_members = {source: refers_to(node, name, member) for source, member in members.items()}
         return {f"{source}.{key}": it for source, given in of_members.items() for key, it in given.items()}

@@ -1,14 +1,17 @@
 """Which problems are taken out for overlap, what is written of them, and that nothing is lost."""
 
+import json
 import random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from forkpipe.core.errors import InputError
 from forkpipe.core.records import Problem
 from forkpipe.demo.dataset import ModularPowersDataset
-from forkpipe.parameters import DecontaminationSettings, ProblemSettings, VerificationSettings
+from forkpipe.parameters import BenchmarksSettings, DecontaminationSettings, ProblemSettings, VerificationSettings
+from forkpipe.problems.benchmark_rows import load_benchmarks
 from forkpipe.problems.decontamination import remove_overlaps
 from forkpipe.problems.evaluation_sets import EvaluationProblem
 from forkpipe.problems.raw_rows import normalise_problems
@@ -155,3 +158,25 @@ def test_order_changes_nothing_and_every_pair_exists(drawn, evaluation, said, sh
         assert one["other_id"] != one["problem_id"]
         if one["set"] == "problems" and reasons.get(one["problem_id"]) != "conflicting answers":
             assert one["other_id"] in survivors
+
+
+def test_benchmarks_are_evaluation_sets_by_themselves(tmp_path, monkeypatch):
+    """The question alone overlaps as well as the question with its options, in whatever order these are asked."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    path = tmp_path / "choices.jsonl"
+    options = {"right": "588 eggs after one week", "wrong": "36 eggs, since the hens lay them in one day alone"}
+    path.write_text(json.dumps({"id": "q1", "problem": EGGS, **options}) + "\n")
+    fields = {"answer": "right", "distractors": ["wrong"]}
+    source = {"file": str(path), "fields": fields}
+    define = {"eggs": {"answer_type": "choice", "rows": 1, "sources": [source]}}
+    benchmarks = load_benchmarks(BenchmarksSettings.model_validate({"use": ["eggs"], "define": define}))
+    asked = f"{EGGS}\n(1) {options['wrong']}\n(2) {options['right']}"
+    rows = [problem(EGGS, number="a"), problem(asked, number="b"), problem(OTHER, number="c")]
+    kept, overlaps, rejected, summary = remove_overlaps(rows, [], DecontaminationSettings(within=False), benchmarks)
+    assert [row["source_id"] for row in kept] == ["c"]
+    assert [(row["set"], row["other_id"], row["other_problem"], row["score"]) for row in overlaps] == [
+        ("eggs", "q1", EGGS, 1.0)
+    ] * 2
+    assert (len(rejected), summary["evaluation_sets"]) == (2, {"eggs": 1})
+    with pytest.raises(InputError, match=r"evaluation set eggs of the catalog is in benchmarks.use too"):
+        remove_overlaps(rows, [EvaluationProblem("eggs", "1", "?")], DecontaminationSettings(), benchmarks)

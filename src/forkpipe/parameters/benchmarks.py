@@ -107,6 +107,8 @@ class BenchmarksSettings(Settings):
     """Names of benchmarks that come with forkpipe, or that `define` adds."""
     files: dict[str, str] = {}
     """Benchmark -> file of this machine with the same content, where it shall not be fetched."""
+    tests: str | None = None
+    """Folder for test cases that are too large for a table, the same as `verification.options.code.tests`."""
     define: dict[str, Benchmark] = {}
     """Benchmarks of your own; one with the name of another replaces it."""
 

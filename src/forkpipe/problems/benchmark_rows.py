@@ -6,7 +6,7 @@ from pathlib import Path
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.rows import BenchmarkProblemRow
-from forkpipe.parameters.benchmarks import BENCHMARKS, Benchmark
+from forkpipe.parameters.benchmarks import BENCHMARKS, Benchmark, BenchmarksSettings
 from forkpipe.problems.benchmarks import load_benchmark, render
 
 
@@ -17,6 +17,7 @@ def benchmark_rows(
     benchmarks: Mapping[str, Benchmark] = BENCHMARKS,
     prompt: str | None = None,
     cache: Path | None = None,
+    tests: str | Path | None = None,
 ) -> tuple[list[BenchmarkProblemRow], dict[str, tuple[str, str | None]]]:
     """Return the rows of some benchmarks, and where the hub has those that it has: (data set, commit).
 
@@ -25,7 +26,7 @@ def benchmark_rows(
         files: benchmark -> file to read instead of fetching one.
         benchmarks: the benchmarks that there are.
         prompt: in place of each benchmark's own.
-        cache: see `load_benchmark`.
+        cache, tests: see `load_benchmark`.
 
     Raises:
         InputError: see `load_benchmark`; a file is given for a benchmark that is not named, or a name stands twice.
@@ -38,7 +39,7 @@ def benchmark_rows(
     rows: list[BenchmarkProblemRow] = []
     datasets: dict[str, tuple[str, str | None]] = {}
     for name in names:
-        problems = load_benchmark(name, files=files, benchmarks=benchmarks, cache=cache)
+        problems = load_benchmark(name, files=files, benchmarks=benchmarks, cache=cache, tests=tests)
         benchmark = problems.benchmark
         if benchmark.source.hub:
             # A file of the user's has the content of some source, perhaps not of this commit.
@@ -49,3 +50,9 @@ def benchmark_rows(
             asked = render(problem, prompt or benchmark.prompt)
             rows.append({**problem.to_row(), "benchmark": name, "prompt": asked, "subsets": subsets})
     return rows, datasets
+
+
+def load_benchmarks(settings: BenchmarksSettings) -> list[BenchmarkProblemRow]:
+    """Return the rows of the benchmarks that a run uses, fetched where there is no file of this machine."""
+    files = {name: path for name, path in settings.files.items() if name in settings.use}
+    return benchmark_rows(settings.use, files=files, benchmarks=settings.known, tests=settings.tests)[0]

@@ -110,6 +110,16 @@ def content_digest(questions: Iterable[Question]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
+def question_of(problem: str, metadata: str) -> str:
+    """Return the text of a benchmark's problem without the options that stand in it."""
+    choices = json.loads(metadata).get("choices")
+    return problem.removesuffix(_options(choices)) if choices else problem
+
+
+def _options(choices: list[str]) -> str:
+    return "\n\n" + "\n".join(f"{letter}) {text}" for letter, text in zip(ascii_uppercase, choices, strict=False))
+
+
 def choice_order(question_id: str, seed: int, options: int) -> list[int]:
     """Return in which order the options are asked; it depends on nothing but id, seed and their number.
 
@@ -217,9 +227,7 @@ def _problem(benchmark: Benchmark, question: Question) -> Problem:
         options = (question.answer, *question.distractors)
         order = choice_order(question.id, benchmark.choice_seed, len(options))
         choices = [options[option] for option in order]
-        text += "\n\n" + "\n".join(
-            f"{letter}) {choice}" for letter, choice in zip(ascii_uppercase, choices, strict=False)
-        )
+        text += _options(choices)
         answer = ascii_uppercase[order.index(0)]
         metadata["choices"] = choices
     if starter := question.row.get("starter_code"):
@@ -239,8 +247,11 @@ def _learn(benchmark: Benchmark, digest: str, path: Path, folder: Path) -> None:
     """Keep the digest of a benchmark that nobody knows; InputError if an earlier load gave another one."""
     file = folder / LEARNT_FILE
     learnt = json.loads(file.read_text()) if file.exists() else {}
-    key = f"{benchmark.name} version {benchmark.version}"
-    entry = learnt.setdefault(key, {"digest": digest, "origin": benchmark.source.place or str(path)})
+    # Without the commit: another commit of the same file must have the same content.
+    source = benchmark.source
+    place = f"{source.hub}/{source.file}" if source.hub else source.url or str(path.absolute())
+    key = f"{benchmark.name} version {benchmark.version} of {place}"
+    entry = learnt.setdefault(key, {"digest": digest, "origin": source.place or str(path)})
     if entry["digest"] != digest:
         raise InputError(
             f"benchmark {benchmark.name}: the content of {path} has digest {digest}, expected {entry['digest']}, "

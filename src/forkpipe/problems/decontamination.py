@@ -7,7 +7,7 @@ from typing import Any
 from forkpipe.core.progress import Progress, logger
 from forkpipe.core.rows import OverlapRow, ProblemRow, RejectedRow
 from forkpipe.parameters import DecontaminationSettings
-from forkpipe.problems.evaluation_sets import WITHIN, EvaluationProblem
+from forkpipe.problems.evaluation_sets import WITHIN, EvaluationProblem, with_benchmarks
 from forkpipe.problems.near_duplicates import NearIndex
 from forkpipe.problems.ngrams import NgramIndex
 from forkpipe.problems.normalisation import normalise
@@ -23,7 +23,7 @@ QUOTED = 200
 
 
 def remove_overlaps(
-    problems: Any, evaluation: list[EvaluationProblem], settings: DecontaminationSettings
+    problems: Any, evaluation: list[EvaluationProblem], settings: DecontaminationSettings, benchmarks: Any = ()
 ) -> tuple[list[ProblemRow], list[OverlapRow], list[RejectedRow], dict[str, Any]]:
     """Return (rows of `problems`, rows of `overlaps`, rows of `rejected`, the summary).
 
@@ -36,7 +36,9 @@ def remove_overlaps(
     Args:
         problems: the table `normalised_problems`.
         evaluation: problems of the evaluation sets; may be empty.
+        benchmarks: the table `benchmark_problems`, whose problems are evaluation problems too.
     """
+    evaluation = with_benchmarks(evaluation, benchmarks.to_pylist() if hasattr(benchmarks, "to_pylist") else benchmarks)
     rows: list[ProblemRow] = problems.to_pylist() if hasattr(problems, "to_pylist") else list(problems)
     texts = {row["problem_id"]: Comparable.of(row["problem"]) for row in rows}
     overlaps = _Overlaps(settings)

@@ -1,10 +1,13 @@
 """Evaluation sets: files of problems that no problem of the run may overlap."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.read_rows import file_digest, file_exists, read_rows, text_of
+from forkpipe.core.rows import BenchmarkProblemRow
+from forkpipe.problems.benchmarks import question_of
 
 WITHIN = "problems"
 """The name that the tables use for the run's own problems; no evaluation set may have it."""
@@ -17,6 +20,28 @@ class EvaluationProblem:
     set: str
     id: str
     problem: str
+
+
+def with_benchmarks(
+    sets: list[EvaluationProblem], benchmarks: Iterable[BenchmarkProblemRow]
+) -> list[EvaluationProblem]:
+    """Return evaluation problems with those of the benchmarks that the run's models are measured by.
+
+    Options of multiple choice are left out: a problem that is the question alone overlaps too.
+
+    Raises:
+        InputError: an evaluation set has the name of a benchmark.
+    """
+    named = {problem.set for problem in sets}
+    added = []
+    for row in benchmarks:
+        if row["benchmark"] in named:
+            raise InputError(
+                f"evaluation set {row['benchmark']} of the catalog is in benchmarks.use too, expected it there alone"
+            )
+        question = question_of(row["problem"], row["metadata"])
+        added.append(EvaluationProblem(row["benchmark"], row["source_id"], question))
+    return [*sets, *added]
 
 
 @dataclass(frozen=True, slots=True)

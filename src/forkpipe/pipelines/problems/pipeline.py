@@ -5,6 +5,7 @@ from kedro.pipeline import Pipeline
 from forkpipe.pipelines.implementations import verifiers_of
 from forkpipe.pipelines.inputs import inputs
 from forkpipe.pipelines.stages import StageNode
+from forkpipe.problems.benchmark_rows import load_benchmarks
 from forkpipe.problems.decontamination import remove_overlaps
 from forkpipe.problems.raw_rows import normalise_problems
 from kedro_provenance.recipes import implementations
@@ -21,8 +22,19 @@ def create_pipeline() -> Pipeline:
                 box="data.problems",
             ),
             StageNode(
+                load_benchmarks,
+                inputs(settings="params:benchmarks"),
+                "benchmark_problems",
+                box="data.problems",
+            ),
+            StageNode(
                 remove_overlaps,
-                inputs(problems="normalised_problems", evaluation="evaluation_sets", settings="params:decontamination"),
+                inputs(
+                    problems="normalised_problems",
+                    evaluation="evaluation_sets",
+                    settings="params:decontamination",
+                    benchmarks="benchmark_problems",
+                ),
                 ["problems", "overlaps", "rejected_overlaps", "decontamination"],
                 box="data.problems",
             ),
