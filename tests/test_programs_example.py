@@ -118,6 +118,47 @@ def test_livecodebench_becomes_problems_as_it_is_asked(tmp_path, caplog):
         ProgramsDataset(str(file)).load()
 
 
+def _livecodebench(number, private):
+    cases = [{"input": "3 4", "output": "7"}]
+    return {
+        "question_content": "Add.", "question_id": ["abc350_c", "q1", "q2"][number], "contest_date": "2024-10-01",
+        "platform": "atcoder", "difficulty": ["easy", "hard", "hard"][number], "starter_code": "", "metadata": "{}",
+        "public_test_cases": json.dumps([{"input": "1 2", "output": "3"}]),
+        "private_test_cases": json.dumps(cases) if private else "",
+    }  # fmt: skip
+
+
+def test_the_command_line_gives_figures_of_livecodebench_by_subset(isolates, tmp_path):
+    """abc350_c is among the errata; q2 has public tests only, which a constant passes."""
+    problems, responses = tmp_path / "lcb.jsonl", tmp_path / "in.jsonl"
+    problems.write_text("".join(json.dumps(_livecodebench(n, private=n < 2)) + "\n" for n in range(3)))
+    right, constant = "print(sum(map(int, input().split())))", "print(3)"
+    rows = [("abc350_c", constant), ("q1", right), ("q1", constant), ("q2", constant)]
+    responses.write_text("".join(json.dumps({"question_id": i, "r": f"```\n{p}\n```"}) + "\n" for i, p in rows))
+    command = [sys.executable, "-c", "from forkpipe.commands.standalone import main; main()", "verify", str(responses),
+               f"--problems={problems}", "--response=r", f"--output={tmp_path / 'out.jsonl'}"]  # fmt: skip
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (refused.returncode, "row 3: field 'private_test_cases' is missing" in refused.stderr) == (1, True)
+    said = subprocess.run([*command, "--public-only"], check=True, capture_output=True, text=True).stdout
+    figures = {line.split("  ")[0]: line for line in said.splitlines()}
+    expected = {  # q1 is right in half of its samples
+        "all": ("50.00", "public tests only for 1 of 3 problems"), "errata=none": ("75.00", "for 1 of 2 problems"),
+        "errata=wrong tests": ("0.00", "]"), "difficulty=easy": ("0.00", "]"), "difficulty=hard": ("75.00", "problems"),
+        "platform=atcoder": ("50.00", "public tests only for 1 of 3 problems"),
+    }  # fmt: skip
+    for subset, (value, end) in expected.items():
+        assert value in figures[subset].split()
+        assert figures[subset].endswith(end)
+    assert "cons@k: no vote over programs" in said
+    windowed = subprocess.run(
+        [*command, "--public-only", "--window=lcb_v5"], capture_output=True, text=True, check=False
+    )
+    assert "holds 3 problems, expected 880" in windowed.stderr
+    responses.write_text(json.dumps({"question_id": "q9", "r": "x"}) + "\n")
+    unknown = subprocess.run([*command, "--public-only"], capture_output=True, text=True, check=False)
+    assert "in.jsonl row 1: column 'question_id' is 'q9'" in unknown.stderr
+
+
 def test_the_command_line_takes_programs_and_probes_this_machine(isolates, tmp_path):
     tests = {"version": 1, "language": "python", "kind": "stdin", "cases": [{"input": "2", "output": "4"}]}
     source = tmp_path / "in.jsonl"

@@ -282,3 +282,37 @@ def test_the_covering_tag_is_that_of_the_most_teachers_in_the_last_matchings():
     values = {row["policy"]: row["value"] for row in found if (row["method"], row["split"]) == ("ssft", "test")}
     pool = next(p for p in load_pools(scores) if (p.method, p.split, p.policy) == ("ssft", "test", "by_tag"))
     assert values["covering_tag"] == sum(pool.accuracy(1)) / len(pool.problems)
+
+
+def of_programs(rows, detail='{"public_only": true}'):
+    return {method: [{**row, "verifier": "code", "detail": detail} for row in part] for method, part in rows.items()}
+
+
+def test_programs_do_not_vote_and_figures_say_what_they_hide():
+    """pass@k is as ever; cons@k has no value, which is not 0, and every row says that there were public tests only."""
+    plain, programs = metrics_of(example()), metrics_of(of_programs(example()))
+    assert all(row["note"] is None for row in plain)
+    for row, same in zip(programs, plain, strict=True):
+        if row["protocol"].startswith("cons@"):
+            assert (row["value"], row["low"], row["high"]) == (None, None, None)
+            assert row["note"] == "public tests only; no vote over programs"
+        else:
+            assert (row["value"], row["low"], row["note"]) == (same["value"], same["low"], "public tests only")
+        assert (row["protocol"], row["n_problems"]) == (same["protocol"], same["n_problems"])
+    pa.Table.from_pylist([{**row, "run_id": "r"} for row in programs], schema=SCHEMAS["metrics"])
+    compared = compare(programs, BUDGETS, {"sft": 8, "ssft": 8})
+    pa.Table.from_pylist([{**row, "run_id": "r"} for row in compared], schema=SCHEMAS["comparison"])
+    summary = headline(compared)
+    assert [row["cons_n"] for row in summary] == [None, None]
+    assert all(row["pass_n"] is not None for row in summary)
+    assert summary[0]["notes"] == ["public tests only", "no vote over programs"]
+    assert format_headline(summary).count("public tests only; no vote over programs") == 2
+
+
+def test_one_program_among_answers_leaves_no_vote():
+    rows = example()
+    rows["sft"][0] |= {"verifier": "code", "detail": None}
+    by_method = {(row["method"], row["split"]): row for row in metrics_of(rows) if row["policy"] == "mixed"}
+    noted = {key: row["note"] for key, row in by_method.items() if row["protocol"].startswith("cons@")}
+    assert set(noted.values()) <= {None, "no vote over programs"}
+    assert [row["value"] for row in metrics_of(rows) if row["note"]] == [None]

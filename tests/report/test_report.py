@@ -234,6 +234,22 @@ def test_report_says_when_budgets_were_equal(inputs, figures):
     assert "All budgets were equal" in report_of({**inputs, "comparison": table("comparison", rows)}, figures)
 
 
+def test_report_says_beside_its_figures_what_they_hide(inputs):
+    rows = inputs["comparison"].to_pylist()
+    for row in rows:
+        row["note"] = "public tests only"
+        if row["protocol"].startswith("cons@"):
+            row |= {"value": None, "low": None, "high": None, "note": "public tests only; no vote over programs"}
+    noted = inputs | {"comparison": table("comparison", rows)}
+    drawn = make_figures(**noted)
+    titles = [title.text for title in drawn["comparison"].layout.annotations]
+    assert [title.endswith(": no vote over programs") for title in titles] == [False, True, False]
+    page = report_of(noted, drawn)
+    assert "all methods: public tests only." in page
+    assert "all methods: no vote over programs." in page
+    assert "0.0<small>" not in page.split("<h2>Headline</h2>")[1].split("</table>")[0]
+
+
 def test_report_says_what_teachers_took_and_gave(inputs, figures):
     rows = [
         {

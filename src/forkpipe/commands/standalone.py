@@ -25,7 +25,21 @@ main.add_command(sandbox)
 
 @main.command()
 @click.argument("file")
-@click.option("--gold", required=True, metavar="COLUMN", help="Column with the gold answers.")
+@click.option("--gold", metavar="COLUMN", help="Column with the gold answers.")
+@click.option(
+    "--problems",
+    metavar="FILE",
+    help="In place of --gold: a data set of programs with their tests (LiveCodeBench, ...).",
+)
+@click.option("--id", "id_column", default="question_id", show_default=True, help="Column that names a row's problem.")
+@click.option("--window", metavar="NAME", help="Problems of one window of LiveCodeBench, e.g. lcb_v5_paper.")
+@click.option("--public-only", is_flag=True, help="Take public tests where private ones are missing; figures say so.")
+@click.option(
+    "--by",
+    multiple=True,
+    metavar="COLUMN",
+    help="Give figures by this column too (programs; difficulty, platform, errata by default).",
+)
 @click.option("--response", required=True, metavar="COLUMN", help="Column with the responses.")
 @click.option("--output", required=True, metavar="FILE", help="JSONL or Parquet, by its ending.")
 @click.option(
@@ -57,8 +71,13 @@ main.add_command(sandbox)
 def verify(
     file: str,
     output: str,
-    gold: str,
+    gold: str | None,
     response: str,
+    problems: str | None,
+    id_column: str,
+    window: str | None,
+    public_only: bool,
+    by: tuple[str, ...],
     finish_reason: str | None,
     label: str | None,
     bare: bool,
@@ -70,20 +89,33 @@ def verify(
     """Compare the answers of responses with gold answers.
 
     Writes the rows of FILE (JSONL, JSONL.gz, Parquet, CSV) in order with the columns verdict, extracted,
-    extracted_from, rule and verifier_version, and prints how many rows have which verdict.
+    extracted_from, rule and verifier_version, and prints how many rows have which verdict; for programs also the
+    accuracy on all problems and by subset.
     """
     from forkpipe.api import verifier_for
-    from forkpipe.verification.files import Columns, verify_file
+    from forkpipe.verification.code.problems import SUBSETS, read_problems
+    from forkpipe.verification.files import Columns, Problems, verify_file
 
     chosen = {
         name: list(value) if name == "without" else value for name, value in options.items() if value not in (None, ())
     } | dict(map(_named_option, option))
     started = time.monotonic()
+    if (gold is None) == (problems is None):
+        raise click.UsageError("expected either --gold or --problems")
+    if problems is None and (window is not None or public_only):
+        raise click.UsageError("--window and --public-only go with --problems")
     try:
+        known = None
+        if problems is not None:
+            answer_type = "code"
+            tests: Any = chosen.get("tests")
+            rows = read_problems(problems, tests=tests, window=window, public_only=public_only)
+            known = Problems(id_column, {row["id"]: row for row in rows}, problems)
         summary = verify_file(
             file,
             output,
-            columns=Columns(gold, response, finish_reason, label, bare),
+            columns=Columns(gold or "", response, finish_reason, label, bare, by or SUBSETS),
+            problems=known,
             verifier=verifier_for(answer_type, chosen),
             max_unscored=max_unscored,
             on_progress=lambda done: click.echo(f"{done} rows, {time.monotonic() - started:.0f} s", err=True),

@@ -255,12 +255,13 @@ class MetricRow(Row):
     protocol: str  # pass@1, cons@6, pass@6, ...
     policy: str  # best_tag, covering_tag, mixed, own, native
     k: int
-    value: float
-    low: float
-    high: float
+    value: NotRequired[float | None]  # null where there is none, as the note says; never 0 for that reason
+    low: NotRequired[float | None]
+    high: NotRequired[float | None]
     n_problems: int
     n_samples: int
     seed: int
+    note: NotRequired[str | None]  # what has to be said beside the value, for example that there were public tests only
 
 
 class ComparisonRow(Row):
@@ -269,15 +270,16 @@ class ComparisonRow(Row):
     method: str
     protocol: str
     policy: str
-    value: float
-    low: float
-    high: float
+    value: NotRequired[float | None]
+    low: NotRequired[float | None]
+    high: NotRequired[float | None]
     n_problems: int
     n_samples: int
     tokens_trained: int
     rollouts: int
     validation_rollouts: int
     seed: int
+    note: NotRequired[str | None]
 
 
 class BenchmarkProblemRow(ProblemRow):
@@ -378,8 +380,8 @@ TABLES: dict[str, tuple[int, type]] = {
     "rewards": (1, RewardRow),
     "generations": (2, GenerationRow),
     "scores": (4, ScoreRow),
-    "metrics": (1, MetricRow),
-    "comparison": (1, ComparisonRow),
+    "metrics": (2, MetricRow),
+    "comparison": (2, ComparisonRow),
     "benchmark_problems": (1, BenchmarkProblemRow),
     "benchmark_generations": (1, BenchmarkGenerationRow),
     "benchmark_scores": (1, BenchmarkScoreRow),

@@ -6,7 +6,7 @@ from kedro.io import AbstractDataset, DatasetError
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.progress import logger
-from forkpipe.core.read_rows import file_exists, read_rows
+from forkpipe.core.read_rows import file_exists
 from forkpipe.datasets.records import RawRecords, RecordsError, origin_hint
 
 
@@ -62,40 +62,25 @@ class ProgramsDataset(AbstractDataset[RawRecords, RawRecords]):
             RecordsError: the file is missing or empty, a row is of no known data set, or the window does not hold the
                 number of problems that it must.
         """
-        from forkpipe.verification.code.livecodebench import ERRATA, in_window, prompt_of, with_starter
-        from forkpipe.verification.code.readers import gold_text, read_program
-        from forkpipe.verification.code.store import CaseStore
+        from forkpipe.verification.code.problems import read_problems
 
-        store = CaseStore(self._tests)
-        rows = []
         try:
-            for number, row in read_rows(self._filepath):
-                where = f"{self._filepath} row {number}"
-                program = read_program(row, where, public_only=self._public_only)
-                starter = program.metadata.get("starter_code", "")
-                rows.append(
-                    {
-                        **program.metadata,
-                        "problem": (prompt_of if self._prompt else with_starter)(program.problem, starter),
-                        "answer": gold_text(program.tests, store),
-                        "id": program.source_id or str(number),
-                        "public_only": bool(program.tests.get("partial")),
-                        "solution": program.solution,
-                    }
-                )
-            if self._window is not None:
-                rows = in_window(rows, self._window, self._filepath)
+            rows = read_problems(
+                self._filepath,
+                tests=self._tests,
+                window=self._window,
+                public_only=self._public_only,
+                prompt=self._prompt,
+                errata=self._errata,
+            )
         except InputError as error:
             raise RecordsError(f"{error}{origin_hint(self._filepath, self.metadata)}") from error
-        if not rows:
-            raise RecordsError(f"{self._filepath}: has no rows")
         if partial := sum(row["public_only"] for row in rows):
             logger.warning(
                 "%s: public tests only for %d of %d problems: say so beside every figure",
                 self._filepath, partial, len(rows),
             )  # fmt: skip
-        kept = rows if self._errata else [row for row in rows if row["id"] not in ERRATA]
-        return RawRecords(kept, self._filepath)
+        return RawRecords(rows, self._filepath)
 
     def save(self, data: RawRecords) -> None:
         """Refuse: the file is the user's."""

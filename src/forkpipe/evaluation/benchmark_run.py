@@ -48,9 +48,7 @@ class ResultFolder:
             raise InputError(f"--output {self.path} is a file, expected a folder")
         names = {path.name for path in self.path.glob("*")} if self.path.exists() else set()
         if names and LOCK_FILE not in names:
-            raise InputError(
-                f"--output {self.path} holds other files, expected a new folder or one of this command"
-            )
+            raise InputError(f"--output {self.path} holds other files, expected a new folder or one of this command")
 
     def lock(self) -> FolderLock:
         """Return the lock of the folder, not yet taken."""

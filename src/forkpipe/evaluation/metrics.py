@@ -23,13 +23,14 @@ from forkpipe.core.ids import derived_seed
 from forkpipe.core.metrics import cons_at_k, native_cons, native_pass, pass_at_k
 from forkpipe.core.rows import ComparisonRow, MetricRow
 from forkpipe.core.statistics import mean_interval
+from forkpipe.core.subsets import NO_VOTES
 from forkpipe.evaluation.samples import Pool, best_tags, load_pools, method_order, tag_count
 
 Rows: TypeAlias = pa.Table | Sequence[Mapping[str, Any]]
 """A table, or its rows."""
 
-Measure = tuple[str, str, int, list[float], int]
-"""Protocol (as pass@4), policy, k, one value a problem, samples a problem."""
+Measure = tuple[str, str, int, list[float] | None, int]
+"""Protocol (as pass@4), policy, k, one value a problem (None: there is no such value), samples a problem."""
 
 
 def compute_metrics(
@@ -43,7 +44,8 @@ def compute_metrics(
 
     pass@k is given for 1, for every k of `ks` and for N, wherever there are k samples a problem. N is the number of
     forking tags, also for methods with one plain tag; where no method has several tags it is the largest k of `ks`.
-    `n_samples` counts samples a problem.
+    `n_samples` counts samples a problem. Programs cannot vote: their cons@k is null, and `note` says so. It also says
+    what else belongs beside a figure (see `core.subsets.Caveats`).
 
     Args:
         scores: tables of the schema `scores`, for any number of methods.
@@ -62,7 +64,8 @@ def compute_metrics(
     rows: list[MetricRow] = []
     for pool in pools:
         for protocol, policy, k, values, n_samples in _measures(pool, sorted({1, n, *ks}), n, chosen, seed):
-            low, high = mean_interval(values)
+            low, high = mean_interval(values) if values else (None, None)
+            notes = filter(None, (pool.note, None if values else NO_VOTES))
             rows.append(
                 {
                     "method": pool.method,
@@ -70,12 +73,13 @@ def compute_metrics(
                     "protocol": protocol,
                     "policy": policy,
                     "k": k,
-                    "value": sum(values) / len(values),
+                    "value": sum(values) / len(values) if values else None,
                     "low": low,
                     "high": high,
-                    "n_problems": len(values),
+                    "n_problems": len(pool.problems),
                     "n_samples": n_samples,
                     "seed": seed,
+                    "note": "; ".join(notes) or None,
                 }
             )
     return rows
@@ -108,13 +112,13 @@ def compare(
                 raise InputError(f"budget of {method}: {name} is missing")
         if method not in validation_samples and any(r["policy"] == "best_tag" for r in rows if r["method"] == method):
             raise InputError(f"validation samples of {method} are missing, its best tag was chosen with them")
-    kept = ("method", "protocol", "policy", "value", "low", "high", "n_problems", "n_samples", "seed")
+    kept = ("method", "protocol", "policy", "value", "low", "high", "n_problems", "n_samples", "seed", "note")
     result = []
     for row in rows:
         if row["k"] in ks:
             spent = validation_samples[row["method"]] if row["policy"] == "best_tag" else 0
             costs = {name: budgets[row["method"]][name] for name in ("tokens_trained", "rollouts")}
-            compared = {**{name: row[name] for name in kept}, **costs, "validation_rollouts": spent}
+            compared = {**{name: row.get(name) for name in kept}, **costs, "validation_rollouts": spent}
             result.append(cast(ComparisonRow, compared))
     return result
 
@@ -129,7 +133,7 @@ def headline(comparison: Rows) -> list[dict[str, Any]]:
     Returns:
         Rows with method, policy, k (N; None without votes), pass_1, cons_n, pass_n (each also with _low, _high and
         _policy, all None where not measured), n_problems, n_samples, tokens_trained, rollouts,
-        validation_rollouts, seed.
+        validation_rollouts, seed, notes (what has to be said beside the figures, a list).
 
     Raises:
         InputError: a method has no pass@1.
@@ -147,12 +151,14 @@ def headline(comparison: Rows) -> list[dict[str, Any]]:
         k = next((int(protocol.removeprefix("cons@")) for protocol, _ in mine if protocol.startswith("cons@")), None)
         of_many = "native" if policy == "best_tag" else policy
         cons, some = mine.get((f"cons@{k}", of_many)), mine.get((f"pass@{k}", of_many))
-        summary = {"method": method, "policy": policy, "k": k}
+        summary: dict[str, Any] = {"method": method, "policy": policy, "k": k}
         for name, row in (("pass_1", single), ("cons_n", cons), ("pass_n", some)):
             source = row or {}
             summary |= {name: source.get("value"), f"{name}_low": source.get("low"), f"{name}_high": source.get("high")}
             summary[f"{name}_policy"] = source.get("policy")
         kept = ("n_problems", "n_samples", "tokens_trained", "rollouts", "validation_rollouts", "seed")
+        notes = [row.get("note") for row in (single, cons, some) if row]
+        summary["notes"] = list(dict.fromkeys(part for note in notes if note for part in note.split("; ")))
         result.append(summary | {name: single[name] for name in kept})
     return result
 
@@ -192,6 +198,8 @@ def format_headline(rows: Sequence[Mapping[str, Any]]) -> str:
     aligned = [[cell.ljust(w) for cell, w in zip(line[:2], widths, strict=False)] for line in lines]
     for text, line in zip(aligned, lines, strict=True):
         text += [cell.rjust(w) for cell, w in zip(line[2:], widths[2:], strict=True)]
+    for text, row in zip(aligned[2:], rows, strict=True):
+        text.append("; ".join(row.get("notes", ())))
     return "\n".join("  ".join(text).rstrip() for text in aligned)
 
 
@@ -205,13 +213,13 @@ def _measures(
             values = [pass_at_k(len(cell), sum(right for _, right in cell), k) for cell in map(pool.pooled, problems)]
             yield f"pass@{k}", pooled, k, values, size
     if n <= size:
-        yield f"cons@{n}", pooled, n, _cons_values(pool, n, seed), size
+        yield f"cons@{n}", pooled, n, _cons_values(pool, n, seed) if pool.has_votes else None, size
     if pool.n_tags > 1:
         if pool.split == "test":
             for policy, tags in chosen.items():
                 if pool.method in tags:
                     yield "pass@1", policy, 1, pool.accuracy(tags[pool.method]), pool.n_samples
-        yield f"cons@{n}", "native", n, _native_cons_values(pool, seed), size
+        yield f"cons@{n}", "native", n, _native_cons_values(pool, seed) if pool.has_votes else None, size
         solved = [native_pass([[right for _, right in cell] for cell in cells]) for cells in pool.cells]
         yield f"pass@{n}", "native", n, solved, size
 

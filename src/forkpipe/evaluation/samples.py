@@ -5,14 +5,15 @@ an error that names it.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.rows import MatchingRow, Split
+from forkpipe.core.subsets import WITHOUT_VOTES, Caveats
 from forkpipe.parameters.methods import MATCHED, METHODS, lineage
 
 PLAIN_TAG = -1
@@ -40,6 +41,10 @@ class Pool:
     n_tags: int
     n_samples: int
     cells: tuple[tuple[tuple[Sample, ...], ...], ...]
+    note: str = ""
+    """What has to be said beside every figure, see `core.subsets.Caveats`."""
+    has_votes: bool = True
+    """Whether answers can vote; programs cannot."""
 
     def pooled(self, problem: int) -> tuple[Sample, ...]:
         """Return the samples of a problem under all tags: every tag equally often."""
@@ -93,7 +98,13 @@ def load_pools(scores: Sequence[pa.Table]) -> list[Pool]:
             a method mixes a plain tag with numbered ones, or methods have different numbers of tags.
     """
     found: dict[_Key, dict[str, dict[int, dict[int, Sample]]]] = {}
+    caveats: dict[_Key, Caveats] = defaultdict(Caveats)
+    without_votes: set[_Key] = set()
     for table in scores:
+        for key, problem, verifier, detail in _judgements(table):
+            caveats[key].add(problem, detail)
+            if verifier in WITHOUT_VOTES:
+                without_votes.add(key)
         columns = table.select(list(_COLUMNS)).to_pydict()
         for method, problem, split, policy, tag, sample, verdict, extracted in zip(
             *(columns[name] for name in _COLUMNS), strict=True
@@ -111,7 +122,19 @@ def load_pools(scores: Sequence[pa.Table]) -> list[Pool]:
     methods = method_order(method for method, _, _ in found)
     splits = sorted({split for _, split, _ in found}, reverse=True)  # validation before test
     keys = sorted(found, key=lambda key: (methods.index(key[0]), splits.index(key[1]), key[2]))
-    return [_pool(key, found[key], n_tags[key[0]] if key[2] == "by_tag" else 0) for key in keys]
+    pools = [_pool(key, found[key], n_tags[key[0]] if key[2] == "by_tag" else 0) for key in keys]
+    return [
+        replace(pool, note=str(caveats[key]), has_votes=key not in without_votes)
+        for key, pool in zip(keys, pools, strict=True)
+    ]
+
+
+def _judgements(table: pa.Table) -> Iterator[tuple[_Key, str, str, str | None]]:
+    """Yield (key, problem, verifier, detail) of each sample; tables of an earlier version have no details."""
+    names = ("method", "split", "policy", "problem_id", "verifier", "detail")
+    columns = [table.column(name).to_pylist() if name in table.column_names else [None] * len(table) for name in names]
+    for method, split, policy, problem, verifier, detail in zip(*columns, strict=True):
+        yield (method, split, policy), problem, verifier, detail
 
 
 def tag_count(pools: Sequence[Pool]) -> int:

@@ -88,6 +88,7 @@ def make_report(
         figures=list(shown.values()),
         differences=paired_differences([scores], comparison, resamples=settings.bootstrap, seed=seed),
         warning=budget_warning(comparison),
+        notes=_notes(rows),
         generation=generation_report.to_pylist(),
         tag_rows=[
             (method, source, row)
@@ -107,6 +108,17 @@ def _glossary(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     used = {row[name] for row in rows for name in ("policy", "cons_n_policy", "pass_n_policy")}
     methods = [(row["method"], METHODS[row["method"]].caption) for row in rows if row["method"] in METHODS]
     return methods + [(policy, meaning) for policy, meaning in POLICIES.items() if policy in used]
+
+
+def _notes(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Return (methods, note) of the headline: what has to be said beside the figures of these methods."""
+    by_note: dict[str, list[str]] = {}
+    for row in rows:
+        for note in row["notes"]:
+            by_note.setdefault(note, []).append(row["method"])
+    return [
+        ("all methods" if len(methods) == len(rows) else ", ".join(methods), note) for note, methods in by_note.items()
+    ]
 
 
 def _figure(name: str, figure: Drawing) -> dict[str, str]:

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from forkpipe.core.errors import InputError
+from forkpipe.core.ids import content_hash
 from forkpipe.core.json_values import json_value
 from forkpipe.core.read_rows import read_rows
 from forkpipe.core.records import VERDICTS, Verdict
+from forkpipe.core.subsets import NO_VOTES, WITHOUT_VOTES, Caveats, JudgedSample, accuracy_by_subset, format_accuracies
 from forkpipe.verification.base import Verifier
 from forkpipe.verification.dispatch import ResponseRow, verify_by_type
 from forkpipe.verification.limits import check_scored
@@ -33,10 +35,22 @@ class Summary:
         self.labelled = 0
         self.false_positives: list[int] = []
         self.false_negatives: list[int] = []
+        self.judged: list[JudgedSample] = []
+        self.problems: int | None = None
+        """How many there are, where another file holds them."""
 
-    def add(self, number: int, verdict: Verdict, label: bool | None) -> None:
-        """Count a row; a row whose gold answer cannot be read says nothing about the label."""
+    def add(self, number: int, verdict: Verdict, label: bool | None, sample: JudgedSample | None = None) -> None:
+        """Count a row; a row whose gold answer cannot be read says nothing about the label.
+
+        Args:
+            number: of the row.
+            verdict: on it.
+            label: what the file says of it.
+            sample: the row for figures by subset, None without them.
+        """
         self.counts[verdict.verdict] += 1
+        if sample is not None and verdict.rule != "gold-unparsed" and verdict.verdict != "failed":
+            self.judged.append(sample)
         if verdict.rule == "gold-unparsed":
             self.unreadable_gold.append(number)
         elif label is not None:
@@ -57,6 +71,14 @@ class Summary:
             lines.append(f"agreement with the labels: {agreed} of {self.labelled} ({agreed / self.labelled:.1%})")
             lines.append(f"false positives (correct, labelled wrong): {_named(self.false_positives)}")
             lines.append(f"false negatives (not correct, labelled correct): {_named(self.false_negatives)}")
+        if self.judged:
+            table = format_accuracies(accuracy_by_subset(self.judged))
+            lines += ["", table, f"cons@k: {NO_VOTES}"]
+            if failed := self.counts["failed"]:
+                lines.append(f"{failed} rows failed and are in none of these figures")
+            answered = len({sample.problem for sample in self.judged})
+            if self.problems is not None and answered < self.problems:
+                lines.append(f"only {answered} of {self.problems} problems have a response")
         return "\n".join(lines)
 
 
@@ -74,6 +96,7 @@ class Columns(NamedTuple):
         finish_reason: "length" where a response was cut; None: no such column.
         label: whether a response is correct: true, false, 1 or 0; null has no label. None: no such column.
         bare: whether the responses are answers and nothing else.
+        by: columns by whose values the accuracy is given too.
     """
 
     gold: str
@@ -81,6 +104,21 @@ class Columns(NamedTuple):
     finish_reason: str | None = None
     label: str | None = None
     bare: bool = False
+    by: tuple[str, ...] = ()
+
+
+class Problems(NamedTuple):
+    """Problems that the rows of a file name, in place of gold answers of their own.
+
+    Attributes:
+        column: of the file, with ids of problems.
+        by_id: id -> problem: its gold answer as `answer`, and the columns of `Columns.by`.
+        where: the file of the problems, for messages.
+    """
+
+    column: str
+    by_id: Mapping[str, Mapping[str, Any]]
+    where: str
 
 
 def verify_file(
@@ -89,6 +127,7 @@ def verify_file(
     *,
     columns: Columns,
     verifier: Verifier,
+    problems: Problems | None = None,
     max_unscored: float = 1.0,
     on_progress: Callable[[int], None] | None = None,
 ) -> Summary:
@@ -101,6 +140,7 @@ def verify_file(
         output: JSONL or Parquet by its ending.
         columns: see `Columns`.
         verifier: see `base.Verifier`.
+        problems: where the gold answers come from if not from the rows themselves.
         max_unscored: share of verdicts that may be unparsed, timeout or failed.
         on_progress: called with the number of rows done.
 
@@ -118,17 +158,20 @@ def verify_file(
         raise InputError("bare responses are answers that a box can hold, expected no --bare with programs")
     added = (*COLUMNS, "detail") if gives_detail else COLUMNS
     summary = Summary()
+    summary.problems = None if problems is None else len(problems.by_id)
     verdicts: list[Verdict] = []
     endings: list[str] = []
 
     def verified() -> Iterator[dict[str, Any]]:
         rows = read_rows(path)
         while chunk := list(islice(rows, CHUNK)):
-            asked = [_asked(path, number, row, columns, added) for number, row in chunk]
+            asked = [_asked(path, number, row, columns, added, problems) for number, row in chunk]
             for (number, row), response, (verdict, _, version) in zip(
                 chunk, asked, verify_by_type({"": verifier}, asked), strict=True
             ):
-                summary.add(number, verdict, _label(path, number, row, columns.label))
+                is_program = verifier.name in WITHOUT_VOTES
+                sample = _sample(row, response, verdict, columns, problems) if is_program else None
+                summary.add(number, verdict, _label(path, number, row, columns.label), sample)
                 verdicts.append(Verdict(verdict.verdict, rule=verdict.rule))
                 endings.append(response.response[-60:])
                 source = "whole" if columns.bare and verdict.extracted_from == "box" else verdict.extracted_from
@@ -152,14 +195,42 @@ def verify_file(
     return summary
 
 
-def _asked(path: str, number: int, row: Mapping[str, Any], columns: Columns, added: tuple[str, ...]) -> ResponseRow:
+def _sample(
+    row: Mapping[str, Any], response: ResponseRow, verdict: Verdict, columns: Columns, problems: Problems | None
+) -> JudgedSample:
+    """Return a row for figures by subset; rows with the same tests are of the same problem."""
+    of_problem = row if problems is None else {**row, **problems.by_id[str(row[problems.column])]}
+    subsets = {name: str(of_problem[name]) for name in columns.by if of_problem.get(name) is not None}
+    problem = content_hash("tests", response.gold) if problems is None else str(row[problems.column])
+    return JudgedSample(problem, verdict.verdict == "correct", subsets, _caveats(verdict.detail))
+
+
+def _caveats(detail: str) -> str:
+    """Return what `Caveats` reads of a detail, so that inputs and outputs are not held for all rows."""
+    said = json.loads(detail) if detail else {}
+    return json.dumps({name: said[name] for name in Caveats.NAMES if name in said}) if said else ""
+
+
+def _asked(
+    path: str,
+    number: int,
+    row: Mapping[str, Any],
+    columns: Columns,
+    added: tuple[str, ...],
+    problems: Problems | None,
+) -> ResponseRow:
     where = f"{path} row {number}"
-    for column in filter(None, (columns.gold, columns.response, columns.finish_reason, columns.label)):
+    gold_column = columns.gold if problems is None else problems.column
+    for column in filter(None, (gold_column, columns.response, columns.finish_reason, columns.label)):
         if column not in row:
             raise InputError(f"{where}: column '{column}' is missing, the row has: {', '.join(row) or 'none'}")
     if taken := [column for column in added if column in row]:
         raise InputError(f"{where}: column '{taken[0]}' is there already and would be overwritten, rename it")
-    gold, response = row[columns.gold], row[columns.response]
+    gold, response = row[gold_column], row[columns.response]
+    if problems is not None:
+        if str(gold) not in problems.by_id:
+            raise InputError(f"{where}: column '{gold_column}' is '{gold}', {problems.where} has no such problem")
+        gold = problems.by_id[str(gold)]["answer"]
     if isinstance(gold, dict):  # tests of a program, as an object instead of its JSON text
         gold = json.dumps(gold, ensure_ascii=False)
     if isinstance(gold, bool) or not isinstance(gold, str | int | float):

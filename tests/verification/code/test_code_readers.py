@@ -10,6 +10,7 @@ import pytest
 
 from forkpipe.core.errors import InputError
 from forkpipe.verification.code.livecodebench import ERRATA, WINDOWS, in_window, prompt_of
+from forkpipe.verification.code.problems import SUBSETS, read_problems
 from forkpipe.verification.code.readers import gold_text, private_tests, read_program
 from forkpipe.verification.code.store import LARGE, CaseStore
 from forkpipe.verification.code.tests import read_tests
@@ -138,6 +139,33 @@ def test_windows_hold_the_number_of_problems_that_they_must():
         "lcb_v5": 880, "lcb_v5_paper": 167, "lcb_v5_2408_2501": 279, "lcb_v5_2407_2412": 315,
     }  # fmt: skip
     assert len(ERRATA) == 12
+    assert set(ERRATA.values()) == {"several outputs are right", "interactive", "wrong tests"}
+
+
+@pytest.mark.parametrize(("name", "window"), WINDOWS.items())
+def test_every_window_refuses_another_number_of_problems(name, window):
+    rows = [{"contest_date": window.last, "id": str(n)} for n in range(window.problems - 1)]
+    for more in (0, 2):
+        with pytest.raises(InputError, match=f"window {name} .* holds {window.problems - 1 + more} problems, expected"):
+            in_window(rows + rows[:1] * more, name, "file")
+    assert len(in_window(rows + rows[:1], name, "file")) == window.problems
+
+
+def test_rows_of_livecodebench_name_their_subsets():
+    metadata = read_program(LCB, "row 1").metadata
+    assert {name: metadata[name] for name in SUBSETS} == {"difficulty": "easy", "platform": "atcoder", "errata": "none"}
+    assert read_program({**LCB, "question_id": "abc350_c"}, "row 1").metadata["errata"] == "wrong tests"
+    assert not metadata["public_only"]
+    assert read_program({**LCB, "private_test_cases": ""}, "row 1", public_only=True).metadata["public_only"]
+
+
+def test_problems_are_read_with_and_without_errata(tmp_path):
+    file = tmp_path / "lcb.jsonl"
+    file.write_text("".join(json.dumps({**LCB, "question_id": name}) + "\n" for name in ("abc1_a", "abc350_c")))
+    assert [row["id"] for row in read_problems(str(file))] == ["abc1_a", "abc350_c"]
+    assert [row["id"] for row in read_problems(str(file), errata=False)] == ["abc1_a"]
+    with pytest.raises(InputError, match=r"lcb_v5_paper .* holds 2 problems, expected 167"):
+        read_problems(str(file), window="lcb_v5_paper", errata=False)
 
 
 def test_braces_of_a_problem_stay_in_its_prompt():

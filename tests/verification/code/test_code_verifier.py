@@ -281,6 +281,20 @@ def test_livecodebenchs_own_grader_is_emulated():
     assert found == {"forkpipe": ["correct"] * 3, "livecodebench": ["correct", "wrong", "timeout"]}
 
 
+def test_every_verdict_says_that_tests_were_public_only_or_that_another_grader_is_meant():
+    golds = [json.dumps({**ADD, "partial": 1})] * 4
+    responses = [f"```\n{RIGHT}\n```", "```\nprint(1)\n```", "nothing", f"```\n{RIGHT}\n```"]
+    for grader in ("forkpipe", "livecodebench"):
+        verifier = CodeVerifier(workers=1, grader=grader)
+        verdicts = verifier.verify(golds, responses, [False, False, False, True])
+        assert [one.verdict for one in verdicts] == ["correct", "wrong", "unparsed", "truncated"]
+        said = [json.loads(one.detail) for one in verdicts]
+        assert all(one["public_only"] is True for one in said)
+        assert {one.get("grader", "forkpipe") for one in said} == {grader}
+        assert "public_only" not in verifier.verify([json.dumps(ADD)], responses[:1], [False])[0].detail
+        verifier.close()
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

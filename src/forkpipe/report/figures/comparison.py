@@ -1,5 +1,6 @@
 """The headline of each method: pass@1, cons@N and pass@N."""
 
+from forkpipe.core.subsets import NO_VOTES
 from forkpipe.evaluation.metrics import Rows, headline
 from forkpipe.report.figures.base import Figure
 from forkpipe.report.style import Drawing, colour_of, finish, name_axis, panels
@@ -9,7 +10,8 @@ def draw(comparison: Rows) -> Drawing:
     """Show pass@1, cons@N and pass@N of every method under its headline policy, with 95 % intervals."""
     rows = headline(comparison)
     k = next((row["k"] for row in rows if row["k"] is not None), "N")
-    measures = [("pass_1", "pass@1"), ("cons_n", f"cons@{k}"), ("pass_n", f"pass@{k}")]
+    no_votes = f": {NO_VOTES}" if any(NO_VOTES in row["notes"] for row in rows) else ""
+    measures = [("pass_1", "pass@1"), ("cons_n", f"cons@{k}{no_votes}"), ("pass_n", f"pass@{k}")]
     figure = panels(1, 3, shared_yaxes=True, horizontal_spacing=0.06, subplot_titles=[m for _, m in measures])
     for column, (name, _) in enumerate(measures, start=1):
         for row in rows:

@@ -5,9 +5,11 @@ problems, as its figures are whole 167ths; DeepSeek-R1, Qwen and NeMo report 279
 cannot be compared, so a window whose number of problems does not match is refused.
 """
 
+import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from forkpipe.core.data_files import data_text
 from forkpipe.core.errors import InputError
 from forkpipe.core.prompts import PROMPTS, fill
 
@@ -20,27 +22,24 @@ class Window(NamedTuple):
     problems: int
 
 
-WINDOWS = {
-    "lcb_v5": Window("2023-05-01", "2025-01-31", 880),
-    "lcb_v5_paper": Window("2024-09-22", "2025-01-04", 167),
-    "lcb_v5_2408_2501": Window("2024-08-01", "2025-01-31", 279),
-    "lcb_v5_2407_2412": Window("2024-07-01", "2024-12-31", 315),
-}
+_DATA = tomllib.loads(data_text(__file__, "livecodebench.toml"))
+
+WINDOWS = {name: Window(**fields) for name, fields in _DATA["windows"].items()}
 """Of release v5."""
 
-ERRATA = {
-    **dict.fromkeys(
-        (
-            "abc311_c", "abc326_d", "abc327_b", "abc333_e", "abc343_e", "abc362_c", "find-words-containing-character",
-            "find-the-peaks", "generate-binary-strings-without-adjacent-zeros",
-        ),
-        "several outputs are right, one is accepted",
-    ),
-    "abc337_e": "interactive",
-    "abc355_e": "interactive",
-    "abc350_c": "wrong tests",
-}  # fmt: skip
-"""Problems that LiveCodeBench's ERRATA.md names, with its reason."""
+ERRATA: dict[str, str] = _DATA["errata"]
+"""Problems that LiveCodeBench's ERRATA.md names, with the reason."""
+
+NO_ERRATA = "none"
+
+
+def errata_of(question_id: str) -> str:
+    """Return what LiveCodeBench's errata say of a problem, `NO_ERRATA` where they do not name it.
+
+    >>> errata_of("abc337_e"), errata_of("abc388_a")
+    ('interactive', 'none')
+    """
+    return ERRATA.get(question_id, NO_ERRATA)
 
 
 def prompt_of(problem: str, starter: str) -> str:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from forkpipe.core.errors import InputError
 from forkpipe.verification.code.asserts import split_check
+from forkpipe.verification.code.livecodebench import errata_of
 from forkpipe.verification.code.store import LARGE, CaseStore
 
 Row = Mapping[str, Any]
@@ -101,7 +102,11 @@ def _livecodebench(row: Row, where: str, public_only: bool) -> Program:
         row["question_content"],
         _base("function" if entry else "stdin", cases, **more),
         str(row["question_id"]),
-        {name: str(row[name]) for name in kept if row.get(name) is not None},
+        {
+            **{name: str(row[name]) for name in kept if row.get(name) is not None},
+            "errata": errata_of(str(row["question_id"])),
+            "public_only": not private_text,
+        },
     )
 
 

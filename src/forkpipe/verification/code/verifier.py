@@ -139,20 +139,28 @@ class CodeVerifier:
             verdicts.append(verdict)
         for row, graded in zip(rows, self._grade(rows), strict=True):
             program = row.asked.programs[min(graded.program, len(row.asked.programs) - 1)][:LONGEST_SHOWN]
-            verdicts[row.number] = Verdict(graded.verdict, program, graded.rule, row.found_in, as_text(graded.detail))
+            detail = self._caveats(gold[row.number]) | graded.detail
+            verdicts[row.number] = Verdict(graded.verdict, program, graded.rule, row.found_in, as_text(detail))
         return verdicts
+
+    def _caveats(self, tests: str) -> dict[str, Any]:
+        """Return what has to be said beside every figure that counts a verdict, see `core.subsets.Caveats`."""
+        said: dict[str, Any] = {"public_only": True} if read_tests(tests).partial else {}
+        return said if self._grader == "forkpipe" else {**said, "grader": self._grader}
 
     def _look(self, index: int, tests: str, response: str, cut: bool, rows: list[_Row]) -> Verdict:
         """Return the verdict of a row that needs no run; note the row where it does."""
-        if cut:
-            return Verdict("truncated")
         try:
             entry = read_tests(tests).entry
         except InputError:
-            return Verdict("unparsed", rule="gold-unparsed")
+            return Verdict("truncated") if cut else Verdict("unparsed", rule="gold-unparsed")
+        caveats = self._caveats(tests)
+        detail = as_text(caveats) if caveats else ""
+        if cut:
+            return Verdict("truncated", detail=detail)
         extracted = extract_program(response, entry)
         if extracted is None:
-            return Verdict("unparsed")
+            return Verdict("unparsed", detail=detail)
         asked = Asked(self._ready(tests), extracted.programs)
         rows.append(_Row(index, self._key(tests, extracted.programs), asked, extracted.found_in))
         return Verdict("failed", rule="sandbox: no verdict")
