@@ -17,12 +17,26 @@ def refers_to(node: str, name: str, value: Any) -> Mapping[str, Any]:
         return _commit(value.source, value.revision, "model")
     if (node, name) == ("load_benchmarks", "params:benchmarks"):
         return {f"files.{benchmark}": path for benchmark, path in value.files.items() if benchmark in value.use}
+    if (node, name) == ("subjects.benchmark", "params:benchmarks"):
+        return {
+            f"subjects.{subject}.{key}": it
+            for subject, entry in value.measure.subjects.items()
+            for key, it in _model(entry.model).items()
+        }
     if isinstance(members := getattr(value, "sources", None), Mapping):
         of_members = {source: refers_to(node, name, member) for source, member in members.items()}
         return {f"{source}.{key}": it for source, given in of_members.items() for key, it in given.items()}
     if type(value).__name__ == "HFDataset" and not Path(value.dataset_name).exists() and "/" in value.dataset_name:
         return _commit(value.dataset_name, value._dataset_kwargs.get("revision") or "main", "dataset")
     return {}
+
+
+def _model(name: str) -> dict[str, str]:
+    """Return the folder of a model, or the commit of NAME or NAME@REVISION on the hub."""
+    if Path(name).expanduser().exists():
+        return {"folder": str(Path(name).expanduser().absolute())}
+    repository, at, revision = name.rpartition("@")
+    return _commit(*((repository, revision) if at else (name, "main")), "model")
 
 
 def _commit(repository: str, revision: str, kind: str) -> dict[str, str]:

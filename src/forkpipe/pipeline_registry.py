@@ -8,6 +8,7 @@ import warnings
 
 from kedro.pipeline import Pipeline
 
+from forkpipe.pipelines.benchmarks.pipeline import create_pipeline as create_benchmarks
 from forkpipe.pipelines.evaluation.pipeline import create_pipeline as create_evaluation
 from forkpipe.pipelines.problems.pipeline import create_pipeline as create_problems
 from forkpipe.pipelines.report.pipeline import create_pipeline as create_reporting
@@ -29,6 +30,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "trace_generation": create_trace_generation(),
         **{f"train_{method}": pipeline for method, pipeline in training.items()},
         "evaluation": create_evaluation(),
+        "benchmarks": create_benchmarks(()),
         "report": create_reporting(),
     }
     whole = sum(own.values(), start=create_base_pipeline() + create_collecting_pipeline())

@@ -17,7 +17,7 @@ from kedro_datasets._typing import TablePreview
 
 from forkpipe.core.ids import digest
 from forkpipe.core.schemas import SCHEMAS, VOLATILE
-from forkpipe.stores.tables import Rows, as_declared, open_table, read_table, write_table
+from forkpipe.stores.tables import Rows, StoredTable, as_declared, open_table, read_table, write_table
 
 
 class TableDataset(AbstractDataset[Rows, pa.Table]):
@@ -28,6 +28,9 @@ class TableDataset(AbstractDataset[Rows, pa.Table]):
         table: name of a schema in `core.schemas`; of a dotted name, only the last part counts ("ssft.scores").
         metadata: ignored by Kedro, used by plugins.
     """
+
+    batch_rows = 4096
+    """Rows in memory at a time for a digest."""
 
     def __init__(self, *, filepath: str, table: str, metadata: dict[str, Any] | None = None) -> None:
         name = table.rsplit(".", 1)[-1]
@@ -61,7 +64,7 @@ class TableDataset(AbstractDataset[Rows, pa.Table]):
         """Yield the columns that the file has: a column that is added to the schema later changes no digest."""
         with open_table(self._filepath) as file:
             kept = [name for name in file.schema_arrow.names if name not in VOLATILE]
-            yield from file.iter_batches(batch_size=4096, columns=kept)
+            yield from file.iter_batches(batch_size=self.batch_rows, columns=kept)
 
     def preview(self, nrows: int = 5) -> TablePreview:
         """Return the first rows as JSON-safe cells, for kedro viz."""
@@ -83,6 +86,16 @@ class TableDataset(AbstractDataset[Rows, pa.Table]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": self._filepath, "table": self._table}
+
+
+class StoredTableDataset(TableDataset):
+    """A table too large for memory: loads as a `StoredTable`, which is read batch by batch."""
+
+    batch_rows = 64
+
+    def load(self) -> StoredTable:
+        """Return the table, of which nothing is read yet."""
+        return StoredTable(self._filepath, self._table)
 
 
 def _cell(value: Any, limit: int = 200) -> Any:

@@ -42,6 +42,15 @@ def create_engines(teachers: Mapping[str, TeacherSettings]) -> dict[str, Engine]
     return engines
 
 
+def unnamed_engine(settings: EngineSettings, batch_rows: int) -> Engine:
+    """Return an engine whose identity names neither the checkpoint's path nor its name at a server.
+
+    It completes nothing: requests hold the checkpoint's digest, and this engine's identity says what else counts.
+    """
+    options = {name: value for name, value in settings.options.items() if name not in ("model", "checkpoint")}
+    return create_completing(EngineSettings(name=settings.name, options=options), "checkpoint", batch_rows, "engine")
+
+
 def create_completing(settings: EngineSettings, checkpoint: str, batch_rows: int, where: str) -> Engine:
     """Return the engine that samples a checkpoint; parameter `where` holds its settings.
 

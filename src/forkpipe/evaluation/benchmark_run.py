@@ -17,11 +17,11 @@ from forkpipe.core.errors import InputError
 from forkpipe.core.rows import BenchmarkMetricRow, BenchmarkProblemRow
 from forkpipe.evaluation.benchmark_metrics import benchmark_metrics
 from forkpipe.evaluation.benchmark_samples import Measurement
-from forkpipe.evaluation.benchmark_scores import generation_batches, score_benchmarks
+from forkpipe.evaluation.benchmark_scores import COLUMNS, score_benchmarks
 from forkpipe.evaluation.benchmark_tables import eval_results
 from forkpipe.parameters import VerificationSettings
 from forkpipe.stores.completions import CompletionStore
-from forkpipe.stores.tables import Batches, open_table, read_table, write_table
+from forkpipe.stores.tables import Batches, StoredTable, read_table, write_table
 from forkpipe.stores.trace_store.lock import FolderLock
 
 LOCK_FILE = "evaluate.lock"
@@ -85,14 +85,9 @@ class ResultFolder:
         """
         write_table(self.table("benchmark_problems"), "benchmark_problems", problems)
         write_table(self.table("benchmark_generations"), "benchmark_generations", Batches(generations))
-        with open_table(self.table("benchmark_generations")) as file:
-            total = file.metadata.num_rows
-        batches = generation_batches(self.table("benchmark_generations"))
-        write_table(
-            self.table("benchmark_scores"),
-            "benchmark_scores",
-            score_benchmarks(batches, problems, settings, total),
-        )
+        stored = StoredTable(self.table("benchmark_generations"), "benchmark_generations")
+        scores = score_benchmarks(stored.batches(COLUMNS), problems, settings, stored.num_rows)
+        write_table(self.table("benchmark_scores"), "benchmark_scores", scores)
         metrics = benchmark_metrics(self.scores(), problems, measurement)
         write_table(self.table("benchmark_metrics"), "benchmark_metrics", metrics)
         (self.path / SETTINGS_FILE).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n")

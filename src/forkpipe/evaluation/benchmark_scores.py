@@ -1,6 +1,6 @@
 """Verdicts on the samples of benchmarks, read from the table one batch at a time, and what each sample votes for."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import pyarrow as pa
@@ -9,20 +9,12 @@ from forkpipe.core.progress import Progress
 from forkpipe.core.records import Problem
 from forkpipe.core.rows import BenchmarkProblemRow, BenchmarkScoreRow
 from forkpipe.parameters import VerificationSettings
-from forkpipe.stores.tables import open_table
 from forkpipe.verification.dispatch import ResponseRow
 from forkpipe.verification.equal_answers import Answered, ballots
 from forkpipe.verification.row_verifier import RowVerifier
 
-BATCH = 256
 COLUMNS = ("subject", "benchmark", "problem_id", "asked", "tag", "sample", "n_tags", "text", "tokens", "finish_reason")
 _KEPT = ("subject", "benchmark", "problem_id", "asked", "tag", "sample", "n_tags", "tokens")
-
-
-def generation_batches(path: str) -> Iterator[pa.RecordBatch]:
-    """Yield the columns of a table `benchmark_generations` that scoring reads, batch by batch."""
-    with open_table(path) as file:
-        yield from file.iter_batches(batch_size=BATCH, columns=list(COLUMNS))
 
 
 def score_benchmarks(

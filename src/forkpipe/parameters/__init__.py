@@ -10,6 +10,7 @@ from forkpipe.parameters.benchmarks import BENCHMARKS as BENCHMARKS
 from forkpipe.parameters.benchmarks import Benchmark as Benchmark
 from forkpipe.parameters.benchmarks import BenchmarksSettings as BenchmarksSettings
 from forkpipe.parameters.evaluation import EvaluationSettings as EvaluationSettings
+from forkpipe.parameters.measure import MeasureSettings as MeasureSettings
 from forkpipe.parameters.policy import AnchorSettings as AnchorSettings
 from forkpipe.parameters.policy import FoldPhase as FoldPhase
 from forkpipe.parameters.policy import PassSettings as PassSettings

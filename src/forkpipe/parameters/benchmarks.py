@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 from forkpipe.core.data_files import data_text
 from forkpipe.core.prompts import check_prompt
 from forkpipe.parameters.base import Count, Settings
+from forkpipe.parameters.measure import MeasureSettings
 
 PromptName = Annotated[str, AfterValidator(check_prompt)]
 """A name in `core.prompts.PROMPTS`, or a text with a place for the problem."""
@@ -111,6 +112,8 @@ class BenchmarksSettings(Settings):
     """Folder for test cases that are too large for a table, the same as `verification.options.code.tests`."""
     define: dict[str, Benchmark] = {}
     """Benchmarks of your own; one with the name of another replaces it."""
+    measure: MeasureSettings = MeasureSettings()
+    """Which models are measured on them, and how."""
 
     @model_validator(mode="before")
     @classmethod
@@ -125,6 +128,10 @@ class BenchmarksSettings(Settings):
 
     @model_validator(mode="after")
     def _known(self) -> "BenchmarksSettings":
+        for share in self.measure.shares(self.use):
+            if share.name not in self.use:
+                named = ", ".join(self.use) or "none is named there"
+                raise ValueError(f"measure.benchmarks names '{share.name}', expected some of use: {named}")
         for kind, names in (("use", self.use), ("files", self.files)):
             for name in names:
                 if name not in self.known:

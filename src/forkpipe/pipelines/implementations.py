@@ -9,7 +9,7 @@ from typing import Any
 
 from forkpipe.core.engine import Engine
 from forkpipe.core.plugins import find_class
-from forkpipe.engines.registry import create_completing, create_engine, create_engines
+from forkpipe.engines.registry import create_completing, create_engine, create_engines, unnamed_engine
 from forkpipe.strategies.registry import CLUSTERERS
 from forkpipe.verification.registry import VERIFIERS
 
@@ -39,6 +39,13 @@ def verifiers_of(given: Mapping[str, Any]) -> list[Any]:
 def checkpoints_sampled_by(given: Mapping[str, Any]) -> list[Any]:
     """Return the engine that samples checkpoints for evaluation."""
     return _with_inner([create_completing(given["params:evaluation"].engine, "checkpoint", 1, "evaluation.engine")])
+
+
+def models_measured_by(given: Mapping[str, Any]) -> list[Any]:
+    """Return the engines that sample models on benchmarks."""
+    measure = given["params:benchmarks"].measure
+    settings = [measure.engine, *(subject.engine for subject in measure.subjects.values() if subject.engine)]
+    return _with_inner(unnamed_engine(one, measure.batch_rows) for one in settings)
 
 
 def rollouts_made_by(given: Mapping[str, Any]) -> list[Any]:

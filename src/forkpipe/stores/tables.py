@@ -38,6 +38,30 @@ class Batches:
         return self._make()
 
 
+class StoredTable:
+    """A table in a file that is read batch by batch, so that it is never in memory as a whole.
+
+    Args:
+        path: the file.
+        name: of the table.
+    """
+
+    def __init__(self, path: str, name: str) -> None:
+        self.path, self.name = path, name
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows."""
+        with open_table(self.path) as file:
+            return int(file.metadata.num_rows)
+
+    def batches(self, columns: Sequence[str], rows: int = 256) -> Iterator[pa.RecordBatch]:
+        """Yield some columns, at most so many rows at a time; InputError as `check_readable`."""
+        with open_table(self.path) as file:
+            check_readable(file.schema_arrow, self.name, self.path)
+            yield from file.iter_batches(batch_size=rows, columns=list(columns))
+
+
 Rows: TypeAlias = pa.Table | Sequence[Mapping[str, Any]] | Batches
 
 

@@ -103,6 +103,11 @@ class RowVerifier:
         return [(changed.get(index, verdict), name, version) for index, (verdict, name, version) in enumerate(verdicts)]
 
 
+def unlimited(settings: VerificationSettings) -> VerificationSettings:
+    """Return the settings without a limit on verdicts that say nothing: for models that need not know the format."""
+    return settings.model_copy(update={"max_unscored": 1.0})
+
+
 def verify_responses(
     rows: Sequence[Mapping[str, Any]],
     problems: Sequence[ProblemRow],

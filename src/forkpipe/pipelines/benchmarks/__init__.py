@@ -1,0 +1,1 @@
+"""Benchmarks and models -> samples -> scores -> metrics of benchmarks."""
