@@ -141,6 +141,12 @@ def test_native_cons_with_one_sample_a_tag_is_the_vote():
     )
 
 
+def test_native_cons_of_many_tags_with_one_vote_each():
+    """Of 40 tags 39 always say 7, and one says 7 or 9."""
+    tags = [["7"]] * 39 + [["7", "9"]]
+    assert native_cons(tags, [right(tag) for tag in tags]) == 1.0
+
+
 def test_native_pass_by_hand():
     """Accuracies 1/2 and 1/4: 1 - 1/2 * 3/4 = 5/8."""
     assert native_pass([[True, False], [True, False, False, False]]) == pytest.approx(5 / 8)

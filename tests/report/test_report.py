@@ -2,123 +2,15 @@
 
 import html
 import html.parser
-import random
 import re
 
-import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from plotly.offline import get_plotlyjs
+from small_evaluation import METHODS, report_of, synthetic, table
 
-from forkpipe.core.schemas import SCHEMAS
-from forkpipe.evaluation.metrics import compare, compute_metrics
-from forkpipe.evaluation.tag_information import tag_information
-from forkpipe.parameters import EvaluationSettings
 from forkpipe.report.figures.registry import FIGURES, make_figures
-from forkpipe.report.page import make_report
 from forkpipe.report.style import METHOD_COLOURS, colour_of
-
-TEACHERS = ("peasant", "cycle", "<script>alert(1)</script>")
-METHODS = {"sft": 0.5, "ssft_random": 0.5, "ssft": 0.6, "grpo": 0.7, "gfpo": 0.75}
-
-
-def table(name, rows):
-    """Return rows as a table of a schema, columns that are not given filled with zeros."""
-    zero = {pa.string(): "", pa.int64(): 0, pa.float64(): 0.0, pa.bool_(): False}
-    full = [
-        {
-            field.name: row.get(field.name, None if field.nullable else zero.get(field.type, []))
-            for field in SCHEMAS[name]
-        }
-        for row in rows
-    ]
-    return pa.Table.from_pylist(full, schema=SCHEMAS[name])
-
-
-def synthetic(problems=6, samples=3, n=3, steps=40, seed=0):
-    """Return every input of the report: tags of ssft specialise, those of ssft_random do not."""
-    rng = random.Random(seed)
-    scores, generations, splits = [], {}, ("validation", "test")
-    for method, accuracy in METHODS.items():
-        tags = [-1] if method in ("sft", "grpo") else list(range(n))
-        cells = [("by_tag", tag, s) for tag in tags for s in range(samples if len(tags) > 1 else samples * n)]
-        cells += [("own", rng.randrange(n), s) for s in range(samples)] if method == "gfpo" else []
-        rows = []
-        for split in splits:
-            for p in range(problems):
-                for policy, tag, s in cells:
-                    special = method in ("ssft", "gfpo") and tag == 1
-                    correct = rng.random() < min(1.0, accuracy + 0.2 * special)
-                    teacher = TEACHERS[tag % 3 if method in ("ssft", "gfpo") else rng.randrange(3)]
-                    rows.append({
-                        "method": method, "problem_id": f"{split}{p}", "split": split, "policy": policy, "tag": tag,
-                        "sample": s, "verdict": "correct" if correct else rng.choice(["wrong", "wrong", "truncated"]),
-                        "extracted": str(rng.randrange(4)), "tokens": rng.randrange(10, 30) + 8 * special,
-                        "text": f"{teacher} says {rng.randrange(9)}",
-                    })  # fmt: skip
-        scores.append(table("scores", rows))
-        generations[method] = table("generations", rows)
-    train = [f"train{p}" for p in range(problems)]
-    traces = [
-        {"trace_id": f"{p}/{t}", "problem_id": p, "teacher": t, "text": f"{t} says 1", "tokens": 9, "strategy": i,
-         "status": "done", "verdict": rng.choices(["correct", "wrong", "unparsed", "truncated"], [8, 2, 1, 1])[0]}
-        for p in train for i, t in enumerate(TEACHERS)
-    ]  # fmt: skip
-    correct = [trace for trace in traces if trace["verdict"] == "correct"]
-    kept = ("trace_id", "teacher", "text", "strategy", "tokens")
-    sets = [
-        {"problem_id": p, "split": "train",
-         "traces": [{name: t[name] for name in kept} for t in correct if t["problem_id"] == p]}
-        for p in train
-    ]  # fmt: skip
-    matchings, logs = {}, {}
-    for method in METHODS:
-        rl = method in ("grpo", "gfpo")
-        logs[method] = table("training_log", [
-            {"method": method, "step": s, "loss": 3 / (1 + s / steps * 9) + rng.random() / 5,
-             **({"reward": 0.5 + 0.3 * s / steps + rng.random() / 9, "entropy": 1.5 - s / steps} if rl else {})}
-            for s in range(steps)
-        ])  # fmt: skip
-        if method.startswith("ssft"):
-            matchings[method] = table("matching", [
-                {"method": method, "step": s, "visit": s // problems, "problem_id": train[s % problems],
-                 "trace_id": f"{s}{t}", "teacher": t, "margin": 0.02 + 0.4 * (s / steps) * (method == "ssft"),
-                 "tag": i if method == "ssft" and rng.random() < s / steps else rng.randrange(n)}
-                for s in range(steps) for i, t in enumerate(TEACHERS)
-            ])  # fmt: skip
-    metrics = compute_metrics(scores, ks=[1, 2, 3, 6], seed=0)
-    budgets = {m: {"tokens_trained": 9000, "rollouts": 400 * (m in ("grpo", "gfpo"))} for m in METHODS}
-    spent = dict.fromkeys(METHODS, problems * samples * n)
-    all_problems = [
-        {"problem_id": f"{split}{p}", "split": split} for split in ("train", *splits) for p in range(problems)
-    ]
-    rejected = [{"stage": "verify", "id": t["trace_id"], "reason": t["verdict"]} for t in traces if t not in correct]
-    return {
-        "comparison": table("comparison", compare(metrics, budgets, spent)),
-        "metrics": table("metrics", metrics),
-        "scores": pa.concat_tables(scores),
-        "tag_information": tag_information(
-            table("trace_sets", sets), matchings, generations, {"cycle": "<i>cycle</i>"}
-        ),
-        "matchings": pa.concat_tables(list(matchings.values())),
-        "training_logs": pa.concat_tables(list(logs.values())),
-        "problems": table("problems", all_problems),
-        "traces": table("traces", traces),
-        "verdicts": table("verdicts", traces),
-        "strategies": table("strategies", correct),
-        "trace_sets": table("trace_sets", sets),
-        "rejected": table("rejected", rejected or []),
-    }
-
-
-def report_of(inputs, figures, agreement=None, **options):
-    shared = {name: inputs[name] for name in ("comparison", "scores", "problems", "tag_information")}
-    options = {"title": "A & <b>B</b>", "environment": "smoke<x>", "versions": {"torch": "2<3"}} | options
-    agreement = agreement or {"v_measure": 0.9, "adjusted_rand": 0.8, "problems": 6}
-    options.setdefault("generation_report", table("generation_report", []))
-    drawn = {f"figure_{name}": figure for name, figure in figures.items()}
-    settings = EvaluationSettings(bootstrap=100)
-    return make_report(strategy_agreement=agreement, seed=0, settings=settings, **shared, **options, **drawn)
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +116,7 @@ def test_report_holds_methods_differences_budgets_and_captions(report):
         assert title in report
         assert caption in text
     assert "Budgets were not equal: validation rollouts spent on choosing a best tag" in report
-    assert "Variance over training seeds is <strong>not</strong> in them" in report
+    assert "Variance over training seeds is <strong>not</strong> in them" in " ".join(report.split())
     assert "6 train, 6 validation, 6 test" in report
     assert "adjusted rand" in report
 
@@ -277,16 +169,18 @@ def test_report_escapes_text(report):
 
 
 def test_report_is_one_file_that_fetches_nothing(report):
-    """No element refers to another file, and plotly.js is in it once."""
+    """No element refers to another file, links stay on the page, and plotly.js is in it once."""
 
     found = []
 
     class Links(html.parser.HTMLParser):
         def handle_starttag(self, tag, attrs):
-            found.extend((tag, name, value) for name, value in attrs if name in ("src", "href"))
+            found.extend((name, value) for name, value in attrs if name in ("src", "href", "id"))
 
     Links().feed(report)
-    assert found == []
+    ids = [value for name, value in found if name == "id"]
+    assert {(name, value) for name, value in found if name != "id"} <= {("href", f"#{ident}") for ident in ids}
+    assert len(ids) == len({*ids})
     assert report.count(get_plotlyjs()[:300]) == 1
     assert len(report) < 6_000_000
 

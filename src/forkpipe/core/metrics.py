@@ -9,6 +9,7 @@ any vote with that text is correct.
 """
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -178,9 +179,9 @@ def _one_of_each(tags: list[list[int]], seed: int) -> tuple[Counts, npt.NDArray[
     """Return S choices of one item of each of N sorted lists (N, S), and the chance of each choice (S,)."""
     distinct = [np.unique(np.asarray(tag), return_counts=True) for tag in tags]
     if np.prod([float(len(values)) for values, _ in distinct]) <= ENUMERATE_UP_TO:
-        values = np.meshgrid(*(values for values, _ in distinct), indexing="ij")
-        chances = np.meshgrid(*(counts / counts.sum() for _, counts in distinct), indexing="ij")
-        return np.stack([v.ravel() for v in values]), np.prod(np.stack([c.ravel() for c in chances]), axis=0)
+        # Not with np.meshgrid, which has at most 32 dimensions.
+        values = np.array([*product(*(values for values, _ in distinct))]).T
+        return values, np.array([np.prod(c) for c in product(*(counts / counts.sum() for _, counts in distinct))])
     rng = np.random.default_rng(seed)
     picks = np.stack([np.asarray(tag)[rng.integers(len(tag), size=ENUMERATE_UP_TO)] for tag in tags])
     return picks, np.full(ENUMERATE_UP_TO, 1.0 / ENUMERATE_UP_TO)

@@ -20,9 +20,14 @@ PAIRS = [
 
 
 def paired_differences(
-    scores: Sequence[pa.Table], comparison: Rows, *, resamples: int, seed: int
+    scores: Sequence[pa.Table],
+    comparison: Rows,
+    *,
+    resamples: int,
+    seed: int,
+    pairs: Sequence[tuple[str, str]] = PAIRS,
 ) -> list[dict[str, Any]]:
-    """Return the differences of `PAIRS` in pass@1 on test, each method under its headline policy, by problem.
+    """Return the differences of pairs of methods in pass@1 on test, each under its headline policy, by problem.
 
     Rows have a, b, policy_a, policy_b, value (mean of a - b), low, high, n_problems; pairs of which a method was not
     evaluated are left out. InputError if samples are missing (see `samples.load_pools`).
@@ -36,7 +41,7 @@ def paired_differences(
         if policy and pool.split == "test" and (pool.policy == "own") == (policy == "own"):
             values[pool.method] = pool.accuracy(best[pool.method] if policy == "best_tag" else None)
     rows = []
-    for a, b in PAIRS:
+    for a, b in pairs:
         if a in values and b in values:
             value, low, high = paired_difference(values[a], values[b], resamples, seed)
             named = {"a": a, "b": b, "policy_a": policies[a], "policy_b": policies[b]}

@@ -1,12 +1,13 @@
 """The report: one HTML file that holds its figures and the code that draws them, so it opens offline and prints.
 
-The page is the Jinja2 template `report.html`. Whatever comes from data (names, reasons, versions) is escaped; nothing
-is fetched.
+The page is the Jinja2 template `report.html` with the style sheet `report.css`. Whatever comes from data (names, texts,
+reasons) is escaped; nothing is fetched.
 """
 
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,20 @@ import pyarrow as pa
 from markupsafe import Markup
 
 from forkpipe.core.records import SPLITS
+from forkpipe.core.statistics import wilson_interval
 from forkpipe.evaluation.differences import paired_differences
 from forkpipe.evaluation.metrics import budget_warning, headline
 from forkpipe.parameters import EvaluationSettings
 from forkpipe.parameters.methods import METHODS
 from forkpipe.report.figures.registry import FIGURES
-from forkpipe.report.style import Drawing
+from forkpipe.report.findings import explanations, first_sentences, rivals
+from forkpipe.report.style import VERDICT_COLOURS, Drawing
 
 TEMPLATE = "report.html"
+STYLE = "report.css"
 TITLE = "forkpipe: SSFT and GFPO against their baselines"
+LINE = 200
+"""Characters of a sample text that are shown before it is opened."""
 PACKAGES = ("forkpipe", "kedro", "torch", "transformers", "trl", "math-verify")
 POLICIES = {
     "mixed": "samples of all tags pooled (of a method with one plain tag, simply its samples)",
@@ -37,6 +43,9 @@ POLICIES = {
 def make_report(
     comparison: pa.Table,
     scores: pa.Table,
+    training_logs: pa.Table,
+    matchings: pa.Table,
+    sample_texts: Sequence[Mapping[str, Any]],
     problems: pa.Table,
     tag_information: dict[str, Any],
     strategy_agreement: dict[str, Any] | None,
@@ -52,7 +61,8 @@ def make_report(
 
     Args:
         comparison, problems, generation_report: the tables of these names.
-        scores: the `scores` tables of all methods in one, for the paired differences.
+        scores, training_logs, matchings: the tables of all methods in one, for differences and explanations.
+        sample_texts: result of `evaluation.sample_texts.sample_texts`.
         tag_information: result of `evaluation.tag_information.tag_information`.
         strategy_agreement: problems (how many were compared), v_measure and adjusted_rand.
         seed: of the run, also of the bootstrap.
@@ -65,7 +75,8 @@ def make_report(
 
     versions = versions or {name: version(name) for name in PACKAGES}
     counts = Counter(problems.column("split").to_pylist())
-    rows = headline(comparison)
+    rows, labeler = headline(comparison), tag_information["labeler"]
+    compare = partial(paired_differences, [scores], comparison, resamples=settings.bootstrap, seed=seed)
     shown = {name: _figure(name, figures[f"figure_{name}"]) for name in FIGURES}
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -74,8 +85,9 @@ def make_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters |= {"number": _number, "percent": _percent, "points": _points}
+    templates.filters |= {"number": _number, "percent": _percent, "points": _points, "begin": _begin}
     return templates.get_template(TEMPLATE).render(
+        style=STYLE,
         title=title,
         environment=environment,
         seed=seed,
@@ -84,9 +96,14 @@ def make_report(
         samples=" or ".join(f"{n:,}" for n in sorted({row["n_samples"] for row in rows})),
         k=next((row["k"] for row in rows if row["k"] is not None), "N"),
         glossary=_glossary(rows),
+        summary=first_sentences(rows, compare(pairs=rivals(rows))),
+        explanations=explanations(scores, training_logs, matchings),
+        sample_texts=sample_texts,
+        verdict_colours=VERDICT_COLOURS,
         lead=shown.pop("comparison"),
+        verdicts=shown.pop("verdicts"),
         figures=list(shown.values()),
-        differences=paired_differences([scores], comparison, resamples=settings.bootstrap, seed=seed),
+        differences=compare(),
         warning=budget_warning(comparison),
         notes=_notes(rows),
         generation=generation_report.to_pylist(),
@@ -96,7 +113,8 @@ def make_report(
             for method, row in tag_information[key].items()
             if row["mutual_information_bits"] is not None
         ],
-        labeler=tag_information["labeler"],
+        labeler=labeler,
+        labeler_interval=_labeler_interval(labeler),
         strategy_agreement=strategy_agreement if strategy_agreement and strategy_agreement["problems"] else None,
         versions=", ".join(f"{name} {number}" for name, number in versions.items()),
         plotly_js=Markup(get_plotlyjs()),
@@ -128,7 +146,25 @@ def _figure(name: str, figure: Drawing) -> dict[str, str]:
     ident = "figure-" + re.sub(r"\W", "-", name)
     config = {"responsive": True, "displaylogo": False, "displayModeBar": False}
     html = to_html(figure, config=config, full_html=False, include_plotlyjs=False, div_id=ident)
-    return {"title": FIGURES[name].title, "caption": FIGURES[name].caption, "html": Markup(html)}
+    return {
+        "title": FIGURES[name].title,
+        "caption": FIGURES[name].caption,
+        "html": Markup(html),
+        "ident": f"about-{ident}",
+    }
+
+
+def _labeler_interval(labeler: Mapping[str, Any]) -> tuple[float, float] | None:
+    if labeler["held_out_accuracy"] is None:
+        return None
+    total = labeler["n_held_out_traces"]
+    return wilson_interval(round(labeler["held_out_accuracy"] * total), total)
+
+
+def _begin(text: str) -> str:
+    """Return the beginning of a text in one line."""
+    line = " ".join(text[: 2 * LINE].split())
+    return line if len(line) <= LINE else f"{line[:LINE]}\u2026"
 
 
 def _number(value: float | None, form: str = ",") -> str:

@@ -9,6 +9,7 @@ from forkpipe.core.records import Problem
 from forkpipe.core.rows import ComparisonRow, GenerationRow, MetricRow, ScoreRow
 from forkpipe.evaluation.budgets import training_budgets, validation_samples
 from forkpipe.evaluation.metrics import compare, compute_metrics
+from forkpipe.evaluation.sample_texts import sample_texts
 from forkpipe.evaluation.samples import by_method, covering_tags
 from forkpipe.evaluation.sampling import sample_checkpoint
 from forkpipe.evaluation.tag_information import tag_information
@@ -77,3 +78,8 @@ def tag_information_node(
     labels = {name: teacher.strategy or name for name, teacher in generation.asked.items()}
     matched = {method: table for method, table in by_method(matchings).items() if method in TAGGED}
     return tag_information(trace_sets, matched, grouped("generations", generations), labels)
+
+
+def sample_texts_node(scores: Any, problems: Any, **generations: Any) -> list[dict[str, Any]]:
+    """Return the sample texts that the report shows."""
+    return sample_texts(grouped("generations", generations), scores, problems)

@@ -7,6 +7,7 @@ from forkpipe.pipelines.evaluation.nodes import (
     compare_node,
     compute_metrics_node,
     generate_node,
+    sample_texts_node,
     score_generations,
     tag_information_node,
 )
@@ -74,6 +75,13 @@ def create_pipeline() -> Pipeline:
             inputs("trace_sets", "matchings", "params:generation", **per_method("generations", METHODS)),
             "tag_information",
             name="measure_tag_information",
+            box="evaluation",
+        ),
+        StageNode(
+            sample_texts_node,
+            inputs("scores", "problems", **per_method("generations", METHODS)),
+            "sample_texts",
+            name="pick_sample_texts",
             box="evaluation",
         ),
     ]

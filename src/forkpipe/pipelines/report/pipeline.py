@@ -23,6 +23,9 @@ def create_pipeline() -> Pipeline:
                 inputs(
                     "comparison",
                     "scores",
+                    "training_logs",
+                    "matchings",
+                    "sample_texts",
                     "problems",
                     "tag_information",
                     "strategy_agreement",

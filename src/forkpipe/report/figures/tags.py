@@ -78,7 +78,7 @@ def shares_by_tag(counts: npt.NDArray[Any], labels: Sequence[str], n: int) -> di
     """
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     text = [
-        [f"{share:.0%}<br>{count:,.0f}" for share, count in zip(*pair, strict=True)]
+        [f"{share:.0%}<br>{count:,.0f}" if count else "0" for share, count in zip(*pair, strict=True)]
         for pair in zip(shares.T, counts.T, strict=True)
     ]
     return {
