@@ -10,8 +10,10 @@ from forkpipe.core.errors import InputError
 from forkpipe.core.rows import Split
 from forkpipe.engines.registry import create_completing, create_engine, create_engines
 from forkpipe.models.checkpoint import Checkpoint, chat_template
-from forkpipe.parameters import Parameters, Schedule
-from forkpipe.parameters.methods import METHODS, POLICY
+from forkpipe.parameters import ModelSettings, Parameters, Schedule, supervised_settings
+from forkpipe.parameters.methods import METHODS, POLICY, SUPERVISED
+from forkpipe.parameters.recipes import refused_phase_rate, refused_rate
+from forkpipe.parameters.training import SCRATCH
 from forkpipe.strategies.grouping import check_measures
 from forkpipe.strategies.registry import create_clusterer
 from forkpipe.verification.registry import create_verifiers
@@ -70,7 +72,7 @@ def _check_verifiers(parameters: Parameters) -> None:
 def _check_student(parameters: Parameters) -> None:
     """Check that the model to train has a chat template, before teachers are paid for what it would learn."""
     model = parameters.model
-    if model.source != "scratch":
+    if model.source != SCRATCH:
         try:
             tokenizer = Checkpoint(model.source, model.revision).tokenizer
         except (OSError, ValueError):
@@ -78,9 +80,36 @@ def _check_student(parameters: Parameters) -> None:
         chat_template(tokenizer)
 
 
+def _check_supervised(method: str, parameters: Parameters) -> None:
+    """Refuse a rate that would ruin a pretrained model."""
+    own = getattr(parameters, method).train
+    if parameters.model.source != SCRATCH and (why := refused_rate(supervised_settings(parameters.supervised, own))):
+        name = f"{method}.train" if "learning_rate" in own else "supervised"
+        raise InputError(f"parameter {name}.learning_rate {why}")
+
+
+def _ties_embeddings(model: ModelSettings) -> bool:
+    """Whether the model to train ties its embeddings; no if its configuration cannot be read yet."""
+    if model.source == SCRATCH:
+        return False
+    try:
+        config = Checkpoint(model.source, model.revision).config
+    except (OSError, ValueError):
+        return False  # the node says what is wrong with the model
+    return bool(config.get_text_config().tie_word_embeddings)
+
+
 def _check_policy(method: str, parameters: Parameters) -> None:
     schedule: Schedule = getattr(parameters, method).train
     for name, phase in schedule.phases().items():
+        if parameters.model.source != SCRATCH and (why := refused_phase_rate(phase)):
+            raise InputError(f"parameter {method}.train.{name}.learning_rate {why}")
+        if phase.kind == "tags" and phase.scope == "head" and _ties_embeddings(parameters.model):
+            raise InputError(
+                f"parameter {method}.train.{name}.scope is 'head' and {parameters.model.source} ties its embeddings, "
+                "so that no output row can be trained alone: expected scope 'router' (--params="
+                f"{method}.train.{name}.scope=router,{method}.train.{name}.learning_rate=1e-4)"
+            )
         if phase.kind == "tags" and phase.scope == "head" and not parameters.tags.adds_tokens:
             raise InputError(
                 f"parameter tags.style is '{parameters.tags.style}' and {method}.train.{name}.scope 'head', which "
@@ -98,6 +127,7 @@ CHECKS: dict[str, Callable[[Parameters], None]] = {
     "cluster_strategies": _check_clusterer,
     "verify_traces": _check_verifiers,
     "make_base_checkpoint": _check_student,
+    **{f"{method}.train": partial(_check_supervised, method) for method in SUPERVISED},
     **{f"{method}.train": partial(_check_policy, method) for method in POLICY},
     **{f"{method}.generate": _check_sampling for method in METHODS},
 }

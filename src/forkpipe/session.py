@@ -16,6 +16,7 @@ from forkpipe.core.data_files import data_text
 from forkpipe.core.errors import InputError
 from forkpipe.core.progress import logger
 from forkpipe.outside import refers_to
+from forkpipe.planned import described
 from forkpipe.preflight import check_run
 from kedro_provenance.recipes import Declared
 from kedro_provenance.runner import ProvenanceRunner
@@ -54,7 +55,14 @@ class ForkpipeSession(KedroSession):
             named = targets if targets and "__default__" not in targets else None
             # A project made by `forkpipe new` has a package of its own, whose nodes count as well.
             declared = replace(DECLARED, packages=(*DECLARED.packages, str(self._package_name)))
-            runner = ProvenanceRunner(declared, named, sliced=sliced, project=Path(self._project_path), check=check_run)
+            runner = ProvenanceRunner(
+                declared,
+                named,
+                sliced=sliced,
+                project=Path(self._project_path),
+                check=check_run,
+                describe=described,
+            )
         else:
             logger.warning(
                 "%s keeps no records: all nodes run and replace outputs, and later runs do not know how they were made",

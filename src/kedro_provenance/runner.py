@@ -35,6 +35,7 @@ class ProvenanceRunner(SequentialRunner):
         sliced: whether the user chose nodes (`--nodes`, `--from-nodes`, `--tags`, ...): then all of them run, as in
             Kedro.
         check: called with the catalog and the nodes that may run, before the first of them runs.
+        describe: called with the same; returns lines that are printed after the plan.
     """
 
     def __init__(
@@ -45,9 +46,11 @@ class ProvenanceRunner(SequentialRunner):
         sliced: bool,
         project: Path,
         check: Callable[[Any, Sequence[Node]], None] | None = None,
+        describe: Callable[[Any, Sequence[Node]], Iterable[str]] | None = None,
     ) -> None:
         super().__init__()
         self._check = check
+        self._describe = describe
         self._declared = declared
         self._requested = None if targets is None else set(targets)
         self._sliced = sliced
@@ -76,10 +79,13 @@ class ProvenanceRunner(SequentialRunner):
         return {}
 
     def _check_stale(self, scheduler: Scheduler, catalog: Any, plan: Sequence[Planned]) -> None:
-        """Check what the nodes that may run need and replace, before the first of them runs."""
+        """Check what the nodes that may run need and replace, before the first of them runs, and describe them."""
         scheduler.check(plan)
+        nodes = [planned.node for planned in plan if planned.status != "fresh"]
         if self._check is not None:
-            self._check(catalog, [planned.node for planned in plan if planned.status != "fresh"])
+            self._check(catalog, nodes)
+        for line in self._describe(catalog, nodes) if self._describe is not None else ():
+            click.echo(line)
 
     def _run(
         self, pipeline: Pipeline, catalog: CatalogProtocol, hook_manager: Any = None, run_id: str | None = None

@@ -189,3 +189,16 @@ def test_an_adapter_is_merged_into_the_checkpoint(base, tmp_path, trace_sets):
     assert losses(result)[-1] < losses(result)[0]
     assert {path.name for path in folder.glob("*.safetensors")} == {"model.safetensors"}
     assert not any("lora" in name for name in model.state_dict())
+
+
+def test_epochs_give_the_steps_and_a_share_of_them_warms_up(base, tmp_path, trace_sets):
+    """10 sets, 4 a step: 3 steps an epoch, 6 in two epochs; a third of 6 is two steps of warm-up."""
+    changes = {"max_steps": None, "epochs": 2.0, "warmup_steps": 1 / 3, "bf16": "auto"}
+    by_epochs, _ = train(base, tmp_path, trace_sets(10), **changes)
+    by_steps, _ = train(base, tmp_path, trace_sets(10), max_steps=6, warmup_steps=2)
+    assert losses(by_epochs) == losses(by_steps)
+    assert [row["learning_rate"] for row in by_epochs.training_log] == [
+        row["learning_rate"] for row in by_steps.training_log
+    ]
+    seen = [row["visit"] for row in by_epochs.matching]
+    assert max(seen) == 1

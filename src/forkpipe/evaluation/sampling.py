@@ -10,6 +10,7 @@ from forkpipe.core.records import Completion, Problem, Request
 from forkpipe.core.rows import GenerationRow
 from forkpipe.engines.registry import create_completing
 from forkpipe.models.checkpoint import Checkpoint
+from forkpipe.models.new_tokens import fitted
 from forkpipe.parameters import EvaluationSettings
 from forkpipe.stores.completions import CompletionStore
 
@@ -41,8 +42,9 @@ def sample_checkpoint(
     sampled = Checkpoint(checkpoint)
     tags = sampled.tags
     asked: dict[str, tuple[Any, Request]] = {}
-    for problem in problems:
-        prompt = sampled.prompt(render(template, problem.problem))
+    prompts = [sampled.prompt(render(template, problem.problem)) for problem in problems]
+    sampling = fitted(settings.sampling, sampled, prompts).record()
+    for problem, prompt in zip(problems, prompts, strict=True):
         forced = range(tags.n) if by_tag else ()
         plan = [("by_tag", tag, sample) for tag in forced for sample in range(total // tags.n)]
         plan += [("own", -1, sample) for sample in range(total)] if own else []
@@ -54,7 +56,7 @@ def sample_checkpoint(
                 revision=f"{policy} seed {seed}",
                 prompt=prompt,
                 sample=sample,
-                sampling=settings.sampling.record(),
+                sampling=sampling,
                 prefix_ids=tags.token_ids[tag] if policy == "by_tag" else (),
                 own_tag=policy == "own",
             )

@@ -24,6 +24,7 @@ from forkpipe.parameters.problems import FieldNames as FieldNames
 from forkpipe.parameters.problems import NearSettings as NearSettings
 from forkpipe.parameters.problems import NgramSettings as NgramSettings
 from forkpipe.parameters.problems import ProblemSettings as ProblemSettings
+from forkpipe.parameters.traces import CheckpointSampling as CheckpointSampling
 from forkpipe.parameters.traces import EarlyStopSettings as EarlyStopSettings
 from forkpipe.parameters.traces import GenerationSettings as GenerationSettings
 from forkpipe.parameters.traces import JudgeSettings as JudgeSettings

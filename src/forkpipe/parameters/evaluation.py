@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from forkpipe.parameters.base import AsksEngine, Count, EngineSettings
-from forkpipe.parameters.traces import SamplingSettings
+from forkpipe.parameters.traces import CheckpointSampling
 
 
 class EvaluationSettings(AsksEngine):
@@ -13,7 +13,7 @@ class EvaluationSettings(AsksEngine):
 
     samples_per_tag: Count = 4
     """Samples of a problem under each tag; a method with one plain tag draws N times as many."""
-    sampling: SamplingSettings = SamplingSettings(temperature=0.7, top_p=0.95)
+    sampling: CheckpointSampling = CheckpointSampling(temperature=0.7, top_p=0.95)
     pass_at: Annotated[list[Count], Field(min_length=1)] = [1, 2, 4, 6, 8, 12]
     """The k of the pass@k curve."""
     bootstrap: Annotated[int, Field(ge=100)] = 2000

@@ -4,8 +4,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, RootModel, model_validator
 
-from forkpipe.parameters.base import AsksEngine, Count, EngineSettings, Settings, Weight
-from forkpipe.parameters.traces import SamplingSettings
+from forkpipe.parameters.base import AsksEngine, Count, EngineSettings, Settings, Wanted, Weight
+from forkpipe.parameters.traces import CheckpointSampling
 from forkpipe.parameters.trainers import GFPOFields
 from forkpipe.parameters.training import LoraSettings
 
@@ -19,7 +19,7 @@ class RolloutSettings(AsksEngine):
     problems_per_step: Count = 32
     group_size: Annotated[int, Field(ge=2)] = 6
     """Rollouts a problem and step; a table of rewards has one under each tag, so it must be a multiple of tags.n."""
-    sampling: SamplingSettings = SamplingSettings()
+    sampling: CheckpointSampling = CheckpointSampling()
     engine: EngineSettings = EngineSettings()
     """Fills tables of rewards; within phases of kind traces the model being trained is sampled in this process."""
     batch_rows: Count = 192
@@ -62,8 +62,8 @@ class PassSettings(Settings):
     micro_batch_size: Count | None = None
     """Rollouts (kind traces) or problems (tags, fold) a forward and backward pass; null for all of a step, of which it
     must be a divisor. An optimiser step is the same for any."""
-    bf16: bool = False
-    """Compute in bfloat16, sampling in this process included; weights stay float32."""
+    bf16: Wanted = False
+    """Compute in bfloat16, sampling in this process included; weights stay float32. auto: where the GPU can."""
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass: less memory, about a third more time."""
 

@@ -10,18 +10,28 @@ from forkpipe.core.rows import Split
 from forkpipe.parameters.base import AsksEngine, Count, Settings, Share, Template
 
 
-class SamplingSettings(Settings):
-    """How completions are drawn."""
+class CheckpointSampling(Settings):
+    """How completions of a checkpoint are drawn."""
 
     temperature: Annotated[float, Field(ge=0)] = 1.0
     """0 is greedy."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    max_tokens: Count = 1024
-    """New tokens at most; more is cut and counts as truncated."""
+    max_tokens: Count | Literal["auto"] = 1024
+    """New tokens at most; more is cut and counts as truncated. auto: what the model's positions leave after the longest
+    prompt, at most 32,768 as in the paper."""
 
     def record(self) -> Sampling:
-        """Return the record that requests carry."""
+        """Return the record that requests carry; ValueError as long as `max_tokens` is auto (`fitted` replaces it)."""
+        if self.max_tokens == "auto":
+            raise ValueError("max_tokens is 'auto', expected a number of tokens: see models.new_tokens.fitted")
         return Sampling(self.temperature, self.top_p, self.max_tokens)
+
+
+class SamplingSettings(CheckpointSampling):
+    """How completions are drawn."""
+
+    max_tokens: Count = 1024
+    """New tokens at most; more is cut and counts as truncated."""
 
 
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -1,5 +1,6 @@
 """Parameters of the model, the tags and the methods."""
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -7,7 +8,7 @@ from pydantic import Field, model_validator
 
 from forkpipe.core.forking import STYLES, TagStyle
 from forkpipe.core.prompts import PLACEHOLDER
-from forkpipe.parameters.base import Count, Settings, Share, Template, Weight
+from forkpipe.parameters.base import Count, Settings, Share, Template, Wanted, Weight
 from forkpipe.parameters.trainers import SSFTFields
 
 SCRATCH = "scratch"
@@ -68,13 +69,18 @@ class SupervisedSettings(Settings, SSFTFields):
     problems_per_step: Count = 16
     """Problems a forward and backward pass; an optimiser step takes this many times `gradient_accumulation`."""
     gradient_accumulation: Count = 1
-    max_steps: Count = 800
+    epochs: Annotated[float, Field(gt=0)] = 5.0
+    """Passes over the trace sets."""
+    max_steps: Count | None = None
+    """Optimiser steps, in place of `epochs`; null: those that the epochs take."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-5
-    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    warmup_steps: Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, lt=1)] = 0
+    """Optimiser steps of linear warm-up; a number below 1 is a share of all steps."""
     scheduler: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
     weight_decay: Weight = 0.0
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
-    bf16: bool = False
+    bf16: Wanted = False
+    """Compute in bfloat16; weights stay float32. auto: where the GPU can."""
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass: less memory, about a third more time."""
     group_by_length: bool = False
@@ -90,9 +96,20 @@ class SupervisedSettings(Settings, SSFTFields):
 
     @model_validator(mode="after")
     def _warmup_ends(self) -> "SupervisedSettings":
-        if self.warmup_steps >= self.max_steps:
-            raise ValueError(f"warmup_steps is {self.warmup_steps}, expected fewer than max_steps, {self.max_steps}")
+        if self.max_steps is not None and self.warmup_steps >= max(1, self.max_steps):
+            raise ValueError(
+                f"warmup_steps is {self.warmup_steps:g}, expected fewer than max_steps, {self.max_steps}, or a share "
+                "below 1"
+            )
         return self
+
+    def steps_an_epoch(self, sets: int) -> int:
+        """Return the optimiser steps of one pass over this many trace sets."""
+        return math.ceil(math.ceil(sets / self.problems_per_step) / self.gradient_accumulation)
+
+    def steps(self, sets: int) -> int:
+        """Return the optimiser steps of a training on this many trace sets."""
+        return self.max_steps or math.ceil(self.epochs * self.steps_an_epoch(sets))
 
 
 class SupervisedMethod(Settings):

@@ -2,7 +2,7 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
@@ -73,11 +73,21 @@ def checkpointing(wanted: bool) -> dict[str, Any]:
     return {"gradient_checkpointing": True} if wanted else {}
 
 
+def computes_bf16(wanted: bool | Literal["auto"]) -> bool:
+    """Return whether to compute in bfloat16: as wanted, with "auto" where a GPU supports it without emulation."""
+    if wanted != "auto":
+        return wanted
+    import torch
+
+    return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
 def phase_arguments(work: Path, settings: PhaseSettings, steps: int, whole: int, seed: int) -> dict[str, Any]:
     """Return the fields of transformers.TrainingArguments that all phases set; a step computes `whole` rows."""
     import torch
 
     rows = settings.micro_batch_size or whole
+    bf16 = computes_bf16(settings.bf16)
     return {
         "output_dir": str(work),
         "max_steps": steps,
@@ -87,9 +97,9 @@ def phase_arguments(work: Path, settings: PhaseSettings, steps: int, whole: int,
         "weight_decay": 0.0,
         "per_device_train_batch_size": rows,
         "gradient_accumulation_steps": whole // rows,
-        "bf16": settings.bf16,
+        "bf16": bf16,
         # Without a GPU transformers computes in bfloat16 only if use_cpu is set.
-        **({"use_cpu": True} if settings.bf16 and not torch.cuda.is_available() else {}),
+        **({"use_cpu": True} if bf16 and not torch.cuda.is_available() else {}),
         **checkpointing(settings.gradient_checkpointing),
         "seed": seed,
         "data_seed": seed,

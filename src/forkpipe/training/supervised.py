@@ -9,16 +9,17 @@ import torch
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.ids import content_hash
-from forkpipe.core.progress import Progress
+from forkpipe.core.progress import Progress, logger
 from forkpipe.core.records import Assignment, TraceSet
 from forkpipe.core.rows import MatchColumns, StepColumns
 from forkpipe.models.adapters import lora_config, merged
 from forkpipe.models.checkpoint import Checkpoint, check_positions
 from forkpipe.models.tagging import plain_tag
 from forkpipe.parameters import SupervisedSettings
+from forkpipe.parameters.recipes import length_of, values_of_training
 from forkpipe.parameters.trainers import SSFTFields, values_of
 from forkpipe.training.config import SSFTConfig
-from forkpipe.training.jobs import MetricCallback, checkpointing, clear, run, unfinished
+from forkpipe.training.jobs import MetricCallback, checkpointing, clear, computes_bf16, run, unfinished
 from forkpipe.training.logs import logged_columns
 from forkpipe.training.sequences import set_rows
 from forkpipe.training.ssft import SSFTTrainer
@@ -64,6 +65,10 @@ def train_supervised(
             "supervised.evaluate_every is set and no trace set is of split validation, "
             "expected some: add 'validation' to generation.splits"
         )
+    settings = settings.model_copy(
+        update={"max_steps": settings.steps(len(sets)), "bf16": computes_bf16(settings.bf16)}
+    )
+    logger.info("%s: %s; %s", method, length_of(settings, len(sets)), values_of_training(settings))
     data = set_rows(sets), set_rows(held_out)
     parent = Checkpoint(base)
     job = content_hash(parent.digest, data, settings.model_dump(), assignment, template, seed)
@@ -81,7 +86,7 @@ def train_supervised(
         eval_dataset=data[1] or None,
         peft_config=lora_config(settings.lora) if settings.lora else None,
     )
-    run(trainer, method, MetricCallback(Progress(method, settings.max_steps, unit="steps"), "loss"), going_on)
+    run(trainer, method, MetricCallback(Progress(method, settings.steps(len(sets)), unit="steps"), "loss"), going_on)
     parent.save_successor(folder, merged(trainer.model), seed, tags)
     clear(work)
     return TrainingResult(_log_rows(trainer.state.log_history, tags.n), trainer.matchings.log)

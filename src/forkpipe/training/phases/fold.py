@@ -18,7 +18,7 @@ from forkpipe.models.router import router_log_probs
 from forkpipe.parameters import FoldPhase
 from forkpipe.training.anchors import make_anchor, matched_traces
 from forkpipe.training.gfpo import GFPOTrainer
-from forkpipe.training.jobs import MetricCallback, clear, run, unfinished
+from forkpipe.training.jobs import MetricCallback, clear, computes_bf16, run, unfinished
 from forkpipe.training.phases.base import Context, PhaseResult
 from forkpipe.training.phases.tags import log_rows, policy_config
 
@@ -59,7 +59,13 @@ def fold_router(
             {"problem": text, "rewards": [[share] for share in row]} for text, row in zip(texts, wanted, strict=True)
         ],
         anchor=make_anchor(
-            settings.anchor, model, tokenizer, sequences, seed=context.seed, adapter=False, bf16=settings.bf16
+            settings.anchor,
+            model,
+            tokenizer,
+            sequences,
+            seed=context.seed,
+            adapter=False,
+            bf16=computes_bf16(settings.bf16),
         ),
     )
     progress = Progress(f"{context.method} fold", steps, unit="steps")

@@ -4,17 +4,20 @@ import importlib
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from forkpipe.core.engine import described
 from forkpipe.core.ids import content_hash
 from forkpipe.core.progress import logger
+from forkpipe.core.prompts import render
 from forkpipe.engines.registry import create_completing
 from forkpipe.models.checkpoint import Checkpoint
+from forkpipe.models.new_tokens import fitted
 from forkpipe.parameters import EngineSettings, Schedule
 from forkpipe.parameters.policy import Phase
+from forkpipe.training.jobs import computes_bf16
 from forkpipe.training.phases.base import Context, PhaseResult
 
 RESULT_FILE = "result.json"
@@ -40,7 +43,11 @@ def train_policy(parent: Path, folder: Path, work: Path, schedule: Schedule, con
     steps = schedule.steps(context.rollouts)
     whole = PhaseResult()
     before, checkpoint = 0, Checkpoint(parent)
-    for number, (name, phase) in enumerate(schedule.phases().items(), start=1):
+    prompts = (checkpoint.prompt(render(context.template, problem.problem)) for problem in context.problems)
+    sampling = fitted(context.rollouts.sampling, checkpoint, prompts)
+    context = replace(context, rollouts=context.rollouts.model_copy(update={"sampling": sampling}))
+    for number, (name, planned) in enumerate(schedule.phases().items(), start=1):
+        phase = planned.model_copy(update={"bf16": computes_bf16(planned.bf16)})
         place = work / f"{number}_{name}"
         result = _finished_or_run(checkpoint, place, phase, steps[name], context)
         whole.log += [{**row, "step": row["step"] + before, "phase": name} for row in result.log]

@@ -23,7 +23,7 @@ from forkpipe.parameters.trainers import GFPOFields, values_of
 from forkpipe.training.anchors import make_anchor, matched_traces, written_sequences
 from forkpipe.training.config import GFPOConfig
 from forkpipe.training.gfpo import GFPOTrainer
-from forkpipe.training.jobs import MetricCallback, clear, phase_arguments, run, unfinished
+from forkpipe.training.jobs import MetricCallback, clear, computes_bf16, phase_arguments, run, unfinished
 from forkpipe.training.logs import logged_columns
 from forkpipe.training.phases.base import Context, PhaseResult
 from forkpipe.training.phases.rewards import reward_table, rewards_by_tag
@@ -67,7 +67,7 @@ def train_tags(
             sequences,
             seed=context.seed,
             adapter=settings.scope == "lora",
-            bf16=settings.bf16,
+            bf16=computes_bf16(settings.bf16),
         )
     # With a budget of less than one group per problem, some problems have no rollouts and cannot be trained on.
     chosen = [problem for problem in context.problems if problem.problem_id in first]

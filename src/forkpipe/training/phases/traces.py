@@ -52,7 +52,7 @@ def train_traces(
         )
     going_on = unfinished(work, job, needs=STATE_FILE)
     model, tokenizer, tags = parent.load_model(), parent.tokenizer, parent.tags
-    check_positions(context.rollouts.sampling.max_tokens, model.config, "rollouts.sampling.max_tokens")
+    check_positions(context.rollouts.sampling.record().max_tokens, model.config, "rollouts.sampling.max_tokens")
     prompts = _prompts(context, parent, tags.tags[0] if settings.tag == "first" else "")
     rewards = Rewards(context, parent.end_ids)
     drawn: OwnTags | RouterTags | None = None
@@ -134,7 +134,7 @@ def _config(work: Path, settings: TracesPhase, steps: int, context: Context) -> 
         num_generations=rollouts.group_size,
         shuffle_dataset=False,
         steps_per_generation=computed["gradient_accumulation_steps"],
-        max_completion_length=rollouts.sampling.max_tokens,
+        max_completion_length=rollouts.sampling.record().max_tokens,
         temperature=rollouts.sampling.temperature,
         top_p=rollouts.sampling.top_p,
         beta=settings.beta,

@@ -1,0 +1,63 @@
+"""What the planned trainings and evaluations would do: lines that `kedro plan` and `kedro run` print after the plan."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from kedro.pipeline.node import Node
+
+from forkpipe.parameters import Parameters, SupervisedSettings, supervised_settings
+from forkpipe.parameters.methods import METHODS, POLICY, SUPERVISED
+from forkpipe.parameters.recipes import (
+    doubts,
+    length_of,
+    planned_length_of,
+    values_of_evaluation,
+    values_of_schedule,
+    values_of_training,
+)
+
+
+def described(catalog: Any, nodes: Collection[Node]) -> Iterator[str]:
+    """Yield the settings of what is planned, a line for methods whose settings are the same, and warnings.
+
+    Args:
+        nodes: the nodes that may run.
+    """
+    names = {node.name for node in nodes}
+    parameters = Parameters.model_validate(catalog.load("parameters"))
+    sets = _training_sets(catalog)
+    stale = " (trace sets as they are now)" if "build_trace_sets" in names and sets is not None else ""
+    together: dict[str, list[str]] = defaultdict(list)
+    doubtful: dict[str, None] = {}
+    for method in SUPERVISED:
+        if f"{method}.train" in names:
+            settings = supervised_settings(parameters.supervised, getattr(parameters, method).train)
+            together[f"{_length(settings, sets)}{stale}; {values_of_training(settings)}"].append(method)
+            doubtful |= dict.fromkeys(doubts(settings, sets, parameters.model) if sets else ())
+    for method in POLICY:
+        if f"{method}.train" in names:
+            schedule = getattr(parameters, method).train
+            together[values_of_schedule(schedule, parameters.rollouts)].append(method)
+    for text, methods in together.items():
+        yield f"train {', '.join(methods)}: {text}"
+    for text in doubtful:
+        yield f"WARNING {text}"
+    if any(f"{method}.generate" in names for method in METHODS):
+        yield f"evaluate: {values_of_evaluation(parameters.evaluation, parameters.tags.n)}"
+
+
+def _length(settings: SupervisedSettings, sets: int | None) -> str:
+    return planned_length_of(settings) if sets is None else length_of(settings, sets)
+
+
+def _training_sets(catalog: Any) -> int | None:
+    """Return the number of trace sets of split train, None if there are none yet."""
+    from forkpipe.stores.tables import open_table
+
+    table = catalog["trace_sets"]
+    if not table.exists():
+        return None
+    with open_table(table._describe()["filepath"]) as file:
+        splits = file.read(columns=["split"]).column("split").to_pylist()
+    return splits.count("train") or None
