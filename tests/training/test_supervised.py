@@ -200,5 +200,3 @@ def test_epochs_give_the_steps_and_a_share_of_them_warms_up(base, tmp_path, trac
     assert [row["learning_rate"] for row in by_epochs.training_log] == [
         row["learning_rate"] for row in by_steps.training_log
     ]
-    seen = [row["visit"] for row in by_epochs.matching]
-    assert max(seen) == 1
