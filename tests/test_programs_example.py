@@ -121,7 +121,8 @@ def test_livecodebench_becomes_problems_as_it_is_asked(tmp_path, caplog):
 def _livecodebench(number, private):
     cases = [{"input": "3 4", "output": "7"}]
     return {
-        "question_content": "Add.", "question_id": ["abc350_c", "q1", "q2"][number], "contest_date": "2024-10-01",
+        "question_content": f"Add {number}.", "question_id": ["abc350_c", "q1", "q2"][number],
+        "contest_date": "2024-10-01",
         "platform": "atcoder", "difficulty": ["easy", "hard", "hard"][number], "starter_code": "", "metadata": "{}",
         "public_test_cases": json.dumps([{"input": "1 2", "output": "3"}]),
         "private_test_cases": json.dumps(cases) if private else "",
@@ -157,6 +158,37 @@ def test_the_command_line_gives_figures_of_livecodebench_by_subset(isolates, tmp
     responses.write_text(json.dumps({"question_id": "q9", "r": "x"}) + "\n")
     unknown = subprocess.run([*command, "--public-only"], capture_output=True, text=True, check=False)
     assert "in.jsonl row 1: column 'question_id' is 'q9'" in unknown.stderr
+
+
+def test_a_benchmark_of_programs_is_measured_by_one_command(isolates, tmp_path, monkeypatch):
+    """Samples made elsewhere, two a problem; a case of 1.5 MB lies in the folder of tests, and programs do not vote."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    problems = [_livecodebench(n, private=True) for n in range(3)]
+    large = {"input": "1 2" + " " * 1_500_000, "output": "3"}
+    problems[1]["private_test_cases"] = json.dumps([large, {"input": "3 4", "output": "7"}])
+    (tmp_path / "lcb.jsonl").write_text("".join(json.dumps(row) + "\n" for row in problems))
+    entry = {"answer_type": "code", "rows": 3, "subsets": ["difficulty", "errata"],
+             "sources": [{"file": str(tmp_path / "lcb.jsonl"), "reader": "programs"}]}  # fmt: skip
+    (tmp_path / "define.yml").write_text(json.dumps({"lcb": entry}))
+    programs = {"abc350_c": ("print(3)", "print(3)"), "q1": ("print(sum(map(int, input().split())))", "print(3)"),
+                "q2": ("print(sum(map(int, input().split())))",) * 2}  # fmt: skip
+    samples = [{"id": name, "text": f"```\n{one}\n```"} for name, both in programs.items() for one in both]
+    (tmp_path / "samples.jsonl").write_text("".join(json.dumps(sample) + "\n" for sample in samples))
+    command = [sys.executable, "-c", "from forkpipe.commands.standalone import main; main()", "evaluate",
+               f"--import={tmp_path / 'samples.jsonl'}", f"--define={tmp_path / 'define.yml'}", "--benchmarks=lcb:2",
+               "--protocol=avg@2,pass@2,cons@2", "--subsets", f"--output={tmp_path / 'out'}", "--name=m"]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if line.startswith("m ")]
+    (table,) = (tmp_path / "out").rglob("benchmark_metrics.parquet")
+    rows = {(row["subset"], row["protocol"]): row for row in pq.read_table(table).to_pylist()}
+    assert rows["all", "avg@2"]["value"] == pytest.approx(0.5)
+    assert rows["all", "pass@2"]["value"] == pytest.approx(2 / 3)
+    assert rows["errata=none", "avg@2"]["value"] == pytest.approx(0.75)
+    assert rows["difficulty=easy", "avg@2"]["value"] == 0
+    assert (rows["all", "cons@2"]["value"], rows["all", "cons@2"]["note"]) == (None, "no vote over programs")
+    assert rows["all", "avg@2"]["note"] is None
+    assert sum(line.endswith("no vote over programs") for line in lines) == 5  # all, two difficulties, two errata
 
 
 def test_the_command_line_takes_programs_and_probes_this_machine(isolates, tmp_path):

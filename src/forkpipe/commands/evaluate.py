@@ -103,6 +103,7 @@ def _evaluate(model: str | None, imported: str | None, given: dict[str, Any]) ->
     from forkpipe.evaluation.foreign_formats import read_foreign
     from forkpipe.evaluation.subjects import open_subject
     from forkpipe.parameters import EngineSettings, VerificationSettings
+    from forkpipe.problems.benchmark_files import cache_folder
     from forkpipe.problems.benchmark_rows import benchmark_rows
 
     shares = [parse_share(text, "--benchmarks") for text in unique(given["benchmarks"])]
@@ -113,9 +114,11 @@ def _evaluate(model: str | None, imported: str | None, given: dict[str, Any]) ->
     name = given["name"] or model or Path(str(imported)).name
     folder = ResultFolder(Path(given["output"] or Path("evaluations") / re.sub(r"[^\w.-]+", "_", name.strip("./"))))
     known = _known(given["define"])
+    tests = str(cache_folder() / "tests")
     rows, datasets = benchmark_rows(
-        [share.name for share in shares], files=files, benchmarks=known, prompt=given["prompt"]
+        [share.name for share in shares], files=files, benchmarks=known, prompt=given["prompt"], tests=tests
     )
+    verification = VerificationSettings(max_unscored=1.0, options={"code": {"tests": tests}})
     sampling = Sampling(given["temperature"], given["top_p"], given["max_tokens"])
     if not protocols and any(share.samples is None for share in shares) and imported is None:
         raise InputError("--benchmarks without numbers of samples needs --protocol, expected such as aime24:8 or avg@8")
@@ -150,7 +153,7 @@ def _evaluate(model: str | None, imported: str | None, given: dict[str, Any]) ->
     lock = folder.lock()
     lock.acquire()
     try:
-        metrics = folder.write(rows, tables, measurement, VerificationSettings(max_unscored=1.0), described, datasets)
+        metrics = folder.write(rows, tables, measurement, verification, described, datasets)
     finally:
         lock.release()
     click.echo(format_metrics(metrics, subsets=given["subsets"]))

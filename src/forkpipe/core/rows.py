@@ -336,9 +336,9 @@ class BenchmarkMetricRow(Row):
     policy: str  # none, tag:1, own, router, spread
     protocol: str  # avg@66, pass@6, cons@6, cons@6x11
     k: int
-    value: float
-    problems_low: float  # 95 % interval over problems: had other problems of this kind been asked
-    problems_high: float
+    value: NotRequired[float | None]  # null where there is none, as the note says
+    problems_low: NotRequired[float | None]  # 95 % interval over problems: had other problems of this kind been asked
+    problems_high: NotRequired[float | None]
     samples_low: NotRequired[float | None]  # over samples: had these problems been asked again; null with one set
     samples_high: NotRequired[float | None]
     detectable: NotRequired[float | None]  # smallest difference on these problems that two such runs tell apart
@@ -347,6 +347,7 @@ class BenchmarkMetricRow(Row):
     tokens: float  # mean of a sample
     truncated: float  # share of the samples
     unscored: float  # share without an answer that could be read
+    note: NotRequired[str | None]  # what has to be said beside the value, as in MetricRow
 
 
 class BenchmarkDifferenceRow(Row):

@@ -47,6 +47,12 @@ class Caveats:
         return "; ".join(parts)
 
 
+def caveats_in(detail: str | None) -> str:
+    """Return what `Caveats` reads of a detail, so that inputs and outputs need not be held for all rows."""
+    said = json.loads(detail) if detail else {}
+    return json.dumps({name: said[name] for name in Caveats.NAMES if name in said}) if said else ""
+
+
 class JudgedSample(NamedTuple):
     """A sample that was judged.
 

@@ -18,16 +18,15 @@ from forkpipe.core.ids import derived_seed
 from forkpipe.core.protocols import Asked, Protocol, TagPolicy, disjoint
 from forkpipe.core.rows import BenchmarkDifferenceRow, BenchmarkMetricRow, BenchmarkProblemRow
 from forkpipe.core.statistics import mean_interval, paired_difference
+from forkpipe.core.subsets import NO_VOTES, WHOLE, WITHOUT_VOTES, Caveats, caveats_in
 from forkpipe.core.votes import Vote, expected_pass, expected_vote
 from forkpipe.evaluation.benchmark_samples import Measurement
 from forkpipe.evaluation.precision import detectable_difference, sample_precision
 
-WHOLE = "all"
-"""The subset that is the whole benchmark."""
 UNSCORED = ("unparsed", "timeout", "failed")
 _COLUMNS = (
     *("subject", "benchmark", "problem_id", "asked", "tag", "sample", "n_tags"),
-    *("verdict", "vote", "vote_correct", "tokens"),
+    *("verdict", "vote", "vote_correct", "tokens", "verifier", "detail"),
 )
 
 
@@ -48,6 +47,10 @@ class Samples:
     benchmark: str
     n_tags: int
     by_problem: Mapping[str, Mapping[Asked, Mapping[int, Scored]]]
+    has_votes: bool
+    """Whether answers can vote; programs cannot."""
+    caveats: Mapping[str, set[str]]
+    """Problem -> what has to be said beside figures that count it, see `core.subsets.caveats_in`."""
 
     def of(self, problem: str, asked: Asked, count: int) -> list[Scored]:
         """Return the first samples of a kind; InputError names one that is missing."""
@@ -68,6 +71,7 @@ class Measured(NamedTuple):
     policy: TagPolicy
     protocol: Protocol
     values: dict[str, float]
+    """Empty for votes of answers that cannot vote."""
     used: dict[str, list[Scored]]
     n_samples: int
 
@@ -81,18 +85,27 @@ def load_samples(scores: pa.Table) -> list[Samples]:
     """Arrange a table `benchmark_scores`; InputError if it is empty or holds a sample twice."""
     found: dict[tuple[str, str], dict[str, dict[Asked, dict[int, Scored]]]] = {}
     n_tags: dict[str, int] = {}
+    caveats: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    without_votes: set[tuple[str, str]] = set()
     columns = scores.select(list(_COLUMNS)).to_pydict()
-    for subject, benchmark, problem, kind, tag, number, tags, verdict, vote, vote_correct, tokens in zip(
+    for subject, benchmark, problem, kind, tag, number, tags, verdict, vote, vote_correct, tokens, by, detail in zip(
         *(columns[name] for name in _COLUMNS), strict=True
     ):
         n_tags[subject] = tags
+        if by in WITHOUT_VOTES:
+            without_votes.add((subject, benchmark))
+        if said := caveats_in(detail):
+            caveats[subject, benchmark][problem].add(said)
         cells = found.setdefault((subject, benchmark), {}).setdefault(problem, {}).setdefault(Asked(kind, tag), {})
         if number in cells:
             raise InputError(f"scores of {subject} on {benchmark}: problem {problem} has sample {number} twice")
         cells[number] = Scored(verdict == "correct", (vote, bool(vote_correct)), verdict, tokens)
     if not found:
         raise InputError("scores hold no rows: there is nothing to measure")
-    return [Samples(*key, n_tags[key[0]], problems) for key, problems in found.items()]
+    return [
+        Samples(*key, n_tags[key[0]], problems, key not in without_votes, caveats[key])
+        for key, problems in found.items()
+    ]
 
 
 def benchmark_metrics(
@@ -127,6 +140,7 @@ def benchmark_differences(
         for (benchmark, a), (other, b) in combinations(measured, 2)
         if benchmark == other
         for first, second in _comparable(measured[benchmark, a], measured[benchmark, b])
+        if first.values and second.values
         for subset, ids in subsets[benchmark].items()
     ]
 
@@ -148,6 +162,7 @@ def _measure(samples: Samples, problems: Sequence[str], measurement: Measurement
             values = {
                 problem: _value(protocol, cells, take, derived_seed("votes", measurement.seed, problem))
                 for problem, cells in used.items()
+                if protocol.kind != "cons" or samples.has_votes
             }
             flat = {problem: [one for cell in cells.values() for one in cell] for problem, cells in used.items()}
             yield Measured(policy, protocol, values, flat, sum(counts.values()))
@@ -175,10 +190,15 @@ def _value(protocol: Protocol, cells: Mapping[Asked, Sequence[Scored]], take: Ma
 
 
 def _row(samples: Samples, subset: str, ids: Sequence[str], measured: Measured) -> BenchmarkMetricRow:
-    values = [measured.values[problem] for problem in ids]
+    values = [measured.values[problem] for problem in ids] if measured.values else []
     used = [one for problem in ids for one in measured.used[problem]]
-    low, high = mean_interval(values)
-    precision = sample_precision(values, measured.sets)
+    low, high = mean_interval(values) if values else (None, None)
+    precision = sample_precision(values, measured.sets) if values else None
+    caveats = Caveats()
+    for problem in ids:
+        for said in samples.caveats.get(problem) or {""}:
+            caveats.add(problem, said)
+    notes = [part for part in (str(caveats), "" if values else NO_VOTES) if part]
     return {
         "subject": samples.subject,
         "benchmark": samples.benchmark,
@@ -186,17 +206,18 @@ def _row(samples: Samples, subset: str, ids: Sequence[str], measured: Measured) 
         "policy": str(measured.policy),
         "protocol": str(measured.protocol),
         "k": measured.protocol.k,
-        "value": fmean(values),
+        "value": fmean(values) if values else None,
         "problems_low": low,
         "problems_high": high,
         "samples_low": precision.low if precision else None,
         "samples_high": precision.high if precision else None,
         "detectable": precision.detectable if precision else None,
-        "n_problems": len(values),
+        "n_problems": len(ids),
         "n_samples": measured.n_samples,
         "tokens": fmean(one.tokens for one in used),
         "truncated": fmean(one.verdict == "truncated" for one in used),
         "unscored": fmean(one.verdict in UNSCORED for one in used),
+        "note": "; ".join(notes) or None,
     }
 
 

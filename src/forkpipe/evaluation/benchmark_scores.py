@@ -8,6 +8,7 @@ import pyarrow as pa
 from forkpipe.core.progress import Progress
 from forkpipe.core.records import Problem
 from forkpipe.core.rows import BenchmarkProblemRow, BenchmarkScoreRow
+from forkpipe.core.subsets import WITHOUT_VOTES
 from forkpipe.parameters import VerificationSettings
 from forkpipe.verification.dispatch import ResponseRow
 from forkpipe.verification.equal_answers import Answered, ballots
@@ -65,6 +66,9 @@ def _add_votes(
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for row in scores:
         groups.setdefault((row["subject"], row["benchmark"], row["problem_id"]), []).append(row)
+    for row in scores:
+        row["vote"], row["vote_correct"] = None, None
+    groups = {key: rows for key, rows in groups.items() if rows[0]["verifier"] not in WITHOUT_VOTES}
     answers = [[Answered(row["extracted"], row["verdict"]) for row in rows] for rows in groups.values()]
     cast_votes = ballots(verifier, [by_key[key[1:]] for key in groups], answers)
     for rows, votes in zip(groups.values(), cast_votes, strict=True):

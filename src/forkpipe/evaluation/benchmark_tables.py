@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from forkpipe.evaluation.benchmark_metrics import WHOLE
+from forkpipe.core.subsets import WHOLE
 
 
 def format_metrics(rows: Sequence[Mapping[str, Any]], *, subsets: bool = False) -> str:
     """Return metrics as a plain-text table for a terminal, in percent."""
     lines = [["model", "benchmark", "policy", "protocol", "value"]]
     lines[0] += ["over problems", "over samples", "detects", "tokens", "cut", "unread"]
+    notes = [""]
     for row in rows:
         if not subsets and row["subset"] != WHOLE:
             continue
@@ -18,7 +19,7 @@ def format_metrics(rows: Sequence[Mapping[str, Any]], *, subsets: bool = False) 
         lines.append(
             [
                 *(row["subject"], f"{named} {size}", row["policy"], row["protocol"]),
-                f"{100 * row['value']:.2f}",
+                "-" if row["value"] is None else f"{100 * row['value']:.2f}",
                 _span(row["problems_low"], row["problems_high"]),
                 _span(row["samples_low"], row["samples_high"]),
                 "-" if row["detectable"] is None else f"{100 * row['detectable']:.1f}",
@@ -27,6 +28,9 @@ def format_metrics(rows: Sequence[Mapping[str, Any]], *, subsets: bool = False) 
                 f"{100 * row['unscored']:.1f}",
             ]
         )
+        notes.append(row.get("note") or "")
+    if any(notes):
+        lines = [[*line, note] for line, note in zip(lines, notes, strict=True)]
     return _aligned(lines, left=4)
 
 
@@ -75,7 +79,7 @@ def eval_results(
 
     entries: dict[str, list[EvalResultEntry]] = {}
     for row in rows:
-        if row["subset"] != WHOLE or row["benchmark"] not in datasets:
+        if row["subset"] != WHOLE or row["benchmark"] not in datasets or row["value"] is None:
             continue
         dataset, revision = datasets[row["benchmark"]]
         interval = _span(row["problems_low"], row["problems_high"])
@@ -86,7 +90,7 @@ def eval_results(
             dataset_revision=revision,
             date=date,
             notes=f"{row['protocol']} in percent, policy {row['policy']}, {row['n_samples']} samples a problem, "
-            f"95 % interval over problems {interval}",
+            f"95 % interval over problems {interval}" + (f"; {row['note']}" if row.get("note") else ""),
         )
         entries.setdefault(row["benchmark"], []).append(entry)
     return {

@@ -13,7 +13,14 @@ from forkpipe.core.ids import content_hash
 from forkpipe.core.json_values import json_value
 from forkpipe.core.read_rows import read_rows
 from forkpipe.core.records import VERDICTS, Verdict
-from forkpipe.core.subsets import NO_VOTES, WITHOUT_VOTES, Caveats, JudgedSample, accuracy_by_subset, format_accuracies
+from forkpipe.core.subsets import (
+    NO_VOTES,
+    WITHOUT_VOTES,
+    JudgedSample,
+    accuracy_by_subset,
+    caveats_in,
+    format_accuracies,
+)
 from forkpipe.verification.base import Verifier
 from forkpipe.verification.dispatch import ResponseRow, verify_by_type
 from forkpipe.verification.limits import check_scored
@@ -202,13 +209,7 @@ def _sample(
     of_problem = row if problems is None else {**row, **problems.by_id[str(row[problems.column])]}
     subsets = {name: str(of_problem[name]) for name in columns.by if of_problem.get(name) is not None}
     problem = content_hash("tests", response.gold) if problems is None else str(row[problems.column])
-    return JudgedSample(problem, verdict.verdict == "correct", subsets, _caveats(verdict.detail))
-
-
-def _caveats(detail: str) -> str:
-    """Return what `Caveats` reads of a detail, so that inputs and outputs are not held for all rows."""
-    said = json.loads(detail) if detail else {}
-    return json.dumps({name: said[name] for name in Caveats.NAMES if name in said}) if said else ""
+    return JudgedSample(problem, verdict.verdict == "correct", subsets, caveats_in(verdict.detail))
 
 
 def _asked(
