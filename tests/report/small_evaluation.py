@@ -73,7 +73,7 @@ def synthetic(methods=METHODS, teachers=TEACHERS, problems=6, samples=3, n=3, st
         for p in train
     ]  # fmt: skip
     matchings, logs = {}, {}
-    for method in methods.keys() - {"base"}:
+    for method in [name for name in methods if name != "base"]:
         rl = method in ("grpo", "gfpo")
         logs[method] = table("training_log", [
             {"method": method, "step": s, "loss": 3 / (1 + s / steps * 9) + rng.random() / 5,
