@@ -157,7 +157,7 @@ def _evaluate(model: str | None, imported: str | None, given: dict[str, Any]) ->
     finally:
         lock.release()
     click.echo(format_metrics(metrics, subsets=given["subsets"]))
-    click.echo(_notes(measurement, folder.path))
+    click.echo(_notes(measurement, rows, folder.path))
     if given["against"]:
         click.echo(_against(folder, given["against"], rows, measurement))
 
@@ -200,12 +200,18 @@ def _given_tags(text: str | None) -> int | None:
     return parsed[1] if parsed else None
 
 
-def _notes(measurement: Any, path: Path) -> str:
+def _notes(measurement: Any, rows: Any, path: Path) -> str:
+    from forkpipe.evaluation.benchmark_samples import WITHOUT_VOTE
+
     lines = [
         "Values and intervals (95 %) in percent. Over problems: had other problems of this kind been asked.",
         "Over samples: had these been asked again. detects: the smallest difference between two models on these",
         "problems that two such runs tell apart in 80 % of cases.",
     ]
+    if any(row["answer_type"] in WITHOUT_VOTE for row in rows) and any(
+        one.kind == "cons" for one in measurement.protocols
+    ):
+        lines.append("Programs have no vote: cons@k is left out for them.")
     for share in measurement.shares:
         left_out = [str(one) for one in measurement.protocols if one not in share.protocols(measurement.protocols)]
         if left_out:

@@ -115,7 +115,7 @@ def benchmark_metrics(
     subsets = _subsets(problems)
     rows: list[BenchmarkMetricRow] = []
     for samples in load_samples(scores):
-        for measured in _measure(samples, list(subsets[samples.benchmark][WHOLE]), measurement):
+        for measured in _measure(samples, problems, measurement):
             for subset, ids in subsets[samples.benchmark].items():
                 rows.append(_row(samples, subset, ids, measured))
     return rows
@@ -132,8 +132,7 @@ def benchmark_differences(
     subsets = _subsets(problems)
     measured: dict[tuple[str, str], dict[tuple[str, str], Measured]] = {}
     for samples in load_samples(scores):
-        ids = list(subsets[samples.benchmark][WHOLE])
-        found = {(str(one.policy), str(one.protocol)): one for one in _measure(samples, ids, measurement)}
+        found = {(str(one.policy), str(one.protocol)): one for one in _measure(samples, problems, measurement)}
         measured[samples.benchmark, samples.subject] = found
     return [
         _difference(a, b, benchmark, subset, ids, first, second, resamples, measurement.seed)
@@ -145,11 +144,13 @@ def benchmark_differences(
     ]
 
 
-def _measure(samples: Samples, problems: Sequence[str], measurement: Measurement) -> Iterator[Measured]:
+def _measure(samples: Samples, rows: Sequence[BenchmarkProblemRow], measurement: Measurement) -> Iterator[Measured]:
     """Yield what is computed of the samples of a subject on a benchmark, all its policies and protocols."""
     share = next(share for share in measurement.shares if share.name == samples.benchmark)
     policies = measurement.policies if samples.n_tags else [TagPolicy("none")]
-    protocols = share.protocols(measurement.protocols)
+    types = {row["problem_id"]: row["answer_type"] for row in rows if row["benchmark"] == samples.benchmark}
+    problems = list(types)
+    protocols = measurement.protocols_of(share, next(iter(types.values())))
     n = share.n(protocols)
     for policy in policies:
         for protocol in protocols:

@@ -22,6 +22,10 @@ ROWS_AT_A_TIME = 64
 """Rows of `benchmark_generations` in memory at a time: 32,000 token ids each are about 75 MB."""
 
 
+WITHOUT_VOTE = ("code",)
+"""Answer types whose answers are not compared with one another: two programs are hardly ever the same text."""
+
+
 @dataclass(frozen=True)
 class Measurement:
     """How models are measured.
@@ -45,9 +49,15 @@ class Measurement:
             return self
         return Measurement(self.shares, [TagPolicy("none")], self.protocols, self.sampling, self.seed)
 
-    def counts(self, share: Share, n_tags: int) -> dict[Asked, int]:
+    def protocols_of(self, share: Share, answer_type: str) -> list[Protocol]:
+        """Return what is computed on a benchmark: what its samples allow, and no vote among programs."""
+        votes = answer_type not in WITHOUT_VOTE
+        usable = [protocol for protocol in self.protocols if votes or protocol.kind != "cons"]
+        return share.protocols(usable or [Protocol("avg", share.n(self.protocols))])
+
+    def counts(self, share: Share, answer_type: str, n_tags: int) -> dict[Asked, int]:
         """Return how many samples of which kind each problem of a benchmark needs."""
-        protocols = share.protocols(self.protocols)
+        protocols = self.protocols_of(share, answer_type)
         return needed(self.policies, protocols, share.n(protocols), n_tags)
 
 
@@ -73,10 +83,10 @@ def plan_samples(
     planned: list[PlannedSample] = []
     requests: dict[str, tuple[Asked, Request]] = {}
     for share in measurement.shares:
-        counts = measurement.counts(share, subject.n_tags)
         for row in problems:
             if row["benchmark"] != share.name:
                 continue
+            counts = measurement.counts(share, row["answer_type"], subject.n_tags)
             for asked, count in counts.items():
                 prompt, prefix = subject.prompt(row["prompt"], asked), subject.prefix(asked)
                 for sample in range(count):

@@ -3,6 +3,7 @@
 from typing import Any
 
 from forkpipe.report.figures import (
+    benchmarks,
     comparison,
     coverage,
     funnel,
@@ -17,6 +18,8 @@ from forkpipe.report.figures import (
 
 FIGURES = {
     "comparison": comparison.FIGURE,
+    "benchmarks": benchmarks.FIGURE,
+    "benchmark_table": benchmarks.TABLE,
     "verdicts": verdicts.FIGURE,
     "pass_at_k": pass_at_k.FIGURE,
     "tags": tags.FIGURE,
