@@ -8,7 +8,7 @@ from kedro.pipeline.node import Node
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.rows import Split
-from forkpipe.engines.registry import create_completing, create_engine, create_engines
+from forkpipe.engines.registry import create_completing, create_engine, create_engines, unnamed_engine
 from forkpipe.models.checkpoint import Checkpoint, chat_template
 from forkpipe.parameters import ModelSettings, Parameters, Schedule, supervised_settings
 from forkpipe.parameters.methods import METHODS, POLICY, SUPERVISED
@@ -122,6 +122,12 @@ def _check_sampling(parameters: Parameters) -> None:
     create_completing(parameters.evaluation.engine, "checkpoint", 1, "evaluation.engine").close()
 
 
+def _check_measured(parameters: Parameters) -> None:
+    measure = parameters.benchmarks.measure
+    for settings in (measure.engine, *(subject.engine for subject in measure.subjects.values() if subject.engine)):
+        unnamed_engine(settings, measure.batch_rows).close()
+
+
 CHECKS: dict[str, Callable[[Parameters], None]] = {
     "generate_traces": _check_teachers,
     "cluster_strategies": _check_clusterer,
@@ -129,6 +135,7 @@ CHECKS: dict[str, Callable[[Parameters], None]] = {
     "make_base_checkpoint": _check_student,
     **{f"{method}.train": partial(_check_supervised, method) for method in SUPERVISED},
     **{f"{method}.train": partial(_check_policy, method) for method in POLICY},
+    **{f"{method}.benchmark": _check_measured for method in ("subjects", *METHODS)},
     **{f"{method}.generate": _check_sampling for method in METHODS},
 }
 """Node -> what is checked before it may run."""

@@ -1,4 +1,4 @@
-"""The pipeline benchmarks: two foreign models through servers, in a project, from parameters to the report's figures."""
+"""The pipeline benchmarks: two foreign models through servers, from parameters to the report's figures."""
 
 import sys
 from pathlib import Path
@@ -18,6 +18,9 @@ from forkpipe.parameters.benchmarks import BenchmarksSettings
 from forkpipe.pipelines.benchmarks.pipeline import create_pipeline
 from forkpipe.problems.benchmark_rows import load_benchmarks
 from forkpipe.report.figures.benchmarks import draw, draw_table
+
+
+ONE = {"answer_type": "math", "rows": 1, "sources": [{}]}
 
 
 @pytest.fixture
@@ -118,10 +121,4 @@ def test_without_models_the_tables_are_empty_and_the_figures_say_so(run):
 )
 def test_wrong_parameters_are_named(measure, message):
     with pytest.raises(ValueError, match=message):
-        BenchmarksSettings.model_validate(
-            {
-                "use": ["sums"],
-                "define": {"sums": {"answer_type": "math", "rows": 1, "sources": [{}]}},
-                "measure": measure,
-            }
-        )
+        BenchmarksSettings.model_validate({"use": ["sums"], "define": {"sums": ONE}, "measure": measure})
