@@ -25,19 +25,21 @@ from forkpipe.stores.tables import Batches, StoredTable, read_table, write_table
 
 
 class FakeEngine:
-    """Answers each request with random token ids and an answer in a box."""
+    """Answers each request with as many token ids, in an order of its own, and an answer in a box."""
 
     version, identity = "1", "fake"
 
     def __init__(self, tokens: int) -> None:
         self.tokens = tokens
+        self.ids = random.Random(0).choices(range(150_000), k=tokens)
+        self.words = "word " * tokens
 
     def generate(self, requests):
         """Yield one completion a request."""
         for request in requests:
-            draw = random.Random(request.seed)
-            ids = tuple(draw.choices(range(150_000), k=self.tokens))
-            text = "word " * self.tokens + f"\\boxed{{{draw.randrange(4)}}}"
+            first = request.seed % self.tokens
+            ids = tuple(self.ids[first:] + self.ids[:first])
+            text = f"{self.words}\\boxed{{{request.seed % 4}}}"
             yield Completion(request.request_id, text=text, token_ids=ids, tokens_out=self.tokens)
 
     def close(self) -> None:

@@ -19,7 +19,6 @@ from forkpipe.pipelines.benchmarks.pipeline import create_pipeline
 from forkpipe.problems.benchmark_rows import load_benchmarks
 from forkpipe.report.figures.benchmarks import draw, draw_table
 
-
 ONE = {"answer_type": "math", "rows": 1, "sources": [{}]}
 
 
