@@ -48,7 +48,7 @@ def test_rows_come_back_in_order_with_verdicts_and_a_summary(tmp_path: Path) -> 
     assert [row["verdict"] for row in found] == EXPECTED
     assert found[0] == {
         **ROWS[0], "verdict": "correct", "extracted": "0.5", "extracted_from": "box", "rule": "number",
-        "verifier_version": "3",
+        "verifier_version": "4",
     }  # fmt: skip
     assert "correct            1    16.7%" in done.output
     assert "gold answers that cannot be read, not scored: 1 (rows 5)" in done.output

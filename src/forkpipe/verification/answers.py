@@ -25,7 +25,8 @@ _CONTROL_TOKEN = re.compile(r"<[|｜][^<>|｜\s]{1,40}[|｜]>|</s>")
 
 _SPACE = r"(?:\s|\$|\\[()\[\],;:! ]|\\q?quad)*"
 _BETWEEN_LISTED = re.compile(
-    rf"{_SPACE}(?:(?:,|;|&|and|or|\\text\{{\s*(?:and|or)\s*\}}){_SPACE})+(?:[A-Za-z](?:_\{{?\w\}}?)?\s*={_SPACE})?"
+    rf"{_SPACE}(?:\\text\{{)?(?:\s*for\s+part\s+\(\w\)\s*)?"
+    rf"(?:(?:,|;|&|and|or|\\text\{{\s*(?:and|or)\s*\}})\s*\}}?{_SPACE})+(?:[A-Za-z](?:_\{{?\w\}}?)?\s*={_SPACE})?"
 )
 """What stands between boxes that are one answer together, e.g. ` \\quad \\text{and} \\quad `."""
 _LONGEST_BETWEEN = 80
@@ -33,11 +34,15 @@ _LONGEST_BETWEEN = 80
 _ANSWER_TAG = re.compile(r"<answer>(?P<answer>[^<]*)</answer>", re.IGNORECASE)
 _GSM8K = re.compile(r"(?:####|A:)\s*(?P<answer>[-+]?\s*(?:\\?\$)?\s*[-+]?\.?\d.*)")
 _STATED = re.compile(
-    r"(?:\bfinal\s+answer|\bthe\s+(?:correct\s+)?answer|^[ \t*_#>-]{0,20}answer)"
+    r"(?:\bfinal\s+answer|\b(?:the|so|thus|hence|therefore)\s+(?:correct\s+)?answer|^[ \t*_#>-]{0,20}answer)"
     r"[*_]{0,3}\s*(?:is\b\s*[:：]?|[:：])(?:[*_]{1,3}(?=\s))?\s*"
     r"|^[ \t]*#{1,6}\s*\**(?:final\s+)?answer\**[ \t]*\n\s*(?=[*_]{2}|\$|\\[(\[]|[-+\d])",
     re.IGNORECASE | re.MULTILINE,
 )
+_FINAL = re.compile(r"\bfinal\s+answer\s+is\s*[:：]?\s*\$(?P<inline>[^$\n]{1,200})\$", re.IGNORECASE)
+"""What states a final answer so plainly that it counts after a box, which then was a step."""
+_NEAR = 13
+"""Characters between two boxes of a gold answer that are one answer whatever stands there: ` papers and `."""
 _LONGEST_STATED = 200
 """Characters. Longer statements are prose, of which nothing certain can be taken."""
 _BOLD = re.compile(r"(?P<mark>\*\*|__)(?P<inside>[^\n]{1,200}?)(?P=mark)")
@@ -98,11 +103,18 @@ def find_answer(response: str) -> Answer | None:
     final = split_reasoning(response)[1]
     boxed = _last_box(final)
     if boxed is not None:
-        return Answer(boxed, "box")
+        return _stated_after(final, boxed) or Answer(boxed, "box")
     final = _CONTROL_TOKEN.sub("", final).strip()
     if any(_STATED.finditer(final)) or "boxed" in final:
         return _stated_answer(final)
     return _stated_answer(final) or _whole_answer(final) or _sole_formula(final)
+
+
+def _stated_after(final: str, boxed: str) -> Answer | None:
+    """Return a final answer in dollars that a response states after its last box, None where it states none."""
+    last = final.rfind("boxed{" + boxed) if boxed else -1
+    stated = list(_FINAL.finditer(final, max(0, last)))
+    return _found(_plain(stated[-1]["inline"]), "stated") if last >= 0 and stated else None
 
 
 def _whole_answer(final: str) -> Answer | None:
@@ -128,13 +140,17 @@ def _sole_formula(final: str) -> Answer | None:
 
 def gold_answer(gold: str) -> str:
     r"""Return the answer of a gold answer that may be a whole solution: what its last box, `#### ` line or, in a
-    text of more than 200 characters, "the answer is" gives.
+    text of more than 200 characters, "the answer is" gives. Boxes near one another are one answer.
 
     >>> gold_answer(r"so $x = \boxed{4}$."), gold_answer("He has 3 + 4 = 7.\n#### 7"), gold_answer("7")
     ('4', '7', '7')
+    >>> gold_answer(r"\boxed{1} papers and \boxed{2} bins")
+    '1, 2'
     """
     is_solution = len(gold) > _LONGEST_STATED or any(mark in gold for mark in ("boxed", "fbox", "####"))
     answer = find_answer(gold) if is_solution else None
+    if answer and answer.found_in == "box":
+        return _last_box(gold, any_between=_NEAR) or answer.text
     return answer.text if answer else gold
 
 
@@ -148,17 +164,21 @@ def is_no_answer(gold: str) -> bool:
     return " ".join((text.strip("$.*() ") or text).lower().split()) in _NO_ANSWER
 
 
-def _last_box(text: str) -> str | None:
+def _last_box(text: str, any_between: int = -1) -> str | None:
     """Return what stands in the box that closes last and is not blank, or None.
 
-    Boxes that are listed are one answer: whoever writes two boxes with "or" between them has not said the second.
+    Boxes that are listed are one answer: whoever writes two boxes with "or" between them has not said the second. So
+    are those with at most `any_between` characters between them.
     """
     boxes = boxes_of(text)
     if not boxes:
         return None
     start, _, inside = boxes.pop()
     listed = [_unboxed(inside)]
-    while boxes and start - boxes[-1].end <= _LONGEST_BETWEEN and _BETWEEN_LISTED.fullmatch(text, boxes[-1].end, start):
+    while boxes and (
+        start - boxes[-1].end <= any_between
+        or (start - boxes[-1].end <= _LONGEST_BETWEEN and _BETWEEN_LISTED.fullmatch(text, boxes[-1].end, start))
+    ):
         start, _, inside = boxes.pop()
         listed.append(_unboxed(inside))
     return ", ".join(dict.fromkeys(reversed(listed)))

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from forkpipe.verification import math_reading, unread
 from forkpipe.verification.plain import settle
-from forkpipe.verification.rules import GUARDS, NOTATION, RULES, UNREAD, intervals
+from forkpipe.verification.rules import GUARDS, NOTATION, RULES, UNREAD, families, intervals
 from forkpipe.verification.rules.base import Guard, Rule
 from forkpipe.verification.text import clean
 
@@ -81,7 +81,8 @@ def _readable(answer: str, read: object = math_reading.read_gold) -> bool:
     written = clean(answer)
     if intervals.as_pieces(written) is not None:
         return True
-    return any(_holds(lambda side, _: bool(read(side)), side, "") for side in dict.fromkeys((answer, written)))  # type: ignore[operator]
+    written_ways = dict.fromkeys((answer, written, families.without_parameter(written)))
+    return any(_holds(lambda side, _: bool(read(side)), side, "") for side in written_ways)  # type: ignore[operator]
 
 
 def _holds(check: object, gold: str, prediction: str) -> bool:

@@ -60,7 +60,7 @@ class MathVerifier:
     """
 
     name = "math"
-    version = "3"
+    version = "4"
 
     def __init__(
         self, timeout_seconds: float = 5.0, workers: int = 2, memory_mb: int = 2048, without: Iterable[str] = ()

@@ -54,6 +54,7 @@ _LOST_ESCAPES = {"\f": r"\f", "\b": r"\b", "\v": r"\v", "\t": r"\t", "\r": r"\r"
 _LOST_ESCAPE = re.compile("[\f\b\v](?=[a-z])|\t(?=ext|imes|heta|an|au|riangle|frac)|\r(?=ight|ho|angle)")
 r"""A backslash that was read as an escape: of `\frac` stays a form feed and `rac`."""
 _DOUBLE_FACTORIAL = re.compile(r"(?<![\d.!])(\d{1,2})!!(?!!)")
+_COMBINATIONS = re.compile(r"(?<![A-Za-z\\])C_\s*\{?(\d{1,3})\}?\s*\^\s*\{?(\d{1,3})\}?(?!\d)")
 _DOUBLED = re.compile(r"\\\\(?=[A-Za-z]{2})")
 """A command that was escaped twice on its way through JSON; in a matrix it is a line break before a letter."""
 _LAST_STOP = re.compile(r"(?:[.,;:\s]|(?<!\\)\\)+$")
@@ -82,11 +83,17 @@ def clean(answer: str) -> str:
     text = _RAISED_RUN.sub(lambda match: "^{" + match[0].translate(_RAISED) + "}", text)
     text = _ROOT.sub(lambda match: r"\sqrt{" + match[1].strip("(){}") + "}", text)
     text = _DOUBLE_FACTORIAL.sub(lambda match: str(math.prod(range(int(match[1]), 0, -2))), text)
+    text = _COMBINATIONS.sub(_binomial, text)
     text = _without_delimiters(text)
     for pattern, written in _COMMANDS:
         text = pattern.sub(written, text)
     text = _WRAPPED_TEXT.sub(_unwrapped, text).replace("\x00", r"\\")
     return _SPACES.sub(" ", _LAST_STOP.sub("", text)).strip()
+
+
+def _binomial(match: re.Match[str]) -> str:
+    r"""Write `C_{12}^{5}` as a binomial, where the upper index is not the larger one."""
+    return rf"\binom{{{match[1]}}}{{{match[2]}}}" if 2 <= int(match[1]) >= int(match[2]) else match[0]
 
 
 def _unwrapped(match: re.Match[str]) -> str:
@@ -141,6 +148,20 @@ def inside(text: str, opening: str, closing: str) -> str | None:
         if depth < 0:
             return None
     return within.strip() if depth == 0 else None
+
+
+def letters_of(text: str) -> set[str]:
+    r"""Return the single letters of a text, without those of words and commands.
+
+    >>> sorted(letters_of(r"\sin kx + c for x"))
+    ['c', 'x']
+    """
+    return set(re.findall(r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])", re.sub(r"\\[A-Za-z]+", " ", text)))
+
+
+def renamed(text: str, old: str, new: str) -> str:
+    """Give a letter another name, but not within commands."""
+    return re.sub(rf"\\[A-Za-z]+|{re.escape(old)}", lambda match: new if match[0] == old else match[0], text)
 
 
 DECIMAL = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)")

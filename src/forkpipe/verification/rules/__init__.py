@@ -5,7 +5,7 @@ away unread (units, bases, a.m. and p.m.), and keeps answers apart that differ i
 the modules here, all of them run in the worker processes, and each can be switched off by its name.
 """
 
-from forkpipe.verification.rules import intervals, lists, names, numbers, quantities, shapes, words
+from forkpipe.verification.rules import families, intervals, lists, names, numbers, quantities, shapes, words
 from forkpipe.verification.rules.base import Guard, Rule
 
 NOTATION = "notation"
@@ -22,6 +22,7 @@ RULES: tuple[Rule, ...] = (
     *lists.RULES,
     *intervals.RULES,
     *shapes.RULES,
+    *families.RULES,
 )
 """In the order in which they are tried; the first that says equal is named in the verdict."""
 
@@ -31,7 +32,7 @@ GUARDS: tuple[Guard, ...] = (
     *quantities.GUARDS,
     *lists.GUARDS,
     *names.GUARDS,
-    *shapes.GUARDS,
+    *families.GUARDS,
 )
 
 NAMES: tuple[str, ...] = (NOTATION, UNREAD, *(rule.name for rule in RULES), *(guard.name for guard in GUARDS))
@@ -56,6 +57,8 @@ OWN_PAIRS_ONLY = (
         "bound-variable",
         "integer-parameter",
         "congruence",
+        "family",
+        "constants",
     ),
     *("ratio", *(guard.name for guard in GUARDS)),
 )

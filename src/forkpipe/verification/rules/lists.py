@@ -1,6 +1,7 @@
 r"""Answers of several parts: lists, sets, tuples, and their order."""
 
 import re
+from itertools import product
 from typing import Literal
 
 from forkpipe.verification.rules.base import Ask, Guard, Rule
@@ -102,12 +103,33 @@ def plus_minus(gold: str, prediction: str, ask: Ask) -> bool:
     True
     """
     written = [_both_signs(side) for side in (gold, prediction)]
-    return written != [gold, prediction] and ask(*written)
+    if written != [gold, prediction] and ask(*written):
+        return True
+    each = [_each_sign(side) for side in (gold, prediction)]
+    return each not in ([gold, prediction], written) and ask(*each)
+
+
+def _each_sign(text: str) -> str:
+    r"""Write a tuple with several signs as the points that it stands for if each sign is free.
+
+    >>> _each_sign(r"(\pm 1, \pm 2)"), _each_sign(r"(\pm 1, \mp 2)")
+    ('(1, 2), (1, -2), (-1, 2), (-1, -2)', '(\\pm 1, \\mp 2)')
+    """
+    within = inside(text, "(", ")")
+    entries = split_list(within) if within is not None else []
+    signed = sum(entry.startswith(r"\pm") for entry in entries)
+    if not 2 <= signed <= 3 or r"\mp" in text or text.count(r"\pm") != signed:
+        return text
+    choices = [[entry[3:].strip(), f"-{entry[3:].strip()}"] if r"\pm" in entry else [entry] for entry in entries]
+    return ", ".join(f"({', '.join(point)})" for point in product(*choices))
 
 
 def _both_signs(text: str) -> str:
     if r"\pm" not in text:
         return text
+    if (point := re.fullmatch(r"\\pm\s*\((.+)\)", text)) and len(entries := split_list(point[1])) > 1:
+        opposite = (entry[1:] if entry.startswith("-") else f"-({entry})" for entry in entries)
+        return f"({point[1]}), ({', '.join(opposite)})"
     parts: list[str] = []
     for part in split_list(text):
         if r"\pm" in part or r"\mp" in part:

@@ -18,8 +18,11 @@ _NAME = re.compile(
     rf"|[A-Z]_\{{[A-Z]+\}}"
     rf"|{_SYMBOL}(?:\s*:\s*{_SYMBOL})+"  # V_1 : V_2
 )
-_COMPUTED = re.compile(r"(?:[\d.\s+*/^(){}!-]|\\(?:frac|sqrt|cdot|times|pi|binom)\b){3,}")
+_COMPUTED = re.compile(r"(?:[\d.\s+*/^(){}!-]|\\(?:frac|sqrt|cdot|times|pi|binom)\b){3,}|\d!")
 """What was computed, as in `1 + 2 = 3`."""
+_ROOT_INDEX = re.compile(r"\s*_\s*(?:\{\s*\d+(?:\s*,\s*\d+)*\s*\}|\d+)$")
+_UNKNOWNS = {"x", "y", "z", "t", "r", "k", "m", r"\lambda", r"\alpha"}
+"""Letters of which indices count the roots of one equation."""
 _FUNCTION_WORDS = {"sin", "cos", "tan", "log", "ln", "mod", "max of", "if", "for"}
 
 
@@ -118,19 +121,27 @@ def names(gold: str, prediction: str, ask: Ask) -> bool:
 
 def _solved_for(parts: list[Part]) -> set[str]:
     """Return the different names; `x_1` and `x_2` are two solutions for x."""
-    return {re.sub(r"_\s*(?:\{\d+\}|\d+)$", "", part.name) for part in parts}
+    return {_without_index(part.name) for part in parts}
+
+
+def _without_index(name: str) -> str:
+    return _ROOT_INDEX.sub("", name)
 
 
 def _solutions(parts: list[Part], size: int) -> str | None:
     """Write `x = 1, y = 2, x = 3, y = 4` as two tuples; None where the names do not come in such turns."""
-    order = [part.name for part in parts[:size]]
+    order = [_without_index(part.name) for part in parts[:size]]
     groups = [parts[start : start + size] for start in range(0, len(parts), size)]
-    if any([part.name for part in group] != order for group in groups):
-        return None
+    for group in groups:
+        indices = {match[0] if (match := _ROOT_INDEX.search(part.name)) else "" for part in group}
+        if [_without_index(part.name) for part in group] != order or len(indices) > 1:
+            return None
     return ", ".join(f"({', '.join(part.value for part in group)})" for group in groups)
 
 
 def _by_name(expected: list[Part], given: list[Part], ask: Ask) -> bool:
+    if (roots := _roots(expected, given)) is not None:
+        return ask(*roots)
     plain = (
         [re.sub(r"[\s{}]", "", part.name) for part in expected],
         [re.sub(r"[\s{}]", "", part.name) for part in given],
@@ -149,6 +160,23 @@ def _by_name(expected: list[Part], given: list[Part], ask: Ask) -> bool:
         return False
     found = dict(zip(plain[1], given, strict=True))
     return all(ask(part.value, found[name].value) for name, part in zip(plain[0], expected, strict=True))
+
+
+def _roots(expected: list[Part], given: list[Part]) -> tuple[str, str] | None:
+    """Return the values of both as lists, whose order says nothing, where they are roots of one unknown; else None.
+
+    That is `x = 2, x = 3`, `x_1 = 2, x_2 = 3` or `x_{1,2} = 1 \\pm 2`. Indices on both sides can be exchanged only
+    between two roots with a letter that is usual for them: `a_1, a_2` are terms of a sequence, and `x_1, x_2, x_3`
+    may be the unknowns of a system.
+    """
+    letters = _solved_for(expected) | _solved_for(given)
+    indexed = [all(_ROOT_INDEX.search(part.name) for part in side) for side in (expected, given)]
+    if len(letters) != 1 or not any(indexed) or any("(" in part.name for part in expected + given):
+        return None
+    if all(indexed) and (not letters <= _UNKNOWNS or max(len(expected), len(given)) > 2):
+        return None
+    first, second = (", ".join(part.value for part in side) for side in (expected, given))
+    return first, second
 
 
 def other_order(gold: str, prediction: str) -> bool:

@@ -26,36 +26,13 @@ _BASES = {
         ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"), start=2
     )
 } | {"binary": 2, "octal": 8, "hex": 16, "sixteen": 16}
-_WORDS = {
-    name: number
-    for number, name in enumerate(
-        [
-            "zero",
-            "one",
-            "two",
-            "three",
-            "four",
-            "five",
-            "six",
-            "seven",
-            "eight",
-            "nine",
-            "ten",
-            "eleven",
-            "twelve",
-            "thirteen",
-            "fourteen",
-            "fifteen",
-            "sixteen",
-            "seventeen",
-            "eighteen",
-            "nineteen",
-            "twenty",
-        ]
-    )
-} | {
-    name: 10 * tens
-    for tens, name in enumerate(["thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], start=3)
+_ONES = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen twenty"
+)
+_TENS = "thirty forty fifty sixty seventy eighty ninety"
+_WORDS = {name: number for number, name in enumerate(_ONES.split())} | {
+    name: 10 * tens for tens, name in enumerate(_TENS.split(), start=3)
 }
 _TIME = re.compile(
     r"(\d{1,2})(?:\s*:\s*(\d{2}))?\s*(?:(?P<half>[aApP])\.?\s*[mM]\.?|(?P<noon>(?:12\s*)?noon)|(?P<midnight>midnight))?"
@@ -266,16 +243,22 @@ def _rounds_to(exact: str, written: str, places: int) -> bool:
 
 
 def approximation(gold: str, prediction: str, ask: Ask) -> bool:
-    r"""Read `exact \\approx decimal` as the exact value, where the decimal is at most 1 % from it.
+    r"""Read `exact \\approx decimal` as the exact value.
+
+    The decimal of a gold answer, and that of a prediction which it is compared with, is at most 1 % from the exact
+    value. A prediction alone may have rounded its exact value wrongly.
 
     >>> (approximation(r"\frac{2}{3} \approx 0.667", r"\frac{2}{3}", str.__eq__),
-    ...  approximation(r"3 \approx 4", "3", str.__eq__))
-    (True, False)
+    ...  approximation(r"\frac{2}{3}", r"\frac{2}{3} \approx 0.6", str.__eq__))
+    (True, True)
+    >>> (approximation(r"3 \approx 4", "3", str.__eq__), approximation("0.6", r"\frac{2}{3} \approx 0.6", str.__eq__))
+    (False, False)
     """
     sides = [_APPROXIMATELY.split(side) for side in (gold, prediction)]
     if sorted(map(len, sides))[-1] != 2 or not all(part for side in sides for part in side):
         return False
-    return all(len(side) == 1 or _is_near(*side) for side in sides) and ask(sides[0][0], sides[1][0])
+    checked = [side for side in sides if len(side) == 2] if len(sides[0]) == 2 else []
+    return all(_is_near(*side) for side in checked) and ask(sides[0][0], sides[1][0])
 
 
 def _is_near(exact: str, written: str) -> bool:

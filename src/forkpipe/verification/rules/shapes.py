@@ -1,9 +1,9 @@
-r"""Vectors, matrices, functions, ratios, general solutions: one object in two notations."""
+r"""Vectors, matrices, functions, ratios: one object in two notations."""
 
 import re
 
-from forkpipe.verification.rules.base import Ask, Guard, Rule
-from forkpipe.verification.text import inside, split_top
+from forkpipe.verification.rules.base import Ask, Rule
+from forkpipe.verification.text import inside, letters_of, renamed, split_top
 
 _MATRIX = re.compile(r"\\begin\{([pbB]?matrix|array)\}(?:\{[lcr|]+\})?(.*?)\\end\{\1\}", re.DOTALL)
 _BRACKETED = re.compile(r"[(\[]\s*(\\begin\{(?:matrix|array)\}.*\\end\{(?:matrix|array)\})\s*[)\]]", re.DOTALL)
@@ -11,14 +11,6 @@ _TERM = re.compile(
     r"\s*(?P<sign>[+-]?)\s*(?P<size>[^+\-]*?)\s*(?:\\(?:vec|hat|bm|boldsymbol|mathbf|text)\s*\{?\s*)?(?P<axis>\\imath|\\jmath|[ijk])\}?\s*"
 )
 _FUNCTION = re.compile(r"([A-Za-z](?:_\{?\w\}?)?)\s*\(\s*([A-Za-z])\s*\)\s*=\s*(.+)")
-_INTEGERS = re.compile(
-    r"\s*(?:,|;|\\\(|\\text\{?|\bwhere\b|\bfor\b|\(|\s)*\s*(?:any\s+|all\s+|some\s+)?(?:integers?\s+)?(?P<k>[a-zA-Z])\s*"
-    r"(?:\\in\s*\\mathbb\{Z\}|is an(?:y)? integer|an integer|integer)\s*\)?$"
-)
-_CONGRUENCE = re.compile(
-    r"(?:(?P<name>[A-Za-z])\s*\\equiv\s*)?(?P<rest>-?\d+)\s*(?:\(\s*)?\\?(?:pmod|bmod|mod)\s*\{?\s*(?P<modulus>\d+)\s*\}?\s*\)?"
-)
-_FAMILY = re.compile(r"(?:(?P<name>[A-Za-z])\s*=\s*)?(?P<modulus>\d+)\s*[kmnt]\s*(?P<rest>[+-]\s*\d+)?")
 _TERM_OF_RATIO = re.compile(r"(?:[\d.\s{}()^+*/-]|\\[a-z]+|(?<![A-Za-z])[A-Za-z](?![A-Za-z])){1,40}")
 """Numbers and single letters: what stands around a colon in prose is no ratio."""
 _RATIO = re.compile(r"\s*(?::|\bto\b|\\colon)\s*")
@@ -119,76 +111,10 @@ def bound_variable(gold: str, prediction: str, ask: Ask) -> bool:
         not (expected and given)
         or expected[1] != given[1]
         or expected[2] == given[2]
-        or expected[2] in _letters(given[3])
+        or expected[2] in letters_of(given[3])
     ):
         return False
-    return ask(expected[3], _renamed(given[3], given[2], expected[2]))
-
-
-def _letters(text: str) -> set[str]:
-    return set(re.findall(r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])", re.sub(r"\\[A-Za-z]+", " ", text)))
-
-
-def _renamed(text: str, old: str, new: str) -> str:
-    return re.sub(rf"\\[A-Za-z]+|{old}", lambda m: new if m[0] == old else m[0], text)
-
-
-def integer_parameter(gold: str, prediction: str, ask: Ask) -> bool:
-    r"""Leave out "k an integer" and give both sides' parameter one name.
-
-    >>> (integer_parameter(r"2k\pi, k \in \mathbb{Z}", r"2n\pi", str.__eq__),
-    ...  integer_parameter(r"2k\pi", r"k\pi", str.__eq__))
-    (True, False)
-    """
-    expected, given = _INTEGERS.search(gold), _INTEGERS.search(prediction)
-    left, right = (gold[: expected.start()] if expected else gold).strip(), prediction
-    right = (prediction[: given.start()] if given else prediction).strip()
-    if not (expected and given) and (r"\pi" not in left or not (expected or given)):
-        return False
-    letters = [
-        found["k"] if found else next(iter((_letters(side.split("=")[-1]) & set("kn")) or {""}))
-        for found, side in ((expected, left), (given, right))
-    ]
-    if not all(letters):
-        return False
-    return ask(left, right if letters[0] == letters[1] else _renamed(right, letters[1], letters[0]))
-
-
-def congruence(gold: str, prediction: str, ask: Ask) -> bool:
-    r"""Compare residues of the same modulus, with or without the name of what has them.
-
-    >>> (congruence(r"x \equiv 3 \pmod{7}", r"3 \pmod 7", str.__eq__),
-    ...  congruence(r"3 \pmod{7}", r"3 \pmod{5}", str.__eq__))
-    (True, False)
-    """
-    expected, given = _residue(gold), _residue(prediction)
-    if expected is None or given is None or not (_CONGRUENCE.fullmatch(gold) or _CONGRUENCE.fullmatch(prediction)):
-        return False
-    return expected[1:] == given[1:] and (not expected[0] or not given[0] or expected[0] == given[0])
-
-
-def _residue(text: str) -> tuple[str, int, int] | None:
-    r"""Return the name, the residue and the modulus of a residue class, also of `4k + 3`.
-
-    >>> _residue(r"x \equiv 7 \pmod 4"), _residue(r"x = 4k+3, k \in \mathbb{Z}"), _residue("k + 3")
-    (('x', 3, 4), ('x', 3, 4), None)
-    """
-    if match := _CONGRUENCE.fullmatch(text):
-        modulus, rest = int(match["modulus"]), int(match["rest"])
-    elif match := _FAMILY.fullmatch(_INTEGERS.sub("", text).strip()):
-        modulus, rest = int(match["modulus"]), int((match["rest"] or "0").replace(" ", ""))
-    else:
-        return None
-    return (match["name"] or "", rest % modulus, modulus) if modulus else None
-
-
-def other_modulus(gold: str, prediction: str) -> bool:
-    """Say whether both are residues, of which math-verify does not read the modulus.
-
-    >>> other_modulus(r"3 \\pmod{7}", r"3 \\pmod{5}")
-    True
-    """
-    return bool(_CONGRUENCE.fullmatch(gold) and _CONGRUENCE.fullmatch(prediction))
+    return ask(expected[3], renamed(given[3], given[2], expected[2]))
 
 
 def ratio(gold: str, prediction: str, ask: Ask) -> bool:
@@ -221,8 +147,5 @@ RULES = (
     Rule("matrix", matrix),
     Rule("vector", vector),
     Rule("bound-variable", bound_variable),
-    Rule("integer-parameter", integer_parameter),
-    Rule("congruence", congruence),
     Rule("ratio", ratio),
 )
-GUARDS = (Guard("other-modulus", other_modulus, ("congruence",)),)

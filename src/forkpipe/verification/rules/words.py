@@ -27,6 +27,11 @@ _ARTICLE = re.compile(r"^(?:the|an?)\s+|\s+(?:is|are)$")
 _CHOICE = re.compile(
     r"(?:\(\s*(?P<bracketed>[A-J])\s*\)|(?P<dotted>[A-J])\s*[).:])(?!\s*(?:and\b|or\b|[,;&(]))\s*(?P<content>.*)|(?P<bare>[A-J])(?:\s+[A-Za-z]{2}.*)?"
 )
+_ASSERTED = re.compile(
+    r"(?:(?:réponse|answer)\s+(?:est|is)\s+|for\s+sure\s+)?\(?(?P<letter>[A-J])\)?\s*[,.。，;]?\s*"
+    r"(?:non\b|not\b|nicht\b|不是|it\s+(?:can't|cannot|doesn't|isn't)\b).*"
+)
+"""A choice with a denial of the others: `D, it can't be A or B`, `C non A`."""
 _LABELLED = re.compile(r"[A-J]\s*[).:].*\b[A-J]\s*[).:]")
 """Values of several letters, as in `A: 3, B: 5`, are no choice."""
 _CHOICES = re.compile(r"\(?(?:[A-H]|[①-⑳])\)?(?:\s*(?:,|;|&|and)?\s*\(?(?:[A-H]|[①-⑳])\)?)+")
@@ -52,7 +57,8 @@ _OTHER_SCRIPT = r"(?:(?![\x00-\u02ff\u0370-\u03ff])[^\W\d_]){2}"
 _WORDS = re.compile(rf"(?<![\\A-Za-z])[A-Za-z]{{3,}}|{_OTHER_SCRIPT}")
 """A word of a language, not of LaTeX."""
 _SAYS = re.compile(rf"=|\b(?:is|it's|est|so)\b|{_OTHER_SCRIPT}")
-_LAST_NUMBER = re.compile(r"(?<![\d.,])-?[0-9][0-9,]*(?:\.[0-9]+)?(?![\d^])")
+_LAST_NUMBER = re.compile(r"(?<![\d.,/])-?[0-9][0-9,]*(?:\.[0-9]+|/[0-9]+)?(?![\d^/])")
+_DENIAL = re.compile(r"\b(?:not|no|never|nor|neither|cannot|less|more|than|least|most|before|maybe|if)\b|n't")
 _NUMERIC = re.compile(r"[-+]?(?:[\d.,\s/:]|\\frac|\\sqrt|\\pi|\\pm|\\times|\\cdot|[{}()^*+-])*")
 
 
@@ -79,7 +85,11 @@ def choice(gold: str, prediction: str, ask: Ask) -> bool:
     (True, True, True)
     >>> choice("(B) 12", "(C) 12", str.__eq__), choice("A", "A + 1", str.__eq__)
     (False, False)
+    >>> choice("D", "D, it can't be A or B", str.__eq__), choice("A", "D, it can't be A or B", str.__eq__)
+    (True, False)
     """
+    if re.fullmatch(r"\(?[A-J]\)?", gold) and (asserted := _ASSERTED.fullmatch(prediction)):
+        return asserted["letter"] == gold.strip("()")
     if _LABELLED.search(gold) or _LABELLED.search(prediction):
         return False
     expected, given = _CHOICE.fullmatch(gold), _CHOICE.fullmatch(prediction)
@@ -147,15 +157,24 @@ def _without_words(text: str) -> tuple[str, str]:
 def last_number(gold: str, prediction: str, ask: Ask) -> bool:
     """Compare the number with which a sentence ends; only of a prediction, and only where the gold answer is a number.
 
+    In a sentence of five words or more that begins with a capital and denies nothing, a single number counts too.
+
     >>> last_number("105", "réponse est (35 + 70 = 105)", str.__eq__), last_number("6", "3 = 6, so 6 = 7", str.__eq__)
     (True, False)
-    >>> last_number("3", "5 men and 3 women", str.__eq__)
+    >>> last_number("3", "5 men and 3 women", str.__eq__), last_number("3", "Jane began 3 hours ago", str.__eq__)
+    (False, True)
+    >>> last_number("3", "Jane did not begin 3 hours ago", str.__eq__)
     False
     """
-    if not _NUMERIC.fullmatch(gold) or not _WORDS.search(prediction) or not _SAYS.search(prediction):
+    if not _NUMERIC.fullmatch(gold) or not _WORDS.search(prediction):
         return False
     numbers = _LAST_NUMBER.findall(prediction)
-    return bool(numbers) and ask(gold, numbers[-1])
+    alone = (
+        re.findall(r"\d+", prediction) == [gold]
+        and re.fullmatch(r"[A-Z][a-z]+(?: [A-Za-z\d]+){4,}", prediction) is not None
+        and not _DENIAL.search(prediction)
+    )
+    return alone or (bool(numbers) and _SAYS.search(prediction) is not None and ask(gold, numbers[-1]))
 
 
 def other_choice(gold: str, prediction: str) -> bool:
