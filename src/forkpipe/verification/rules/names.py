@@ -173,7 +173,8 @@ def _roots(expected: list[Part], given: list[Part]) -> tuple[str, str] | None:
     indexed = [all(_ROOT_INDEX.search(part.name) for part in side) for side in (expected, given)]
     if len(letters) != 1 or not any(indexed) or any("(" in part.name for part in expected + given):
         return None
-    if all(indexed) and (not letters <= _UNKNOWNS or max(len(expected), len(given)) > 2):
+    ordered = [sorted(re.sub(r"[\s{}]", "", part.name) for part in side) for side in (expected, given)]
+    if all(indexed) and not (letters <= _UNKNOWNS and ordered[0] == ordered[1] and len(expected) == 2):
         return None
     first, second = (", ".join(part.value for part in side) for side in (expected, given))
     return first, second
