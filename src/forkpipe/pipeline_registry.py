@@ -2,6 +2,9 @@
 
 A registered pipeline holds its own nodes and everything upstream of them, down to the raw problems. Its own nodes have
 its name as a tag; `kedro_provenance.runner.ProvenanceRunner` leaves out of the rest what is fresh.
+
+`__default__`, `evaluation` and `report` hold the methods that the parameters choose (`wiring.chosen`). Every method has
+a pipeline `train_{method}`, chosen or not.
 """
 
 import warnings
@@ -18,21 +21,24 @@ from forkpipe.pipelines.training.pipeline import (
     create_collecting_pipeline,
     create_training_pipelines,
 )
+from forkpipe.wiring import chosen
 
 
 def register_pipelines() -> dict[str, Pipeline]:
     """Return all pipelines by name."""
     # Kedro warns about every dotted name that a node reads from another namespace, though it made the dots itself.
     warnings.filterwarnings("ignore", message="One or more dataset names contain '.' characters")
+    comparison = chosen()
     training = create_training_pipelines()
     own = {
         "problems": create_problems(),
         "trace_generation": create_trace_generation(),
         **{f"train_{method}": pipeline for method, pipeline in training.items()},
-        "evaluation": create_evaluation(),
+        "evaluation": create_evaluation(comparison),
         "benchmarks": create_benchmarks(()),
         "report": create_reporting(),
     }
-    whole = sum(own.values(), start=create_base_pipeline() + create_collecting_pipeline())
-    registered = {name: whole.to_nodes(*(node.name for node in pipeline.nodes)) for name, pipeline in own.items()}
-    return {**registered, "__default__": whole}
+    everything = sum(own.values(), start=create_base_pipeline() + create_collecting_pipeline(comparison))
+    registered = {name: everything.to_nodes(*(node.name for node in part.nodes)) for name, part in own.items()}
+    unused = sum((part for method, part in training.items() if method not in comparison.trained), start=Pipeline([]))
+    return {**registered, "__default__": everything - unused}

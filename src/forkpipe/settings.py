@@ -3,9 +3,11 @@
 from forkpipe.config import ProjectConfigLoader
 from forkpipe.hooks import ProjectHooks
 from forkpipe.session import ForkpipeSession
+from forkpipe.wiring import ForkpipeContext
 
 HOOKS = (ProjectHooks(),)
 SESSION_CLASS = ForkpipeSession
+CONTEXT_CLASS = ForkpipeContext
 CONFIG_LOADER_CLASS = ProjectConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

@@ -36,6 +36,9 @@ class ProvenanceRunner(SequentialRunner):
             Kedro.
         check: called with the catalog and the nodes that may run, before the first of them runs.
         describe: called with the same; returns lines that are printed after the plan.
+
+    Attributes:
+        failed: the node whose error ended the run.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class ProvenanceRunner(SequentialRunner):
         self._requested = None if targets is None else set(targets)
         self._sliced = sliced
         self._project = project
+        self.failed: Node | None = None
 
     def run(self, pipeline: Pipeline, catalog: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Print the plan and run it, or only print it, or accept existing outputs, as the command asks.
@@ -101,7 +105,9 @@ class ProvenanceRunner(SequentialRunner):
 
         def execute(node: Node) -> None:
             logger.info("running %s (%d of at most %d)", node.name, len(scheduler.ran) + 1, most)
+            self.failed = node
             Task(node=node, catalog=catalog, hook_manager=hook_manager, is_async=False, run_id=run_id).execute()
+            self.failed = None
 
         scheduler.run(execute)
         spared = [p.node.name for p in plan if p.status != "fresh" and p.node.name not in scheduler.ran]

@@ -82,7 +82,7 @@ def test_an_engine_that_does_not_exist_is_named(sample):
 
 
 def test_the_recipe_of_sampling_holds_the_engine():
-    node = generate_node("ssft", own=True)
+    node = generate_node("ssft")
     assert getattr(node, ATTRIBUTE) is checkpoints_sampled_by
     for name, found in (("transformers", TransformersEngine), ("test_evaluation_engine:Recording", Recording)):
         settings = EvaluationSettings.model_validate({"engine": {"name": name}})

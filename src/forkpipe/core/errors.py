@@ -13,6 +13,13 @@ class InputError(ValueError):
     """
 
 
+class DoesNotFitError(InputError):
+    """The machine or the model cannot do what a method needs, now or later.
+
+    In a run of several methods it costs the method its row, and the run goes on with the others.
+    """
+
+
 def one_line(error: BaseException) -> str:
     """Return the message of an error on one line, its class where it has none."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -222,9 +222,9 @@ class SampleColumns(Row):
     method: str
     problem_id: str
     split: Split
-    policy: str  # by_tag: every tag forced in turn; own: the model writes its tag
-    tag: int  # index from 0; -1 where the method has one plain tag
-    tag_source: str  # forced, own
+    policy: str  # by_tag: every tag forced in turn; own: the model writes its tag; none: asked without a tag
+    tag: int  # index from 0; -1 where the method has one plain tag, and where there is none
+    tag_source: str  # forced, own, none
     sample: int  # index within (problem, policy, tag), or within (problem, policy) for own
 
 
@@ -253,7 +253,7 @@ class MetricRow(Row):
     method: str
     split: Split
     protocol: str  # pass@1, cons@6, pass@6, ...
-    policy: str  # best_tag, covering_tag, mixed, own, native
+    policy: str  # best_tag, covering_tag, mixed, own, native, none
     k: int
     value: NotRequired[float | None]  # null where there is none, as the note says; never 0 for that reason
     low: NotRequired[float | None]

@@ -3,7 +3,7 @@
 import pyarrow as pa
 
 from forkpipe.evaluation.samples import by_method
-from forkpipe.parameters.methods import lineage
+from forkpipe.parameters.methods import BASE, lineage
 
 COLUMNS = {"tokens_trained": "tokens", "rollouts": "rollouts"}
 """Budget -> column of `training_log` that adds up to it."""
@@ -12,13 +12,15 @@ COLUMNS = {"tokens_trained": "tokens", "rollouts": "rollouts"}
 def training_budgets(logs: pa.Table) -> dict[str, dict[str, int]]:
     """Return tokens_trained and rollouts of each method; the training of its parent counts for it too.
 
+    The base model has cost neither.
+
     Args:
         logs: the `training_log` tables of all methods in one, with those that a method was trained from.
     """
     import pyarrow.compute as pc  # slow to import, so only where it is used
 
     tables = by_method(logs)
-    return {
+    return {BASE: dict.fromkeys(COLUMNS, 0)} | {
         method: {
             budget: sum(pc.sum(tables[stage].column(column)).as_py() or 0 for stage in lineage(method))
             for budget, column in COLUMNS.items()

@@ -7,7 +7,8 @@ A policy is the way in which a method is used:
 - covering_tag: one tag for all problems, chosen without a sample: the one that training matched with traces of the most
   teachers (the paper's choice for single-shot use);
 - own: the model writes its own tag;
-- native: one sample under each of the N tags (cons@N and pass@N only).
+- native: one sample under each of the N tags (cons@N and pass@N only);
+- none: asked without any tag, as the base model is.
 
 A value is the mean over problems. Its 95 % interval (`core.statistics.mean_interval`) says how much another choice of
 problems would move the value, not how much another training seed would.
@@ -25,6 +26,7 @@ from forkpipe.core.rows import ComparisonRow, MetricRow
 from forkpipe.core.statistics import mean_interval
 from forkpipe.core.subsets import NO_VOTES
 from forkpipe.evaluation.samples import Pool, best_tags, load_pools, method_order, tag_count
+from forkpipe.parameters.methods import BASE
 
 Rows: TypeAlias = pa.Table | Sequence[Mapping[str, Any]]
 """A table, or its rows."""
@@ -143,7 +145,7 @@ def headline(comparison: Rows) -> list[dict[str, Any]]:
     for method in method_order(row["method"] for row in rows):
         mine = {(row["protocol"], row["policy"]): row for row in rows if row["method"] == method}
         trained_by_rl = any(row["rollouts"] > 0 for row in mine.values())
-        wanted = ("own", "best_tag", "mixed") if trained_by_rl else ("best_tag", "mixed", "own")
+        wanted = ("own", "best_tag", "mixed") if trained_by_rl else ("best_tag", "mixed", "own", "none")
         policy = next((policy for policy in wanted if ("pass@1", policy) in mine), None)
         if policy is None:
             raise InputError(f"comparison holds no pass@1 of {method}")
@@ -167,9 +169,10 @@ def budget_warning(comparison: Rows) -> str | None:
     """Return a sentence that says which methods had unequal budgets and by how much, None where all were equal.
 
     Methods trained with rollouts are held against each other, and so are supervised ones. Validation samples spent
-    on choosing a best tag count too, for a method without that choice did not get them.
+    on choosing a best tag count too, for a method without that choice did not get them. The base model, which is not
+    trained, has no budget.
     """
-    rows = headline(comparison)
+    rows = [row for row in headline(comparison) if row["method"] != BASE]
     parts = []
     for kind, by_rl in (("supervised", False), ("reinforcement-learning", True)):
         group = [row for row in rows if (row["rollouts"] > 0) == by_rl]
@@ -206,7 +209,7 @@ def format_headline(rows: Sequence[Mapping[str, Any]]) -> str:
 def _measures(
     pool: Pool, ks: Sequence[int], n: int, chosen: Mapping[str, Mapping[str, int]], seed: int
 ) -> Iterator[Measure]:
-    pooled = "own" if pool.policy == "own" else "mixed"
+    pooled = "mixed" if pool.policy == "by_tag" else pool.policy
     size, problems = pool.n_tags * pool.n_samples, range(len(pool.problems))
     for k in ks:
         if k <= size:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from forkpipe.core.errors import InputError
 from forkpipe.core.rows import MatchingRow, Split
 from forkpipe.core.subsets import WITHOUT_VOTES, Caveats
-from forkpipe.parameters.methods import MATCHED, METHODS, lineage
+from forkpipe.parameters.methods import COMPARED, MATCHED, METHODS, lineage
 
 PLAIN_TAG = -1
 CORRECT = "correct"
@@ -31,7 +31,7 @@ class Pool:
     """The samples of one method on one split under one policy.
 
     `cells[p][t]` holds the `n_samples` samples of problem `problems[p]` under tag t; a method with one plain tag,
-    and the policy "own", whose tag is the model's choice, have one cell a problem.
+    and the policies "own", whose tag is the model's choice, and "none" have one cell a problem.
     """
 
     method: str
@@ -57,9 +57,9 @@ class Pool:
 
 
 def method_order(methods: Iterable[str]) -> list[str]:
-    """Return the methods without repetition in the order of `METHODS`, then others by name."""
-    known = {method: index for index, method in enumerate(METHODS)}
-    return sorted(set(methods), key=lambda method: (known.get(method, len(METHODS)), method))
+    """Return the methods without repetition in the order of `COMPARED`, then others by name."""
+    known = {method: index for index, method in enumerate(COMPARED)}
+    return sorted(set(methods), key=lambda method: (known.get(method, len(COMPARED)), method))
 
 
 def by_method(table: pa.Table) -> dict[str, pa.Table]:
@@ -229,7 +229,7 @@ def _check_problems(found: Mapping[_Key, Mapping[str, object]]) -> None:
 
 
 def _pool(key: _Key, problems: Mapping[str, Mapping[int, Mapping[int, Sample]]], n_tags: int) -> Pool:
-    """Make a pool; n_tags 0 stands for one plain tag, or for the policy "own"."""
+    """Make a pool; n_tags 0 stands for one plain tag, or for a policy that forces none."""
     method, split, policy = key
     n_samples = 1 + max(sample for cells in problems.values() for cell in cells.values() for sample in cell)
     tags = range(n_tags) if n_tags else (PLAIN_TAG,)

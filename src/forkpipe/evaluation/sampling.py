@@ -25,15 +25,17 @@ def sample_checkpoint(
     own: bool,
     seed: int,
     by_tag: bool = True,
+    untagged: bool = False,
     store: CompletionStore | None = None,
 ) -> list[GenerationRow]:
-    """Return rows of `generations`: `total` samples a problem with forced tags, and as many under the model's own tag.
+    """Return rows of `generations`: `total` samples a problem with forced tags, under the model's own tag, without tag.
 
     Args:
         total: samples a problem; spread evenly over the checkpoint's tags, of which it must be a multiple.
         own: whether to sample with the tag left to the model too.
         seed: of the run; part of what the samples' seeds follow from.
         by_tag: whether to sample with forced tags.
+        untagged: whether to sample without any tag, as a plain model is asked.
         store: keeps completions as they come, so that none is asked for again; None keeps none.
 
     Raises:
@@ -48,6 +50,7 @@ def sample_checkpoint(
         forced = range(tags.n) if by_tag else ()
         plan = [("by_tag", tag, sample) for tag in forced for sample in range(total // tags.n)]
         plan += [("own", -1, sample) for sample in range(total)] if own else []
+        plan += [("none", -1, sample) for sample in range(total)] if untagged else []
         for policy, tag, sample in plan:
             request = Request.create(
                 problem_id=problem.problem_id,
@@ -66,7 +69,7 @@ def sample_checkpoint(
                 "split": problem.split,
                 "policy": policy,
                 "tag": tag if tags.n > 1 else -1,
-                "tag_source": "own" if policy == "own" else "forced",
+                "tag_source": "forced" if policy == "by_tag" else policy,
                 "sample": sample,
                 "seed": request.seed,
                 "checkpoint": sampled.digest,

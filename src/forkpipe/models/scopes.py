@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from forkpipe.core.errors import InputError
+from forkpipe.core.errors import DoesNotFitError
 from forkpipe.core.forking import ForkingTags
 
 
@@ -15,7 +15,7 @@ def head_rows(model: Any, tags: ForkingTags) -> Any:
     (docs/decisions/gfpo-scope.md).
 
     Raises:
-        InputError: training these rows would change more than the choice of the tag.
+        DoesNotFitError: training these rows would change more than the choice of the tag.
     """
     from peft import TrainableTokensConfig
 
@@ -30,13 +30,13 @@ def output_name(model: Any) -> str:
 
 
 def check_head_scope(tags: ForkingTags, tied: bool) -> None:
-    """Raise InputError if training the tags' output rows would change more than the choice of the tag."""
+    """Raise DoesNotFitError if training the tags' output rows would change more than the choice of the tag."""
     if not tags.added_ids:
-        raise InputError(
+        raise DoesNotFitError(
             f"scope is 'head' and tags.style '{tags.style}', whose tags are made of ordinary tokens and share their "
             "output rows: expected tags.style 'special', or scope 'router'"
         )
     if tied:
-        raise InputError(
+        raise DoesNotFitError(
             "scope is 'head' and the model ties its embeddings: expected an untied output matrix, or scope 'router'"
         )

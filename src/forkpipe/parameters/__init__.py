@@ -9,6 +9,7 @@ from forkpipe.parameters.base import EngineSettings as EngineSettings
 from forkpipe.parameters.benchmarks import BENCHMARKS as BENCHMARKS
 from forkpipe.parameters.benchmarks import Benchmark as Benchmark
 from forkpipe.parameters.benchmarks import BenchmarksSettings as BenchmarksSettings
+from forkpipe.parameters.comparison import Comparison as Comparison
 from forkpipe.parameters.evaluation import EvaluationSettings as EvaluationSettings
 from forkpipe.parameters.measure import MeasureSettings as MeasureSettings
 from forkpipe.parameters.policy import AnchorSettings as AnchorSettings

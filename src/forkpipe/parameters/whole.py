@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, ValidationError, create_model, model_validator
 
 from forkpipe.core.errors import InputError
-from forkpipe.parameters.base import Count, Settings, problem_of
+from forkpipe.parameters.base import Count, problem_of
 from forkpipe.parameters.benchmarks import BenchmarksSettings
+from forkpipe.parameters.comparison import Comparison, MethodName
 from forkpipe.parameters.evaluation import EvaluationSettings
 from forkpipe.parameters.methods import METHODS, POLICY, SUPERVISED
 from forkpipe.parameters.policy import PolicyMethod, RolloutSettings
@@ -22,21 +23,23 @@ from forkpipe.parameters.training import (
 )
 
 if TYPE_CHECKING:
-    MethodSections = Settings
+    MethodSections = Comparison
 else:
     MethodSections = create_model(
         "MethodSections",
-        __base__=Settings,
+        __base__=Comparison,
         **{name: (SupervisedMethod if name in SUPERVISED else PolicyMethod, ...) for name in METHODS},
     )
 
 
 class Parameters(MethodSections):
-    """All parameters: these, and a section for each method by its name."""
+    """All parameters: these, those of `Comparison`, and a section for each method by its name."""
 
     seed: Annotated[int, Field(ge=0)]
     environment: str
     """Name of the Kedro environment of the run, for reports."""
+    missing_methods: dict[MethodName, str] = {}
+    """Methods that the report names as missing, each with the reason. A run in which a method fails fills it in."""
     cpu_threads: Count | None = None
     """Threads of torch on a CPU; null leaves the choice to torch. A small model is fastest with one."""
     inputs: dict[str, str] = {}

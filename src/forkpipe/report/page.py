@@ -20,7 +20,7 @@ from forkpipe.core.statistics import wilson_interval
 from forkpipe.evaluation.differences import paired_differences
 from forkpipe.evaluation.metrics import budget_warning, headline
 from forkpipe.parameters import EvaluationSettings
-from forkpipe.parameters.methods import METHODS
+from forkpipe.parameters.methods import COMPARED
 from forkpipe.report.figures.registry import FIGURES
 from forkpipe.report.findings import explanations, first_sentences, rivals
 from forkpipe.report.style import VERDICT_COLOURS, Drawing
@@ -37,6 +37,7 @@ POLICIES = {
     "covering_tag": "one tag for all problems, the one that training matched with the most teachers",
     "own": "the model writes its own tag",
     "native": "one sample under each tag",
+    "none": "asked without a tag",
 }
 
 
@@ -52,6 +53,7 @@ def make_report(
     generation_report: pa.Table,
     environment: str,
     seed: int,
+    missing_methods: Mapping[str, str],
     settings: EvaluationSettings,
     title: str = TITLE,
     versions: Mapping[str, str] | None = None,
@@ -66,6 +68,7 @@ def make_report(
         tag_information: result of `evaluation.tag_information.tag_information`.
         strategy_agreement: problems (how many were compared), v_measure and adjusted_rand.
         seed: of the run, also of the bootstrap.
+        missing_methods: method -> why it has no row.
         settings: for the number of bootstrap resamples.
         versions: package -> version, for the footer; None for those of `PACKAGES` as installed.
         **figures: each figure of the registry, as `figure_{name}`.
@@ -94,6 +97,7 @@ def make_report(
         problem_counts=", ".join(f"{counts[split]:,} {split}" for split in SPLITS if counts[split]),
         rows=rows,
         samples=" or ".join(f"{n:,}" for n in sorted({row["n_samples"] for row in rows})),
+        missing=missing_methods,
         k=next((row["k"] for row in rows if row["k"] is not None), "N"),
         glossary=_glossary(rows),
         summary=first_sentences(rows, compare(pairs=rivals(rows))),
@@ -124,7 +128,7 @@ def make_report(
 def _glossary(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """Return the methods and policies of the headline with what they mean."""
     used = {row[name] for row in rows for name in ("policy", "cons_n_policy", "pass_n_policy")}
-    methods = [(row["method"], METHODS[row["method"]].caption) for row in rows if row["method"] in METHODS]
+    methods = [(row["method"], COMPARED[row["method"]].caption) for row in rows if row["method"] in COMPARED]
     return methods + [(policy, meaning) for policy, meaning in POLICIES.items() if policy in used]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from forkpipe.parameters.methods import METHODS
+from forkpipe.parameters.methods import COMPARED
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 else:
     Drawing = Any  # plotly is imported when a figure is drawn, so that pipelines list fast
 
-METHOD_COLOURS = {name: method.colour for name, method in METHODS.items()}
-_OTHER_COLOURS = ("#8C6D1F", "#000000")
+METHOD_COLOURS = {name: method.colour for name, method in COMPARED.items()}
+_OTHER_COLOURS = ("#8C6D1F", "#5B3A8C")
 
 VERDICT_COLOURS = {
     "correct": "#009E73",

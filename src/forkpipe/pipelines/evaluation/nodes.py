@@ -14,7 +14,7 @@ from forkpipe.evaluation.samples import by_method, covering_tags
 from forkpipe.evaluation.sampling import sample_checkpoint
 from forkpipe.evaluation.tag_information import tag_information
 from forkpipe.parameters import EvaluationSettings, GenerationSettings, ModelSettings, TagSettings, VerificationSettings
-from forkpipe.parameters.methods import TAGGED
+from forkpipe.parameters.methods import BASE, TAGGED
 from forkpipe.pipelines.implementations import checkpoints_sampled_by, verifiers_of
 from forkpipe.pipelines.inputs import grouped
 from forkpipe.stores.completions import CompletionStore
@@ -22,8 +22,13 @@ from forkpipe.verification.row_verifier import verify_responses
 from kedro_provenance.recipes import implementations
 
 
-def generate_node(method: str, own: bool) -> Callable[..., list[GenerationRow]]:
-    """Return the node that samples the checkpoint of one method, also under its own tag if `own` is set."""
+def generate_node(method: str) -> Callable[..., list[GenerationRow]]:
+    """Return the node that samples the checkpoint of one method.
+
+    A method with several tags is sampled under each of them and under its own, another one under its plain tag, and the
+    base model without a tag.
+    """
+    policies = {"by_tag": method != BASE, "own": method in TAGGED, "untagged": method == BASE}
 
     @implementations(checkpoints_sampled_by)
     def generate(
@@ -39,7 +44,7 @@ def generate_node(method: str, own: bool) -> Callable[..., list[GenerationRow]]:
         chosen = [Problem.from_row(row) for row in problems.to_pylist() if row["split"] in ("validation", "test")]
         total = settings.samples_per_tag * tags.n
         return sample_checkpoint(
-            method, checkpoint, chosen, settings, model.prompt, total, own=own, seed=seed, store=store
+            method, checkpoint, chosen, settings, model.prompt, total, seed=seed, store=store, **policies
         )
 
     generate.__name__ = f"generate_{method}"

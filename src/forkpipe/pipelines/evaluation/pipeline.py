@@ -1,8 +1,9 @@
-"""Wiring of evaluation: two nodes sample and score each method, four compare the methods."""
+"""Wiring of evaluation: two nodes sample and score the base model and each method, four compare them."""
 
 from kedro.pipeline import Pipeline
 
-from forkpipe.parameters.methods import METHODS, TAGGED
+from forkpipe.parameters import Comparison
+from forkpipe.parameters.methods import BASE
 from forkpipe.pipelines.evaluation.nodes import (
     compare_node,
     compute_metrics_node,
@@ -17,17 +18,17 @@ from forkpipe.pipelines.stages import StageNode
 
 
 def create_method_pipeline(method: str) -> Pipeline:
-    """Return the sampling and scoring of one method."""
+    """Return the sampling and scoring of one method, or of the base model."""
     return Pipeline(
         [
             StageNode(
-                generate_node(method, method in TAGGED),
+                generate_node(method),
                 inputs(
                     "problems",
                     "params:tags",
                     "params:model",
                     "params:seed",
-                    checkpoint=f"{method}.checkpoint",
+                    checkpoint="base_model" if method == BASE else f"{method}.checkpoint",
                     settings="params:evaluation",
                 ),
                 f"{method}.generations",
@@ -46,12 +47,13 @@ def create_method_pipeline(method: str) -> Pipeline:
     )
 
 
-def create_pipeline() -> Pipeline:
+def create_pipeline(comparison: Comparison) -> Pipeline:
     """Return the pipeline `evaluation`."""
+    evaluated = [BASE, *comparison.methods]
     nodes = [
         StageNode(
             concatenate_methods,
-            per_method("scores", METHODS),
+            per_method("scores", evaluated),
             {"scores": "scores"},
             name="collect_scores",
             box="evaluation",
@@ -72,7 +74,7 @@ def create_pipeline() -> Pipeline:
         ),
         StageNode(
             tag_information_node,
-            inputs("trace_sets", "matchings", "params:generation", **per_method("generations", METHODS)),
+            inputs("trace_sets", "matchings", "params:generation", **per_method("generations", comparison.methods)),
             "tag_information",
             name="measure_tag_information",
             box="evaluation",
@@ -85,4 +87,4 @@ def create_pipeline() -> Pipeline:
             box="evaluation",
         ),
     ]
-    return Pipeline([*(create_method_pipeline(method) for method in METHODS), *nodes], tags="evaluation")
+    return Pipeline([*(create_method_pipeline(method) for method in evaluated), *nodes], tags="evaluation")

@@ -32,6 +32,7 @@ def create_pipeline() -> Pipeline:
                     "generation_report",
                     "params:environment",
                     "params:seed",
+                    "params:missing_methods",
                     *(f"figure_{name}" for name in FIGURES),
                     settings="params:evaluation",
                 ),

@@ -21,6 +21,7 @@ from forkpipe.parameters import (
     supervised_settings,
 )
 from forkpipe.pipelines.implementations import rollouts_made_by
+from forkpipe.pipelines.nodes import concatenate_methods
 from forkpipe.stores.completions import CompletionStore
 from kedro_provenance.recipes import implementations
 
@@ -115,6 +116,11 @@ def policy_node(method: str) -> Callable[..., Any]:
     train.__name__ = f"train_{method}"
     train.__doc__ = f"Train {method} through its phases; returns checkpoint, training log and rewards."
     return train
+
+
+def collect_training(**tables: Any) -> dict[str, Any]:
+    """Return one table a kind, from the tables of all methods; `rewards` is empty where no method has any."""
+    return {"rewards": []} | concatenate_methods(**tables)
 
 
 def sets_of(split: str, trace_sets: Any) -> list[TraceSet]:

@@ -2,11 +2,11 @@
 
 from kedro.pipeline import Pipeline
 
-from forkpipe.parameters.methods import METHODS, POLICY, SUPERVISED
+from forkpipe.parameters import Comparison
+from forkpipe.parameters.methods import POLICY, SUPERVISED
 from forkpipe.pipelines.inputs import inputs, per_method
-from forkpipe.pipelines.nodes import concatenate_methods
 from forkpipe.pipelines.stages import StageNode
-from forkpipe.pipelines.training.nodes import make_base_checkpoint, policy_node, supervised_node
+from forkpipe.pipelines.training.nodes import collect_training, make_base_checkpoint, policy_node, supervised_node
 
 
 def create_base_pipeline() -> Pipeline:
@@ -68,17 +68,17 @@ def create_policy_pipeline(method: str) -> Pipeline:
     return Pipeline([node])
 
 
-def create_collecting_pipeline() -> Pipeline:
-    """Return the pipeline that puts what all trainings have logged into one table a kind."""
+def create_collecting_pipeline(comparison: Comparison) -> Pipeline:
+    """Return the pipeline that puts what the trainings have logged into one table a kind."""
+    trained = comparison.trained
     node = StageNode(
-        concatenate_methods,
+        collect_training,
         {
-            **per_method("training_log", METHODS),
-            **per_method("matching", SUPERVISED),
-            **per_method("rewards", POLICY),
+            **per_method("training_log", trained),
+            **per_method("matching", [method for method in trained if method in SUPERVISED]),
+            **per_method("rewards", [method for method in trained if method in POLICY]),
         },
         {"training_log": "training_logs", "matching": "matchings", "rewards": "rewards"},
-        name="collect_training",
         box="training",
         tags="evaluation",
     )

@@ -15,7 +15,7 @@ def draw(metrics: Rows) -> Drawing:
     rows = [r for r in as_rows(metrics) if r["split"] == "test" and r["protocol"].startswith("pass@")]
     curves: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
-        if row["policy"] in ("mixed", "own"):
+        if row["policy"] in ("mixed", "own", "none"):
             curves[row["method"], row["policy"]].append(row)
     if not curves:
         return nothing("No pass@k was measured on test.")

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from transformers import TrainerCallback
 
-from forkpipe.core.errors import InputError
+from forkpipe.core.errors import DoesNotFitError, InputError
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.ids import derived_seed
 from forkpipe.core.progress import Progress
@@ -144,9 +144,9 @@ def _config(work: Path, settings: TracesPhase, steps: int, context: Context) -> 
 
 
 def _check_tokens(parent: Checkpoint, prompt: str) -> None:
-    """Raise InputError if TRL, which adds special tokens to prompts, would train on other tokens than engines read."""
+    """Raise DoesNotFitError if TRL, which adds special tokens to prompts, would train on other tokens."""
     if parent.tokenizer(prompt)["input_ids"] != parent.encode(prompt):
-        raise InputError(
+        raise DoesNotFitError(
             f"tokenizer {parent.tokenizer.name_or_path} adds special tokens to a rendered prompt, expected none: "
             "set add_bos_token=False in its tokenizer_config.json, the chat template has them already"
         )
