@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from forkpipe.core.schemas import SCHEMAS
-from forkpipe.parameters.methods import METHODS
+from forkpipe.parameters.methods import COMPARED
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "KEDRO_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
@@ -69,11 +69,11 @@ def test_another_target_leaves_what_is_there(project):
 
 def test_the_whole_ends_with_the_comparison_and_the_report(project):
     said = project.run()
-    for method in METHODS:
+    for method in COMPARED:
         assert f"\n{method} " in said
     assert f"Report: {project.data / '08_reporting/report.html'}" in said
     page = (project.data / "08_reporting/report.html").read_text()
-    assert all(method in page for method in METHODS)
+    assert all(method in page for method in COMPARED)
 
 
 def test_every_table_has_its_schema_and_the_run(project):
@@ -113,8 +113,10 @@ def test_what_the_tables_say_adds_up(project):
 def test_budgets_are_equal_and_counted(project):
     rows = project.table("08_reporting/comparison.parquet")
     rollouts = {row["method"]: row["rollouts"] for row in rows}
-    assert rollouts == {"sft": 0, "ssft_random": 0, "ssft_fixed": 0, "ssft": 0, "grpo": 48, "gfpo": 48, "fork_rl": 48}
+    by_rl = dict.fromkeys(["grpo", "gfpo", "fork_rl"], 48)
+    assert rollouts == dict.fromkeys(["base", "sft", "ssft_random", "ssft_fixed", "ssft"], 0) | by_rl
     tokens = {row["method"]: row["tokens_trained"] for row in rows}
+    assert tokens["base"] == 0 < tokens["sft"]
     assert tokens["sft"] == tokens["ssft_random"] == tokens["ssft"] == tokens["gfpo"]
     chosen = {row["method"] for row in rows if row["policy"] == "best_tag" and row["validation_rollouts"] > 0}
     assert chosen >= {"ssft", "ssft_random"}
@@ -136,10 +138,10 @@ def test_the_notebook_runs(project, monkeypatch):
 
 
 def test_a_second_run_has_nothing_to_do_and_another_seed_spoils_nothing(project):
-    assert "nothing to run: all 37 nodes are fresh" in project.kedro("plan", "--env=smoke")
+    assert "nothing to run: all 39 nodes are fresh" in project.kedro("plan", "--env=smoke")
     assert "run   build_trace_sets" in project.run("--pipelines=trace_generation", "--params=seed=1")
-    assert "nothing to run: all 37 nodes are fresh" in project.run()
-    assert "0 nodes ran, 37 were fresh" in project.run()
+    assert "nothing to run: all 39 nodes are fresh" in project.run()
+    assert "0 nodes ran, 39 were fresh" in project.run()
 
 
 def test_the_plan_names_what_a_parameter_changes(project):

@@ -114,6 +114,23 @@ def test_own_policy_pools_over_the_tags_that_the_model_wrote():
     assert ("gfpo", "test", "own", "cons@2") in values
 
 
+def test_the_base_model_has_a_row_but_no_budget():
+    """Asked without a tag, p0 is right in 1 of 4 samples and p1 in 1 of 4: pass@1 .25, pass@2 1/2, both by hand."""
+    rows = full_example()
+    for split in ("validation", "test"):
+        rows.setdefault("base", []).extend(
+            cell("base", "p0", -1, "cxyu", split=split, policy="none")
+            + cell("base", "p1", -1, "xcyz", split=split, policy="none")
+        )
+    values = values_of(metrics_of(rows))
+    assert values["base", "test", "none", "pass@1"] == pytest.approx(0.25)
+    assert values["base", "test", "none", "pass@2"] == pytest.approx(0.5)
+    compared = comparison_of(BUDGETS | {"base": {"tokens_trained": 0, "rollouts": 0}}, rows)
+    first = headline(compared)[0]
+    assert (first["method"], first["policy"], first["cons_n_policy"], first["pass_n"]) == ("base", "none", "none", 0.5)
+    assert budget_warning(compared) == budget_warning(comparison_of())
+
+
 def test_order_of_samples_and_tables_changes_no_number():
     rows = example()
     expected = metrics_of(rows)

@@ -28,6 +28,12 @@ def report(inputs, figures):
     return report_of(inputs, figures)
 
 
+def test_a_method_that_is_missing_is_named_with_the_reason(inputs, figures, report):
+    assert "fork_rl is missing" not in report
+    made = report_of(inputs, figures, missing_methods={"fork_rl": "CUDA out of memory <b>"})
+    assert "fork_rl is missing: CUDA out of memory &lt;b&gt;" in made
+
+
 def test_every_figure_has_data_axes_and_a_caption(figures):
     assert set(figures) == set(FIGURES)
     for name, figure in figures.items():

@@ -53,8 +53,8 @@ def make_report(
     generation_report: pa.Table,
     environment: str,
     seed: int,
-    missing_methods: Mapping[str, str],
     settings: EvaluationSettings,
+    missing_methods: Mapping[str, str] | None = None,
     title: str = TITLE,
     versions: Mapping[str, str] | None = None,
     **figures: Any,
@@ -68,8 +68,8 @@ def make_report(
         tag_information: result of `evaluation.tag_information.tag_information`.
         strategy_agreement: problems (how many were compared), v_measure and adjusted_rand.
         seed: of the run, also of the bootstrap.
-        missing_methods: method -> why it has no row.
         settings: for the number of bootstrap resamples.
+        missing_methods: method -> why it has no row.
         versions: package -> version, for the footer; None for those of `PACKAGES` as installed.
         **figures: each figure of the registry, as `figure_{name}`.
     """
@@ -97,7 +97,7 @@ def make_report(
         problem_counts=", ".join(f"{counts[split]:,} {split}" for split in SPLITS if counts[split]),
         rows=rows,
         samples=" or ".join(f"{n:,}" for n in sorted({row["n_samples"] for row in rows})),
-        missing=missing_methods,
+        missing=missing_methods or {},
         k=next((row["k"] for row in rows if row["k"] is not None), "N"),
         glossary=_glossary(rows),
         summary=first_sentences(rows, compare(pairs=rivals(rows))),
