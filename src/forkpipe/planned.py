@@ -7,7 +7,7 @@ from typing import Any
 from kedro.pipeline.node import Node
 
 from forkpipe.parameters import Parameters, SupervisedSettings, supervised_settings
-from forkpipe.parameters.methods import METHODS, POLICY, SUPERVISED
+from forkpipe.parameters.methods import COMPARED, POLICY, SUPERVISED
 from forkpipe.parameters.recipes import (
     doubts,
     length_of,
@@ -43,7 +43,7 @@ def described(catalog: Any, nodes: Collection[Node]) -> Iterator[str]:
         yield f"train {', '.join(methods)}: {text}"
     for text in doubtful:
         yield f"WARNING {text}"
-    if any(f"{method}.generate" in names for method in METHODS):
+    if any(f"{method}.generate" in names for method in COMPARED):
         yield f"evaluate: {values_of_evaluation(parameters.evaluation, parameters.tags.n)}"
 
 

@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from forkpipe.core.records import VERDICTS
 from forkpipe.evaluation.samples import CORRECT, method_order, verdict_counts
+from forkpipe.parameters.methods import BASE
 
-BASE = "base"
 NOTABLE = 0.3
 """Share of a method's samples from which on a verdict other than correct or wrong is reported."""
 NOISY = 0.05

@@ -81,7 +81,7 @@ def create_pipeline(comparison: Comparison) -> Pipeline:
         ),
         StageNode(
             sample_texts_node,
-            inputs("scores", "problems", **per_method("generations", METHODS)),
+            inputs("scores", "problems", **per_method("generations", evaluated)),
             "sample_texts",
             name="pick_sample_texts",
             box="evaluation",
