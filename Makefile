@@ -44,6 +44,7 @@ $(VENV_VLLM)/.installed: pyproject.toml constraints-vllm.txt
 # What the sandbox is said to hold: every hostile program with the layers off that stop it (in a cage), then on; and what a run costs.
 prove-sandbox: install
 	PROVE_SANDBOX=1 $(BIN)/python -m pytest tests/sandbox tests/verification/code
+	$(BIN)/python benchmarks/sandbox/held.py benchmarks/sandbox/hostile.jsonl benchmarks/sandbox/honest.jsonl
 	$(BIN)/python benchmarks/sandbox/costs.py --two-workers
 
 # A measurement that is killed twenty times, against a server with faults: nothing durable is asked for again.

@@ -3,6 +3,8 @@
     python benchmarks/sandbox/held.py FILE ... [--backend auto|namespaces|landlock] [--without landlock]
         [--user 2000] [--docker]
 
+`hostile.jsonl` and `honest.jsonl` lie beside this script.
+
 A row has name, kind (stdin, function, assert), entry, tests, program, verdict_in. `{{SECRET}}` is the content of a
 file at `{{HOME}}`, `{{PORT}}` a port that says it, `{{PID}}` a process of the same user, `{{DIR}}` a folder anyone may
 write in, `{{MARK}}` a word that is in no other file or command. `--user` becomes that user first, `--docker` refuses
@@ -94,14 +96,14 @@ def processes_named(word):
 
 
 def main(given):
-    """Run all rows and print those that were not held."""
+    """Run all rows and print those that were not held; return the exit status."""
     with tempfile.TemporaryDirectory() as folder:
-        world = World(folder)
         if given.user:
             os.chown(folder, given.user, given.user)
             os.setgroups([])
             os.setresgid(given.user, given.user, given.user)
             os.setresuid(given.user, given.user, given.user)
+        world = World(folder)
         if given.docker:
             from docker_rules import apply
 
@@ -131,6 +133,7 @@ def main(given):
         left = processes_named("forkpipe/sandbox/start.py")
         print({Path(path).name: f"{held[path]} of {total[path]}" for path in given.files}, "processes left:", left)
         world.sibling.kill()
+        return 0 if held == total and not left else 1
 
 
 if __name__ == "__main__":
@@ -141,4 +144,4 @@ if __name__ == "__main__":
     parser.add_argument("--user", type=int)
     parser.add_argument("--docker", action="store_true")
     parser.add_argument("--cpu-seconds", type=float, default=2.0)
-    main(parser.parse_args())
+    sys.exit(main(parser.parse_args()))

@@ -1,6 +1,7 @@
 """A worker process of the local sandbox, as seen from the process that asks it: pipes, messages, how a run ended."""
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -18,6 +19,7 @@ from forkpipe.sandbox.base import BUSY, Job, Run, Status
 START_SECONDS = 60.0
 LONGEST_ERROR = 100_000
 """Bytes of a report on an exception."""
+PIPE_BYTES = 1 << 20
 GRACE_SECONDS = 60.0
 """What a worker may take beyond the wall limit of a run before it is given up."""
 
@@ -37,6 +39,10 @@ class WorkerProcess:
             raise InputError(f"programs cannot be run on {sys.platform}: {ADVICE}")
         theirs_in, self._requests = os.pipe()
         self._answers, theirs_out = os.pipe()
+        os.set_blocking(self._requests, False)
+        for pipe in (self._requests, self._answers):  # so that large inputs and outputs go in large pieces
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         config = {
             "requests": theirs_in, "answers": theirs_out, "backend": backend, "packages": dict(packages),
             "without": list(without),
@@ -72,7 +78,9 @@ class WorkerProcess:
         end = time.monotonic() + job.limits.wall * BUSY + GRACE_SECONDS
         try:
             text = json.dumps(header).encode()
-            self._send(len(text).to_bytes(4, "big") + text + payload, end)
+            self._send(len(text).to_bytes(4, "big") + text + payload[0], end)
+            for part in payload[1:]:
+                self._send(part, end)
             answer = self._header(end)
             if "broken" in answer:
                 return Run("broken", str(answer["broken"]))
@@ -96,8 +104,10 @@ class WorkerProcess:
     def _send(self, message: bytes, end: float) -> None:
         view = memoryview(message)
         while view:
-            _ready(self._requests, select.POLLOUT, end)
-            view = view[os.write(self._requests, view[: select.PIPE_BUF]) :]
+            try:
+                view = view[os.write(self._requests, view) :]
+            except BlockingIOError:
+                _ready(self._requests, select.POLLOUT, end)
 
     def _header(self, end: float) -> dict[str, Any]:
         size = int.from_bytes(self._read(4, end), "big")
@@ -105,13 +115,14 @@ class WorkerProcess:
         return header
 
     def _read(self, size: int, end: float) -> bytes:
-        read = bytearray()
-        while len(read) < size:
+        read = bytearray(size)
+        left = memoryview(read)
+        while left:
             _ready(self._answers, select.POLLIN, end)
-            block = os.read(self._answers, min(size - len(read), 1 << 20))
-            if not block:
+            count = os.readv(self._answers, [left])
+            if not count:
                 raise OSError("the worker is gone")
-            read += block
+            left = left[count:]
         return bytes(read)
 
 
@@ -131,7 +142,8 @@ def _ready(pipe: int, event: int, end: float) -> None:
         raise TimeoutError
 
 
-def _message(job: Job) -> tuple[dict[str, Any], bytes]:
+def _message(job: Job) -> tuple[dict[str, Any], list[bytes]]:
+    """Return the header of a job, and what follows it in the pipe."""
     programs = [_encoded(text) for text in job.programs]
     arguments = [_encoded(job.call.arguments)] if job.call else []
     tests = [_encoded(job.assertions.setup), _encoded(job.assertions.tests)] if job.assertions else []
@@ -151,7 +163,7 @@ def _message(job: Job) -> tuple[dict[str, Any], bytes]:
             "output_mb": limits.output_mb, "threads": limits.threads,
         },
     }  # fmt: skip
-    return header, b"".join([*programs, *arguments, job.stdin, *tests])
+    return header, [b"".join([*programs, *arguments]), job.stdin, *tests]
 
 
 def _encoded(text: str) -> bytes:
