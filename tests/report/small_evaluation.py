@@ -113,6 +113,7 @@ def synthetic(methods=METHODS, teachers=TEACHERS, problems=6, samples=3, n=3, st
         "strategies": table("strategies", correct),
         "trace_sets": table("trace_sets", sets),
         "rejected": table("rejected", rejected or []),
+        "benchmark_metrics": table("benchmark_metrics", []),
     }
 
 

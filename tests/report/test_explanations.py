@@ -47,7 +47,7 @@ def test_the_first_sentences_say_which_method_by_how_much_and_how_sure():
     differences = [difference("ssft", "base", 0.51, 0.48, 0.54), difference("ssft", "sft", 0.01, -0.02, 0.04)]
     assert first_sentences(rows, differences) == [
         "ssft is the most accurate with a single sample: 61.0 % of 1,200 test problems (95 % interval 58.0 to 64.0 %).",
-        "It is +51.0 points above the untrained model (base) (95 % interval +48.0 to +54.0).",
+        "It is 51.0 points above the untrained model (base) (95 % interval +48.0 to +54.0).",
         "Whether it is above sft is open: the difference is +1.0 points (95 % interval \u22122.0 to +4.0).",
     ]
 

@@ -52,10 +52,10 @@ def test_a_tag_shows_its_accuracy_and_what_it_solves_at_least_once():
 
 
 def test_the_covering_tag_is_the_strong_bar():
-    """Tag 1 has traces of a and b at the end, tag 2 two traces of a."""
+    """Tag 1 has traces of a and b at the end (it got b late), tag 2 two traces of a."""
     rows = [
-        {"method": "ssft", "problem_id": p, "trace_id": f"{p}{t}{s}", "teacher": t, "tag": tag, "step": s}
-        for p, t, s, tag in (("p", "a", 0, 0), ("p", "b", 1, 0), ("q", "a", 2, 1), ("r", "a", 3, 1))
+        {"method": "ssft", "problem_id": p, "trace_id": f"{p}{t}", "visit": s, "teacher": t, "tag": tag, "step": s}
+        for p, t, s, tag in (("p", "b", 0, 1), ("p", "a", 1, 0), ("p", "b", 1, 0), ("q", "a", 2, 1), ("r", "a", 3, 1))
     ]
     information = {"labels": ["a", "b"], "matching": {"ssft": {"tags": [0, 1], "counts": [[1, 1], [2, 0]]}}}
     bars, cells = FIGURES["coverage"].draw(information, table("matching", rows)).data

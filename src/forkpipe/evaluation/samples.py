@@ -158,24 +158,18 @@ def best_tags(pools: Sequence[Pool]) -> dict[str, int]:
     return chosen
 
 
-def last_matchings(matching: pa.Table) -> list[MatchingRow]:
-    """Return the last row of each trace of a method, without columns that only training needs."""
-    last: dict[tuple[str, str], MatchingRow] = {}
-    for row in matching.select(["problem_id", "trace_id", "teacher", "tag", "visit"]).to_pylist():
-        key = (row["problem_id"], row["trace_id"])
-        if key not in last or row["visit"] > last[key]["visit"]:
-            last[key] = row
-    return list(last.values())
-
-
 def covering_tag(matching: pa.Table) -> int:
     """Return the tag that each problem's last matching gave to traces of the most teachers, as the paper chooses.
 
     Of equals the one with more traces is taken, then the lowest.
     """
-    last = last_matchings(matching)
-    traces = Counter(row["tag"] for row in last)
-    teachers = Counter(tag for tag, _ in {(row["tag"], row["teacher"]) for row in last})
+    last: dict[tuple[str, str], MatchingRow] = {}
+    for row in matching.select(["problem_id", "trace_id", "teacher", "tag", "visit"]).to_pylist():
+        key = (row["problem_id"], row["trace_id"])
+        if key not in last or row["visit"] > last[key]["visit"]:
+            last[key] = row
+    traces = Counter(row["tag"] for row in last.values())
+    teachers = Counter(tag for tag, _ in {(row["tag"], row["teacher"]) for row in last.values()})
     return min(traces, key=lambda tag: (-teachers[tag], -traces[tag], tag))
 
 

@@ -82,18 +82,19 @@ def _association(pairs: Sequence[tuple[int, str]], names: Sequence[str], n_tags:
     }
 
 
+def last_matchings(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the rows of a method's table `matching` that belong to the last matching of their problem."""
+    last: dict[str, tuple[int, int]] = {}
+    for row in rows:
+        last[row["problem_id"]] = max(last.get(row["problem_id"], (-1, -1)), (row["visit"], row["step"]))
+    return [row for row in rows if (row["visit"], row["step"]) == last[row["problem_id"]]]
+
+
 def _of_matching(table: pa.Table, names: Sequence[str], labels: Mapping[str, str]) -> dict[str, Any]:
     """Associate tags and labels in a `matching` table, at its end and over training."""
     rows = table.select(["step", "visit", "problem_id", "teacher", "tag"]).to_pylist()
     n_tags = max((row["tag"] for row in rows), default=-1) + 1
-    last: dict[str, tuple[int, int]] = {}
-    for row in rows:
-        last[row["problem_id"]] = max(last.get(row["problem_id"], (-1, -1)), (row["visit"], row["step"]))
-    pairs = [
-        (row["tag"], labels.get(row["teacher"], row["teacher"]))
-        for row in rows
-        if (row["visit"], row["step"]) == last[row["problem_id"]]
-    ]
+    pairs = [(row["tag"], labels.get(row["teacher"], row["teacher"])) for row in last_matchings(rows)]
     steps = 1 + max((row["step"] for row in rows), default=0)
     by_tenth: dict[int, list[tuple[int, str]]] = defaultdict(list)
     for row in rows:

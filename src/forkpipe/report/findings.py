@@ -53,7 +53,7 @@ def first_sentences(rows: Rows, differences: Rows) -> list[str]:
         other = f"the untrained model ({row['b']})" if row["b"] == BASE else row["b"]
         interval = f"95 % interval {_points(row['low'])} to {_points(row['high'])}"
         if row["low"] > 0:
-            sentences.append(f"It is {_points(row['value'])} points above {other} ({interval}).")
+            sentences.append(f"It is {_percent(row['value'])} points above {other} ({interval}).")
         else:
             sentences.append(
                 f"Whether it is above {other} is open: the difference is {_points(row['value'])} points ({interval})."

@@ -80,7 +80,11 @@ def make_report(
     counts = Counter(problems.column("split").to_pylist())
     rows, labeler = headline(comparison), tag_information["labeler"]
     compare = partial(paired_differences, [scores], comparison, resamples=settings.bootstrap, seed=seed)
-    shown = {name: _figure(name, figures[f"figure_{name}"]) for name in FIGURES}
+    shown = {
+        name: _figure(name, figures[f"figure_{name}"])
+        for name, figure in FIGURES.items()
+        if figures[f"figure_{name}"].data or not figure.optional
+    }
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,

@@ -94,7 +94,15 @@ def name_axis(names: Sequence[str], most: int = 28) -> dict[str, Any]:
 def number_axis(numbers: Sequence[int], most: int) -> dict[str, Any]:
     """Return the settings of an axis whose categories are these numbers, of which it writes at most so many."""
     shown = list(numbers)[:: -(-len(numbers) // most) or 1]
-    return {"type": "category", "tickmode": "array", "tickvals": [str(n) for n in shown], "ticktext": shown}
+    return {
+        "type": "category",
+        "categoryorder": "array",
+        "categoryarray": [str(number) for number in numbers],
+        "range": [-0.5, len(numbers) - 0.5],
+        "tickmode": "array",
+        "tickvals": [str(number) for number in shown],
+        "ticktext": shown,
+    }
 
 
 def blocks(

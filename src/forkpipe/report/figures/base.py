@@ -12,12 +12,14 @@ class Figure:
     """A figure of the report.
 
     title, caption: for a reader who has not seen the project before. draw: takes datasets, each by its name in the
-    catalog, and returns the figure.
+    catalog, and returns the figure. optional: whether the report leaves it out where there is nothing to show, instead
+    of saying so.
     """
 
     title: str
     caption: str
     draw: Callable[..., Drawing]
+    optional: bool = False
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -87,6 +87,7 @@ FIGURE = Figure(
     "samples is correct, cons@k the accuracy of a vote among k. Lines are 95 % intervals over problems; the shape of a "
     "mark says under which tags the model was asked.",
     draw,
+    optional=True,
 )
 TABLE = Figure(
     "Benchmarks in numbers",
@@ -94,4 +95,5 @@ TABLE = Figure(
     "samples of these problems. detects: the smallest difference between two models on these problems that two runs of "
     "this size tell apart in 80 % of cases.",
     draw_table,
+    optional=True,
 )

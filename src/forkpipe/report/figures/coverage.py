@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from forkpipe.evaluation.samples import by_method, covering_tags, last_matchings, method_order
+from forkpipe.evaluation.samples import by_method, covering_tags, method_order
+from forkpipe.evaluation.tag_information import last_matchings
 from forkpipe.parameters.methods import TAGGED
 from forkpipe.report.figures.base import Figure
 from forkpipe.report.figures.tags import TAGS_A_LINE, shares_by_tag
@@ -33,10 +34,10 @@ def draw(tag_information: Mapping[str, Any], matchings: pa.Table) -> Drawing:
     figure, place = blocks(methods, [110, 40 * len(labels)], TAGS_A_LINE // n)
     for block, method in enumerate(methods):
         counts = np.asarray(tag_information["matching"][method]["counts"])
-        teachers: dict[int, set[str]] = {tag: set() for tag in range(n)}
-        for row in last_matchings(tables[method]):
+        teachers: list[set[str]] = [set() for _ in range(n)]
+        for row in last_matchings(tables[method].to_pylist()):
             teachers[row["tag"]].add(row["teacher"])
-        most = len(set().union(*teachers.values()))
+        most = len(set().union(*teachers))
         bars, cells = place(block, 0), place(block, 1)
         colour = colour_of(method)
         figure.add_bar(

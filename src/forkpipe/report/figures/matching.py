@@ -60,11 +60,11 @@ def draw(tag_information: Mapping[str, Any], matchings: pa.Table) -> Drawing:
     most = float(np.log2(max(2, min(tags, len(tag_information["labels"])))))
     figure.add_hline(
         y=most, line={"color": NEUTRAL, "width": 1}, annotation_text=f"most that is possible: {most:.2f} bits",
-        annotation_position="bottom left", row=1, col=1,
+        annotation_position="top left", row=1, col=1,
     )  # fmt: skip
     figure.update_xaxes(title_text="share of training done", tickformat=".0%", range=[0, 1.03])
-    figure.update_yaxes(title_text="mutual information (bits)", range=[0, 1.08 * most], row=1, col=1)
-    figure.update_yaxes(title_text="median margin (nats a token)", rangemode="tozero", row=1, col=2)
+    figure.update_yaxes(title_text="mutual information (bits)", range=[0, 1.14 * most], row=1, col=1)
+    figure.update_yaxes(title_text="margin (nats a token)", rangemode="tozero", row=1, col=2)
     return finish(figure, 400)
 
 
@@ -85,7 +85,7 @@ FIGURE = Figure(
     "Matching during training",
     "Left: mutual information of a trace's tag and its strategy in each tenth of training; 0 means that "
     "the tag says nothing about the strategy, and the dotted line is what independent tags would show by "
-    "chance. Right: by how much the chosen assignment of tags beats the next best; higher is clearer. A dotted line "
-    "is the numerical noise of the costs: margins below it are drawn by chance.",
+    "chance. Right: by how much the chosen assignment of tags beats the next best (median); higher is clearer. A "
+    "dotted line is the numerical noise of the costs: margins below it are drawn by chance.",
     draw,
 )

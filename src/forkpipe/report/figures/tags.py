@@ -64,7 +64,7 @@ def draw(scores: pa.Table, tag_information: Mapping[str, Any]) -> Drawing:
     for panel, (title, form, room) in enumerate(rows):
         for at in (place(block, panel) for block in range(len(methods))):
             figure.update_yaxes(range=[0, room * highest[panel] or 1], tickformat=form, nticks=4, **at)
-            figure.update_yaxes(title_text=title if at["col"] == 1 else None, **at)
+            figure.update_yaxes(title={"text": title if at["col"] == 1 else None, "standoff": 10}, **at)
     figure.update_layout(coloraxis={"colorscale": COLOUR_SCALE, "cmin": 0, "cmax": 1, "showscale": False})
     return figure.update_layout(barmode="stack", legend={"traceorder": "normal", "y": 1 + 34 / figure.layout.height})
 

@@ -34,7 +34,7 @@ def draw(scores: pa.Table) -> Drawing:
             x=shares, y=[names[key] for key in keys], orientation="h", name=verdict,
             marker_color=VERDICT_COLOURS[verdict],
             text=[f"{share:.0%}" if share >= 0.05 else "" for share in shares], textposition="inside", textangle=0,
-            insidetextanchor="middle",
+            insidetextanchor="middle", insidetextfont={"color": "black"},
             customdata=[[count, counts[key].total()] for count, key in zip(seen, keys, strict=True)],
             hovertemplate="%{y}: %{customdata[0]:,} of %{customdata[1]:,} (%{x:.1%})<extra>" + verdict + "</extra>",
         )  # fmt: skip
