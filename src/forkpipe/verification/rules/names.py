@@ -175,7 +175,11 @@ def _roots(expected: list[Part], given: list[Part]) -> tuple[str, str] | None:
     if len(letters) != 1 or not any(indexed) or any("(" in part.name for part in expected + given):
         return None
     ordered = [sorted(re.sub(r"[\s{}]", "", part.name) for part in side) for side in (expected, given)]
-    if all(indexed) and all(one_each) and not (letters <= _UNKNOWNS and ordered[0] == ordered[1] and len(expected) == 2):
+    if (
+        all(indexed)
+        and all(one_each)
+        and not (letters <= _UNKNOWNS and ordered[0] == ordered[1] and len(expected) == 2)
+    ):
         return None
     first, second = (", ".join(part.value for part in side) for side in (expected, given))
     return first, second
