@@ -90,3 +90,45 @@ def test_a_teacher_is_said_by_done_failed_speed_and_price(caplog, monkeypatch):
         "teacher t: 2 of 4 answered, 1 failed, 250 tokens/s, price 0.051, about 20 s left, last error: x",
         "teacher t: 2 of 4 answered, 1 failed, 250 tokens/s, price 0.051, in 20 s, last error: x",
     ]
+
+
+def left(bar, clock, at, done):
+    clock[0] = at
+    return bar.seconds_left(done, at - bar.started)
+
+
+def test_only_the_work_of_this_run_counts_for_the_time_left(clock):
+    """900 of 1000 were there before; 50 more in 10 s: 50 are left, 10 s."""
+    bar = progress.Progress("x", 1000, unit="units", done=900)
+    assert left(bar, clock, 5.0, 900) is None  # nothing done yet
+    assert left(bar, clock, 10.0, 950) == 10
+    assert left(bar, clock, 20.0, 1000) is None
+
+
+def test_a_training_that_goes_on_counts_from_its_step_and_not_from_its_setting_up(clock):
+    from types import SimpleNamespace
+
+    from forkpipe.training.jobs import MetricCallback
+
+    bar = progress.Progress("x", 100, unit="steps")
+    clock[0] = 60.0  # loading, tokenising
+    MetricCallback(bar, "loss").on_train_begin(None, SimpleNamespace(global_step=80), None)
+    assert left(bar, clock, 70.0, 90) == 10
+
+
+def test_units_of_known_size_are_weighted_by_it(clock):
+    """Sizes 1, 1, 8: after two units 2 of 10 are done in 4 s, and 8 are left, 16 s."""
+    bar = progress.Progress("x", 3, unit="units", sizes=[1, 1, 8])
+    assert left(bar, clock, 4.0, 2) == 16
+    resumed = progress.Progress("x", 3, unit="units", sizes=[6, 1, 2], done=1)
+    assert left(resumed, clock, 7.0, 2) == 6  # 3 s for 1, so 6 s for 2
+
+
+def test_the_line_says_the_time_left(clock, caplog):
+    with caplog.at_level(logging.INFO, logger="forkpipe"):
+        bar = progress.Progress("job", 10, unit="units", done=4)
+        clock[0] = 6.0
+        bar.update(7)
+        clock[0] = 12.0
+        bar.update(10)
+    assert caplog.messages == ["job: 7 of 10 units in 6 s, about 6 s left", "job: 10 of 10 units in 12 s"]

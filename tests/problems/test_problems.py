@@ -128,3 +128,43 @@ def test_whole_numbers_are_read_as_text():
     settings = SETTINGS.model_copy(update={"fields": SETTINGS.fields.model_copy(update={"source_id": "id"})})
     (made,), _ = normalise_problems(rows, settings)
     assert (made["source_id"], made["answer"], made["answer_type"]) == ("7", "2", "integer")
+
+
+def test_worded_solutions_with_the_same_final_answer_are_no_conflict():
+    rows = raw(
+        ("3 apples and 4", "3+4=7\n#### 7"),
+        ("3 apples and 4", "He has 3 + 4 = 7 apples.\n#### 7"),
+        ("3 apples and 4", "7"),
+        ("half", "1/2"),
+        ("half", "0.5"),
+    )
+    kept, rejected = normalise_problems(rows, SETTINGS)
+    assert [(row["problem"], row["source_id"]) for row in kept] == [("3 apples and 4", "1"), ("half", "4")]
+    assert [row["reason"] for row in rejected] == ["duplicate"] * 3
+    assert rejected[0]["detail"] == "source id 2: same as source id 1, whose answer is '3+4=7\\n#### 7'"
+
+
+def test_worded_solutions_with_different_final_answers_are_one():
+    """The second and the third agree, the first does not: nobody knows who is right."""
+    rows = raw(("x", "3+4=8\n#### 8"), ("x", "so 3+4=7\n#### 7"), ("x", "it is 7\n#### 7"))
+    kept, rejected = normalise_problems(rows, SETTINGS)
+    assert kept == []
+    assert [row["reason"] for row in rejected] == ["conflicting answers"] * 3
+    assert "answers ['3+4=8\\n#### 8', 'so 3+4=7\\n#### 7']" in rejected[0]["detail"]
+
+
+def test_a_run_can_be_limited_for_a_first_try():
+    rows = raw(*((f"{n} + {n}", str(2 * n)) for n in range(100)))
+    whole, _ = normalise_problems(rows, SETTINGS)
+    kept, rejected = normalise_problems(rows, SETTINGS.model_copy(update={"limit": 10}))
+    assert [row for row in whole if row in kept] == kept
+    train = sum(row["split"] == "train" for row in whole)
+    assert len(kept) == 10
+    assert abs(sum(row["split"] == "train" for row in kept) - train / 10) < 1
+    assert len(rejected) == 90
+    assert {row["reason"] for row in rejected} == {"over the limit"}
+    assert rejected[0]["detail"].endswith("the run is limited to 10 problems")
+    backwards, _ = normalise_problems(rows[::-1], SETTINGS.model_copy(update={"limit": 10}))
+    assert {row["problem_id"] for row in backwards} == {row["problem_id"] for row in kept}
+    all_kept, none = normalise_problems(rows, SETTINGS.model_copy(update={"limit": 100}))
+    assert (all_kept, none) == (whole, [])

@@ -5,7 +5,8 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import ClassVar
 
 logger = logging.getLogger("forkpipe")
@@ -17,13 +18,37 @@ CLEAR = "\r\x1b[2K"
 
 
 class Progress:
-    """Logs how far a job is: at most every few seconds, and at its end."""
+    """Logs how far a job is: at most every few seconds, and at its end.
 
-    def __init__(self, name: str, total: int, *, unit: str) -> None:
+    The time left follows from the work of this run alone: what an earlier run has done took none of its time.
+
+    Args:
+        name: of the job.
+        total: number of its units.
+        unit: what is counted.
+        done: units that were done before.
+        sizes: how much work each unit is, in the order in which they are done, where that is known and they differ.
+    """
+
+    def __init__(
+        self, name: str, total: int, *, unit: str, done: int = 0, sizes: Sequence[float] | None = None
+    ) -> None:
         self.name = name
         self.total = total
         self.unit = unit
+        self._work = [float(n) for n in range(total + 1)] if sizes is None else [0.0, *accumulate(sizes)]
+        self.begin(done)
+
+    def begin(self, done: int) -> None:
+        """Start the clock, with so many units done before."""
         self.started = self.last = time.monotonic()
+        self._before = done
+
+    def seconds_left(self, done: int, elapsed: float) -> float | None:
+        """Return how long the rest takes at the rate so far, None where nothing is done or left."""
+        worked = self._work[done] - self._work[self._before]
+        left = self._work[-1] - self._work[done]
+        return elapsed / worked * left if worked > 0 and left > 0 else None
 
     def update(self, done: int, detail: str = "") -> None:
         """Log that `done` units are done, unless the last line is too recent and the job has not ended."""
@@ -32,7 +57,8 @@ class Progress:
             return
         self.last = now
         elapsed = now - self.started
-        left = f", about {elapsed / done * (self.total - done):.0f} s left" if 0 < done < self.total else ""
+        seconds = self.seconds_left(done, elapsed)
+        left = "" if seconds is None else f", about {seconds:.0f} s left"
         extra = f", {detail}" if detail else ""
         logger.info("%s: %d of %d %s in %.0f s%s%s", self.name, done, self.total, self.unit, elapsed, extra, left)
 

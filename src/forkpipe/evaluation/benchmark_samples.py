@@ -150,7 +150,10 @@ def _ask(
     if completions.missing:
         running = create_completing(_with_tags(settings, tags), str(subject.folder), batch_rows, "engine")
         try:
-            completions.ask(running, Progress(f"{subject.name} samples", len(requests), unit="samples").update)
+            completions.ask(
+                running,
+                Progress(f"{subject.name} samples", len(requests), unit="samples", done=len(completions)).update,
+            )
         finally:
             running.close()
         completions.check_whole(f"{subject.name}: engine '{settings.name}'")

@@ -1,18 +1,32 @@
 """Which samples a checkpoint is asked for, and the rows they become."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
 from forkpipe.core.engine import described
+from forkpipe.core.limits import first_ids
 from forkpipe.core.progress import Progress, logger
 from forkpipe.core.prompts import render
 from forkpipe.core.records import Completion, Problem, Request
-from forkpipe.core.rows import GenerationRow
+from forkpipe.core.rows import GenerationRow, ProblemRow
 from forkpipe.engines.registry import create_completing
 from forkpipe.models.checkpoint import Checkpoint
 from forkpipe.models.new_tokens import fitted
 from forkpipe.parameters import EvaluationSettings
 from forkpipe.stores.completions import CompletionStore
+
+
+def evaluated(problems: Iterable[ProblemRow], limit: int | None) -> list[Problem]:
+    """Return the problems that checkpoints are sampled on: those of validation and test, at most `limit` of each."""
+    chosen = [Problem.from_row(row) for row in problems if row["split"] in ("validation", "test")]
+    if limit is None:
+        return chosen
+    kept = {
+        split: first_ids((it.problem_id for it in chosen if it.split == split), limit)
+        for split in ("validation", "test")
+    }
+    return [problem for problem in chosen if problem.problem_id in kept[problem.split]]
 
 
 def sample_checkpoint(
@@ -82,7 +96,7 @@ def sample_checkpoint(
         )
         if completions:
             logger.info("%s: %d of %d samples are in the store", method, len(completions), len(asked))
-        completions.ask(engine, Progress(f"{method} samples", len(asked), unit="samples").update)
+        completions.ask(engine, Progress(f"{method} samples", len(asked), unit="samples", done=len(completions)).update)
     finally:
         engine.close()
     completions.check_whole(f"{method}: engine '{settings.engine.name}'")

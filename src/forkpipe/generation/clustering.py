@@ -34,7 +34,9 @@ def cluster_strategies(
     texts = {row["problem_id"]: row["problem"] for row in problems.to_pylist()}
     correct, rejected = _distinct_correct(traces, verdicts)
     rows: list[StrategyRow] = []
-    progress = Progress("cluster strategies", len(correct), unit="problems")
+    # Reading the traces takes most of the time, so their length is the size of a problem's work.
+    sizes = [sum(len(row["text"]) + len(row["reasoning"]) for row in group) for group in correct.values()]
+    progress = Progress("cluster strategies", len(correct), unit="problems", sizes=sizes)
     groups = ((texts[problem_id], [whole_text(row) for row in group]) for problem_id, group in correct.items())
     with strategy_models(settings) as (summaries, judging):
         clustered = cluster_all(clusterer, groups, summaries, judging)

@@ -20,5 +20,7 @@ class EvaluationSettings(AsksEngine):
     """Number of bootstrap resamples over problems for the interval of each difference between two methods."""
     engine: EngineSettings = EngineSettings()
     """Samples the checkpoints, as `rollouts.engine` fills tables of rewards."""
+    limit: Count | None = None
+    """Most problems of each split that are sampled, for a first try; which ones follows from their ids."""
     batch_rows: Count = 512
     """Sequences generated at a time by the engine transformers."""

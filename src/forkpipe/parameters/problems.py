@@ -121,13 +121,15 @@ class ProblemSettings(Settings):
     read. Of a problem that several have, the first keeps it."""
     split_salt: str = ""
     """Change it for another draw of the splits."""
+    limit: Count | None = None
+    """Most problems, for a first try: spread over the splits in proportion, which ones follows from their ids."""
 
     @model_validator(mode="before")
     @classmethod
     def _one_or_many(cls, given: Any) -> Any:
         """Leave out the only source where there are `sources`: an environment inherits it from conf/base."""
         if isinstance(given, Mapping) and given.get("sources"):
-            return {name: given[name] for name in ("sources", "split_salt") if name in given}
+            return {name: given[name] for name in ("sources", "split_salt", "limit") if name in given}
         return given
 
     @model_validator(mode="after")

@@ -82,7 +82,9 @@ def _kind(phase: Phase) -> str:
 
 def values_of_evaluation(settings: EvaluationSettings, tags: int) -> str:
     """Return how checkpoints are sampled."""
-    return f"{settings.samples_per_tag} samples a problem under each of {tags} tags, {_sampling(settings.sampling)}"
+    limit = f", at most {settings.limit} problems of each split" if settings.limit else ""
+    drawn = f"{settings.samples_per_tag} samples a problem under each of {tags} tags"
+    return f"{drawn}, {_sampling(settings.sampling)}{limit}"
 
 
 def _sampling(sampling: CheckpointSampling) -> str:

@@ -1,15 +1,16 @@
 """Turns raw rows into problems: maps fields, checks types, rejects duplicates and unreadable answers."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from forkpipe.core.errors import InputError
-from forkpipe.core.ids import unit_interval
+from forkpipe.core.limits import first_ids, first_of_groups
 from forkpipe.core.progress import logger
 from forkpipe.core.records import SPLITS, Problem
 from forkpipe.core.rows import ProblemRow, RejectedRow, Split
 from forkpipe.parameters import ProblemSettings, VerificationSettings
+from forkpipe.problems.agreeing import Answers, final_answers
 from forkpipe.problems.source_rows import Source, drawn_split
 from forkpipe.verification.row_verifier import RowVerifier
 
@@ -19,11 +20,11 @@ def normalise_problems(
 ) -> tuple[list[ProblemRow], list[RejectedRow]]:
     """Return (rows of `problems`, rows of `rejected`).
 
-    Of rows with the same problem and answer, the first is kept. Rows of a source with the same problem and different
-    answers are all rejected, since nobody knows which answer is right; of a problem that several sources have, the
-    first source keeps it. A problem whose answer the verifier cannot read is rejected too, since every response to it
-    would be unparsed. Faults of a file stop the run (InputError): a missing column, a value that is not text, a
-    repeated source id, or no rows.
+    Of rows with the same problem and final answer, the first is kept (`agreeing.final_answers`). Rows of a source with
+    the same problem and different final answers are all rejected, since nobody knows which one is right; of a problem
+    that several sources have, the first source keeps it. A problem whose answer the verifier cannot read is rejected
+    too, since every response to it would be unparsed. Faults of a file stop the run (InputError): a missing column, a
+    value that is not text, a repeated source id, or no rows.
 
     Args:
         raw: rows as the catalog entry `raw_problems` loads them: records, a pandas or a Hugging Face table. With
@@ -40,7 +41,9 @@ def normalise_problems(
                 problems.append(made)
         if len(problems) + len(rejected) == before:
             raise InputError(f"{source.where} has no rows, expected at least one problem")
-    kept, doubled = _without_duplicates(problems, by_source=len(settings.sources) > 1)
+    kept, doubled = _without_duplicates(
+        problems, final_answers(problems, verification), by_source=len(settings.sources) > 1
+    )
     kept, unreadable = _with_readable_answers(kept, verification)
     kept, over = _limited(kept, settings)
     rejected += doubled + unreadable + over
@@ -98,8 +101,14 @@ def split_of(problem_id: str, settings: ProblemSettings) -> Split:
     return drawn_split(problem_id, settings.shares, settings.split_salt)
 
 
-def _without_duplicates(problems: list[Problem], *, by_source: bool) -> tuple[list[ProblemRow], list[RejectedRow]]:
+def _without_duplicates(
+    problems: list[Problem], same: Answers, *, by_source: bool
+) -> tuple[list[ProblemRow], list[RejectedRow]]:
     """Return (rows that are kept, rows of `rejected`); the details name sources with `by_source`."""
+
+    def final(problem: Problem) -> str:
+        return same.get((problem.problem, problem.answer), problem.answer)
+
     by_text: dict[str, list[Problem]] = defaultdict(list)
     for problem in problems:
         by_text[problem.problem].append(problem)
@@ -110,8 +119,8 @@ def _without_duplicates(problems: list[Problem], *, by_source: bool) -> tuple[li
         if len(group) == 1:
             kept.append(problem.to_row())
             continue
-        answers = sorted({other.answer for other in group if other.source == problem.source})
-        first = _first_certain(group)
+        answers = sorted({final(other) for other in group if other.source == problem.source})
+        first = _first_certain(group, final)
         if len(answers) > 1:
             rejected.append(_rejected(problem, "conflicting answers", f"answers {answers}"))
         elif problem is first:
@@ -123,25 +132,35 @@ def _without_duplicates(problems: list[Problem], *, by_source: bool) -> tuple[li
     return kept, rejected
 
 
-def _first_certain(group: list[Problem]) -> Problem:
+def _first_certain(group: list[Problem], final: Callable[[Problem], str]) -> Problem:
     """Return the first problem of a group whose source has one answer to it; the first if there is none."""
-    answers = {(problem.source, problem.answer) for problem in group}
+    answers = {(problem.source, final(problem)) for problem in group}
     sources = Counter(source for source, _ in answers)
     return next((problem for problem in group if sources[problem.source] == 1), group[0])
 
 
 def _limited(problems: list[ProblemRow], settings: ProblemSettings) -> tuple[list[ProblemRow], list[RejectedRow]]:
-    """Return (rows within the limits of their sources, rows of `rejected` for the others)."""
-    over: set[str] = set()
-    for name, given in settings.sources.items():
-        if given.limit is not None:
-            ids = [row["problem_id"] for row in problems if row["source"] == name]
-            ids.sort(key=lambda it: (unit_interval("limit", settings.split_salt, it), it))
-            over |= set(ids[given.limit :])
-    return [row for row in problems if row["problem_id"] not in over], [
-        _rejected(
-            Problem.from_row(row), "over the limit", f"more than {settings.sources[row['source']].limit} problems"
+    """Return (rows within the limits of their sources and of the run, rows of `rejected` for the others)."""
+    salt, kept = settings.split_salt, problems
+    over: dict[str, str] = {}
+    limited = [(f"source {name}", given.limit, name) for name, given in settings.sources.items()]
+    for which, limit, source in (*limited, ("the run", settings.limit, None)):
+        concerned = [row for row in kept if source in (None, row["source"])]
+        if limit is None or len(concerned) <= limit:
+            continue
+        within = (
+            first_of_groups(((row["split"], row["problem_id"]) for row in concerned), limit, salt)
+            if source is None
+            else first_ids((row["problem_id"] for row in concerned), limit, salt)
         )
+        over |= {
+            row["problem_id"]: f"{which} is limited to {limit} problems"
+            for row in concerned
+            if row["problem_id"] not in within
+        }
+        kept = [row for row in kept if row["problem_id"] not in over]
+    return kept, [
+        _rejected(Problem.from_row(row), "over the limit", over[row["problem_id"]])
         for row in problems
         if row["problem_id"] in over
     ]

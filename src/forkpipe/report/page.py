@@ -68,7 +68,7 @@ def make_report(
         tag_information: result of `evaluation.tag_information.tag_information`.
         strategy_agreement: problems (how many were compared), v_measure and adjusted_rand.
         seed: of the run, also of the bootstrap.
-        settings: for the number of bootstrap resamples.
+        settings: for the number of bootstrap resamples, and the limit of evaluated problems.
         missing_methods: method -> why it has no row.
         versions: package -> version, for the footer; None for those of `PACKAGES` as installed.
         **figures: each figure of the registry, as `figure_{name}`.
@@ -99,6 +99,8 @@ def make_report(
         environment=environment,
         seed=seed,
         problem_counts=", ".join(f"{counts[split]:,} {split}" for split in SPLITS if counts[split]),
+        limit=settings.limit,
+        tested=counts["test"],
         rows=rows,
         samples=" or ".join(f"{n:,}" for n in sorted({row["n_samples"] for row in rows})),
         missing=missing_methods or {},

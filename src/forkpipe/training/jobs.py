@@ -59,6 +59,10 @@ class MetricCallback(TrainerCallback):
     def __init__(self, progress: Progress, metric: str, label: str = "") -> None:
         self.progress, self.metric, self.label = progress, metric, label or metric
 
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Start the clock at the step from which the training goes on."""
+        self.progress.begin(state.global_step)
+
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
         """Show the step's metric."""
         if logs and self.metric in logs:

@@ -54,6 +54,11 @@ class RowVerifier:
         make = getattr(self._by_type.get(problem.answer_type), "gold_of", None)
         return problem.answer if make is None else str(make(problem))
 
+    def reads_answers(self, answer_type: str) -> bool:
+        """Whether gold answers of a type are texts that a response could give, as opposed to tests of a program."""
+        verifier = self._by_type.get(answer_type)
+        return verifier is not None and not hasattr(verifier, "gold_of")
+
     def check_gold(self, problems: Sequence[Problem]) -> list[bool]:
         """Say of each problem whether responses can be compared with its gold answer, in order.
 

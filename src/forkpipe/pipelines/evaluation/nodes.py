@@ -5,20 +5,20 @@ from pathlib import Path
 from typing import Any, cast
 
 from forkpipe.core.progress import Progress
-from forkpipe.core.records import Problem
 from forkpipe.core.rows import ComparisonRow, GenerationRow, MetricRow, ScoreRow
 from forkpipe.evaluation.budgets import training_budgets, validation_samples
 from forkpipe.evaluation.metrics import compare, compute_metrics
 from forkpipe.evaluation.sample_texts import sample_texts
 from forkpipe.evaluation.samples import by_method, covering_tags
-from forkpipe.evaluation.sampling import sample_checkpoint
+from forkpipe.evaluation.sampling import evaluated, sample_checkpoint
 from forkpipe.evaluation.tag_information import tag_information
+from forkpipe.evaluation.unscored import warn_of_unscored
 from forkpipe.parameters import EvaluationSettings, GenerationSettings, ModelSettings, TagSettings, VerificationSettings
 from forkpipe.parameters.methods import BASE, TAGGED
 from forkpipe.pipelines.implementations import checkpoints_sampled_by, verifiers_of
 from forkpipe.pipelines.inputs import grouped
 from forkpipe.stores.completions import CompletionStore
-from forkpipe.verification.row_verifier import verify_responses
+from forkpipe.verification.row_verifier import unlimited, verify_responses
 from kedro_provenance.recipes import implementations
 
 
@@ -41,7 +41,7 @@ def generate_node(method: str) -> Callable[..., list[GenerationRow]]:
         *,
         store: CompletionStore,
     ) -> list[GenerationRow]:
-        chosen = [Problem.from_row(row) for row in problems.to_pylist() if row["split"] in ("validation", "test")]
+        chosen = evaluated(problems.to_pylist(), settings.limit)
         total = settings.samples_per_tag * tags.n
         return sample_checkpoint(
             method, checkpoint, chosen, settings, model.prompt, total, seed=seed, store=store, **policies
@@ -54,10 +54,11 @@ def generate_node(method: str) -> Callable[..., list[GenerationRow]]:
 
 @implementations(verifiers_of)
 def score_generations(generations: Any, problems: Any, settings: VerificationSettings) -> list[ScoreRow]:
-    """Return a verdict for every sample."""
+    """Return a verdict for every sample; that many say nothing of an answer is a finding, which is logged."""
     rows = generations.to_pylist()
     progress = Progress("score samples", len(rows), unit="samples")
-    verdicts = verify_responses(rows, problems.to_pylist(), settings, progress)
+    verdicts = verify_responses(rows, problems.to_pylist(), unlimited(settings), progress)
+    warn_of_unscored(rows, verdicts, settings.max_unscored)
     kept = ("method", "problem_id", "split", "policy", "tag", "tag_source", "sample", "tokens")
     return [
         cast(ScoreRow, {**{name: row[name] for name in kept}, **verdict})

@@ -107,7 +107,7 @@ def policy_node(method: str) -> Callable[..., Any]:
                 store,
                 model.prompt,
                 seed,
-                content_hash(verification.model_dump()),
+                verified_by(verification),
             )
             result = train_policy(parent, work / STAGING, work, schedule, context)
         log: list[TrainingLogRow] = [{"method": method, **row} for row in result.log]
@@ -121,6 +121,11 @@ def policy_node(method: str) -> Callable[..., Any]:
 def collect_training(**tables: Any) -> dict[str, Any]:
     """Return one table a kind, from the tables of all methods; `rewards` is empty where no method has any."""
     return {"rewards": []} | concatenate_methods(**tables)
+
+
+def verified_by(verification: VerificationSettings) -> str:
+    """Return a hash of what verdicts depend on: a changed tolerance repeats no training that is under way."""
+    return content_hash(verification.model_copy(update={"max_unscored": 0.5}).model_dump())
 
 
 def sets_of(split: str, trace_sets: Any) -> list[TraceSet]:

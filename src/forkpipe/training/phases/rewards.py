@@ -114,7 +114,9 @@ def _sampled(checkpoint: Path, context: Context, requests: Sequence[Request]) ->
                 f"{context.method}: {missing} rollouts of a policy that is gone are not in the store, "
                 "expected all of them: delete its work folder to start anew"
             )
-        completions.ask(engine, Progress(f"{context.method} rollouts", len(requests), unit="rollouts").update)
+        completions.ask(
+            engine, Progress(f"{context.method} rollouts", len(requests), unit="rollouts", done=len(completions)).update
+        )
     finally:
         engine.close()
     completions.check_whole(f"{context.method}: engine '{settings.name}'")

@@ -218,6 +218,10 @@ class _StateCallback(TrainerCallback):
         if self.rewards.drawn is not None:
             self.rewards.drawn.load(checkpoint)
 
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Start the clock at the step from which the training goes on."""
+        self.progress.begin(state.global_step)
+
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Write the tables, and the router's state before them."""
         checkpoint = Path(args.output_dir, f"checkpoint-{state.global_step}")

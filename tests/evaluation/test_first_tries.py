@@ -1,0 +1,111 @@
+"""A weak checkpoint is a finding; a limit evaluates a part; a tolerance repeats nothing."""
+
+import logging
+
+import pyarrow as pa
+import pytest
+from kedro.io import DataCatalog, MemoryDataset
+
+from forkpipe.core.ids import content_hash
+from forkpipe.evaluation.sampling import evaluated
+from forkpipe.parameters import GenerationSettings, VerificationSettings
+from forkpipe.pipeline_registry import register_pipelines
+from forkpipe.pipelines.evaluation.nodes import score_generations
+from forkpipe.pipelines.training.nodes import verified_by
+from forkpipe.session import DECLARED
+from kedro_provenance.recipes import Recipes, flatten
+
+
+def problem(name, split="test"):
+    return {
+        "problem_id": name,
+        "problem": f"what is {name}",
+        "answer": "7",
+        "answer_type": "integer",
+        "source": "s",
+        "source_id": name,
+        "split": split,
+        "metadata": "{}",
+    }
+
+
+def generations(texts, finish_reason="stop"):
+    same = {"problem_id": "p", "split": "test", "policy": "by_tag", "tag": 0, "tag_source": "forced", "tokens": 3}
+    return pa.Table.from_pylist(
+        [
+            {**same, "method": "weak", "sample": i, "text": text, "finish_reason": finish_reason}
+            for i, text in enumerate(texts)
+        ]
+    )
+
+
+def scored(table, caplog):
+    with caplog.at_level(logging.WARNING, logger="forkpipe"):
+        rows = score_generations(table, pa.Table.from_pylist([problem("p")]), VerificationSettings())
+    return [row["verdict"] for row in rows], caplog.messages
+
+
+def test_a_checkpoint_that_writes_no_answers_is_scored_with_a_warning(caplog):
+    verdicts, said = scored(generations(["I do not know what to say here"] * 30), caplog)
+    assert verdicts == ["unparsed"] * 30
+    assert said == [
+        "weak: 30 of 30 samples hold no answer that can be compared (30 unparsed) and count as not solved; the first "
+        "ends with 'I do not know what to say here'"
+    ]
+
+
+def test_cut_samples_are_a_finding_too(caplog):
+    verdicts, said = scored(generations(["on and on"] * 30, "length"), caplog)
+    assert verdicts == ["truncated"] * 30
+    assert "30 truncated" in said[0]
+
+
+def test_a_checkpoint_that_answers_gets_no_warning(caplog):
+    verdicts, said = scored(generations(["so \\boxed{7}"] * 20 + ["I do not know what to say here"] * 10), caplog)
+    assert verdicts == ["correct"] * 20 + ["unparsed"] * 10
+    assert said == []
+
+
+def test_an_evaluation_can_be_limited():
+    rows = [problem(f"{split}{i}", split) for split in ("train", "validation", "test", "rl") for i in range(9)]
+    whole = evaluated(rows, None)
+    assert [one.problem_id for one in whole] == [
+        row["problem_id"] for row in rows if row["split"] in ("validation", "test")
+    ]
+    part = evaluated(rows, 4)
+    assert [one.split for one in part] == ["validation"] * 4 + ["test"] * 4
+    assert [one for one in whole if one in part] == part
+    assert {one.problem_id for one in evaluated(rows[::-1], 3)} < {one.problem_id for one in part}
+    assert evaluated(rows, 9) == whole
+
+
+@pytest.mark.parametrize(
+    ("node", "group", "changes"),
+    [
+        ("verify_traces", VerificationSettings(), [{"max_unscored": 1.0}]),
+        ("ssft.score", VerificationSettings(), [{"max_unscored": 0.0}]),
+        (
+            "generate_traces",
+            GenerationSettings.model_validate({"teachers": {"t": {"engine": "procedural"}}}),
+            [{"limits": {"tokens": 5, "partial": True}}, {"limits": {"minutes": 3}}, {"early_stop": None}],
+        ),
+    ],
+)
+def test_tolerances_and_limits_are_no_part_of_a_recipe(node, group, changes):
+    (found,) = [one for one in register_pipelines()["__default__"].nodes if one.name == node]
+    name = "params:generation" if isinstance(group, GenerationSettings) else "params:verification"
+    assert name in found.inputs
+
+    def counted(value):
+        flat = dict(flatten(value, name.removeprefix("params:")))
+        return Recipes(DataCatalog({name: MemoryDataset(value)}), DECLARED).counted(found, flat)
+
+    for change in changes:
+        assert counted(type(group).model_validate({**group.model_dump(), **change})) == counted(group)
+
+
+def test_a_tolerance_repeats_no_rollouts():
+    default = VerificationSettings()
+    assert verified_by(default) == content_hash(default.model_dump())  # as in earlier versions
+    assert verified_by(VerificationSettings(max_unscored=1.0)) == verified_by(default)
+    assert verified_by(VerificationSettings(options={"math": {"timeout_seconds": 1}})) != verified_by(default)
