@@ -215,7 +215,7 @@ def _notes(measurement: Any, rows: Any, path: Path) -> str:
     for share in measurement.shares:
         left_out = [str(one) for one in measurement.protocols if one not in share.protocols(measurement.protocols)]
         if left_out:
-            lines.append(f"{share.name} has {share.samples} samples a problem, too few for {', '.join(left_out)}.")
+            lines.append(f"{share.name}: {share.samples} a problem are too few for {', '.join(left_out)}.")
     return "\n".join(["", *lines, f"Results are in {path}."])
 
 
@@ -227,14 +227,17 @@ def _against(folder: Any, others: tuple[str, ...], rows: Any, measurement: Any) 
     from forkpipe.evaluation.benchmark_tables import format_differences
 
     tables = [folder.scores()]
-    for other in others:
-        if not Path(ResultFolder(Path(other)).table("benchmark_scores")).is_file():
-            raise InputError(f"--against {other}: no benchmark_scores.parquet, expected the --output of another model")
-        tables.append(ResultFolder(Path(other)).scores())
-    names = {share.name for share in measurement.shares}
-    scores = pa.concat_tables(tables)
-    scores = scores.filter(pa.array([benchmark in names for benchmark in scores.column("benchmark").to_pylist()]))
-    return "\n" + format_differences(benchmark_differences(scores, rows, measurement, resamples=2000))
+    measured: dict[str, Any] = {}
+    for other in map(ResultFolder, map(Path, others)):
+        table, held = other.scores(), other.measurement()
+        measured |= dict.fromkeys(table.column("subject").unique().to_pylist(), held)
+        # Compared on the benchmarks of both.
+        names = {share.name for share in measurement.shares} & {share.name for share in held.shares}
+        tables.append(table.filter(pa.array([name in names for name in table.column("benchmark").to_pylist()])))
+    if tables[0].column("subject")[0].as_py() in measured:
+        raise InputError("--against names a model of the same name, expected --name to tell them apart")
+    differences = benchmark_differences(pa.concat_tables(tables), rows, measurement, resamples=2000, others=measured)
+    return "\n" + format_differences(differences)
 
 
 def _pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:

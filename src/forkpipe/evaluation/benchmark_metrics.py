@@ -122,17 +122,28 @@ def benchmark_metrics(
 
 
 def benchmark_differences(
-    scores: pa.Table, problems: Sequence[BenchmarkProblemRow], measurement: Measurement, *, resamples: int
+    scores: pa.Table,
+    problems: Sequence[BenchmarkProblemRow],
+    measurement: Measurement,
+    *,
+    resamples: int,
+    others: Mapping[str, Measurement] | None = None,
 ) -> list[BenchmarkDifferenceRow]:
     """Return the paired differences between all subjects, benchmark by benchmark, for every protocol.
 
     Two subjects are compared under the policy that they share; one that is asked under no tag is compared with each
     policy of the other.
+
+    Args:
+        measurement: how the subjects were measured.
+        resamples: number of bootstrap resamples.
+        others: subject -> how it was measured, for those that were measured otherwise.
     """
     subsets = _subsets(problems)
     measured: dict[tuple[str, str], dict[tuple[str, str], Measured]] = {}
     for samples in load_samples(scores):
-        found = {(str(one.policy), str(one.protocol)): one for one in _measure(samples, problems, measurement)}
+        asked = (others or {}).get(samples.subject, measurement)
+        found = {(str(one.policy), str(one.protocol)): one for one in _measure(samples, problems, asked)}
         measured[samples.benchmark, samples.subject] = found
     return [
         _difference(a, b, benchmark, subset, ids, first, second, resamples, measurement.seed)

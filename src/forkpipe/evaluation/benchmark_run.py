@@ -14,6 +14,8 @@ from typing import Any
 import pyarrow as pa
 
 from forkpipe.core.errors import InputError
+from forkpipe.core.protocols import Protocol, TagPolicy, parse_share
+from forkpipe.core.records import Sampling
 from forkpipe.core.rows import BenchmarkMetricRow, BenchmarkProblemRow
 from forkpipe.evaluation.benchmark_metrics import benchmark_metrics
 from forkpipe.evaluation.benchmark_samples import Measurement
@@ -90,13 +92,36 @@ class ResultFolder:
         write_table(self.table("benchmark_scores"), "benchmark_scores", scores)
         metrics = benchmark_metrics(self.scores(), problems, measurement)
         write_table(self.table("benchmark_metrics"), "benchmark_metrics", metrics)
-        (self.path / SETTINGS_FILE).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n")
+        measured = {
+            "benchmarks": [f"{share.name}:{share.n(measurement.protocols)}" for share in measurement.shares],
+            "policies": [str(policy) for policy in measurement.policies],
+            "protocols": [str(protocol) for protocol in measurement.protocols],
+            "seed": measurement.seed,
+        }
+        text = json.dumps({**described, "measured": measured}, indent=2, sort_keys=True)
+        (self.path / SETTINGS_FILE).write_text(text + "\n")
         results = eval_results(metrics, datasets, datetime.now(UTC).date().isoformat())
         (self.path / RESULTS_FOLDER).mkdir(exist_ok=True)
         for benchmark, text in results.items():
             (self.path / RESULTS_FOLDER / f"{benchmark}.yaml").write_text(text)
         return metrics
 
+    def measurement(self) -> Measurement:
+        """Return how the model was measured; InputError if the folder holds no whole measurement."""
+        try:
+            measured = json.loads((self.path / SETTINGS_FILE).read_text())["measured"]
+        except (OSError, ValueError, KeyError):
+            raise InputError(f"{self.path} holds no measurement, expected the --output of another model") from None
+        return Measurement(
+            [parse_share(text) for text in measured["benchmarks"]],
+            [TagPolicy.parse(text) for text in measured["policies"]],
+            [Protocol.parse(text) for text in measured["protocols"]],
+            Sampling(),
+            measured["seed"],
+        )
+
     def scores(self) -> pa.Table:
-        """Return the table of scores."""
+        """Return the table of scores; InputError if there is none."""
+        if not Path(self.table("benchmark_scores")).is_file():
+            raise InputError(f"{self.path} holds no measurement, expected the --output of another model")
         return read_table(self.table("benchmark_scores"), "benchmark_scores")

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ from forkpipe.core.records import REFUSED, Completion, Request
 APPEND_SECONDS = 1.0
 """Least time between two writes; completions that come in between are written with the next one."""
 _BEGINNING = b'{"request_id": "'
-_FIELDS = {declared.name for declared in fields(Completion)}
+_FIELDS = tuple(declared.name for declared in fields(Completion))
 
 
 class _Line(NamedTuple):
@@ -112,7 +112,8 @@ class CompletionStore:
             for completion in completions:
                 offsets[completion.request_id] = file.tell()
                 limit = (max_tokens or {}).get(completion.request_id)
-                row = {**asdict(completion), "engine": engine, "max_tokens": limit}
+                # Not `asdict`, which copies every token id.
+                row = {name: getattr(completion, name) for name in _FIELDS} | {"engine": engine, "max_tokens": limit}
                 file.write(json.dumps(row).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
