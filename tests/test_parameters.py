@@ -26,7 +26,18 @@ def parameters(env=None, **runtime):
     return loader["parameters"]
 
 
-ENVIRONMENTS = ["base", "import_traces", "paper", "programs", "ray", "single_gpu", "smoke", "tight", "vllm_cpu"]
+ENVIRONMENTS = [
+    "base",
+    "import_traces",
+    "openr1",
+    "paper",
+    "programs",
+    "ray",
+    "single_gpu",
+    "smoke",
+    "tight",
+    "vllm_cpu",
+]
 
 
 @pytest.mark.parametrize("env", ENVIRONMENTS)

@@ -130,8 +130,13 @@ def test_only_rows_with_the_wanted_values_are_problems():
     ]
     kept, rejected = problems({"own": given}, own={"where": {"level": [1, 3], "ok": True}})
     assert ([row["source_id"] for row in kept], rejected) == (["1"], [])
-    with pytest.raises(InputError, match="raw_own has no rows"):
+    with pytest.raises(InputError, match="raw_own has no rows with level = 9, expected at least one problem"):
         problems({"own": given}, own={"where": {"level": 9}})
+
+
+def test_a_column_to_keep_that_no_row_has_is_a_slip():
+    with pytest.raises(InputError, match="raw_own: no row has the column 'levl', which keep of own names"):
+        problems({"own": [row | {"level": 1} for row in rows(2)]}, own={"keep": ["level", "levl"]})
 
 
 def test_a_limit_takes_the_same_problems_whatever_the_order():

@@ -32,6 +32,15 @@ def pinned(path: str) -> HubFile | None:
     return None if match is None else HubFile(**match.groupdict())
 
 
+def is_fetched(named: HubFile) -> bool:
+    """Say whether the files are on this machine; of a pattern, whether any is."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=named.repository, repo_type="dataset")
+    return any((folder / "snapshots" / named.commit).glob(named.file))
+
+
 def local_files(named: HubFile) -> list[Path]:
     """Return the named files on this machine, fetched unless the hub's cache has them.
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
 from forkpipe.core.errors import InputError
+from forkpipe.core.hub import is_fetched, pinned
 from forkpipe.core.prompts import PLACEHOLDER, render
 from forkpipe.core.read_rows import Row, check_path, file_digest, read_rows, text_of, value_at
 from forkpipe.core.records import REFUSED, Completion, Request
@@ -84,6 +85,12 @@ class ImportEngine:
                 parts.append(self._prompt)
             self._identity = " ".join(map(str, parts))
         return self._identity
+
+    @property
+    def is_fetched(self) -> bool:
+        """Whether the file is on this machine, or must be fetched from the hub first."""
+        named = pinned(self._path)
+        return named is None or is_fetched(named)
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         """Yield one completion per request, in order; an error if the file holds fewer samples than requested."""

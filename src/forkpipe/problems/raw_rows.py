@@ -33,14 +33,11 @@ def normalise_problems(
     problems: list[Problem] = []
     rejected: list[RejectedRow] = []
     for source, rows in _sources(raw, settings):
-        before = len(problems) + len(rejected)
         for made in source.problems(_records(rows)):
             if isinstance(made, tuple):
                 rejected.append(_rejected(made[0], "no answer", made[1]))
             else:
                 problems.append(made)
-        if len(problems) + len(rejected) == before:
-            raise InputError(f"{source.where} has no rows, expected at least one problem")
     kept, doubled = _without_duplicates(
         problems, final_answers(problems, verification), by_source=len(settings.sources) > 1
     )

@@ -56,10 +56,12 @@ class Source:
         """Yield a problem for each row that the filters leave, or (problem, reason) for a row that must be rejected.
 
         Raises:
-            InputError: a column is missing, a value is no text, or a source id occurs twice.
+            InputError: a column is missing, a value is no text, a source id occurs twice, or no row is left.
         """
         first: dict[str, int] = {}
+        unseen = set(self._keep or ())
         for number, row in enumerate(rows, start=1):
+            unseen.difference_update(row)
             if not all(_matches(_value(row, column), wanted) for column, wanted in self._filters.items()):
                 continue
             source_id = self._source_id(row, number)
@@ -70,6 +72,13 @@ class Source:
                 )
             first[source_id] = number
             yield self._problem(row, number, source_id)
+        if first and unseen:
+            raise InputError(f"{self.where}: no row has the column '{min(unseen)}', which keep of {self.name} names")
+        if not first:
+            wanted = ", ".join(f"{column} = {value!r}" for column, value in self._filters.items())
+            raise InputError(
+                f"{self.where} has no rows{f' with {wanted}' * bool(wanted)}, expected at least one problem"
+            )
 
     def _problem(self, row: Mapping[str, Any], number: int, source_id: str) -> Problem | tuple[Problem, str]:
         fields = self._fields
