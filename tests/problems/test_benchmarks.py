@@ -240,10 +240,41 @@ def test_a_value_that_looks_like_a_place_is_not_filled_in_again():
 
 
 def test_every_benchmark_that_comes_with_forkpipe_is_pinned():
-    assert list(BENCHMARKS) == ["aime24", "aime25", "amc23", "math500", "gpqa_diamond", "lcb_v5"]
+    assert list(BENCHMARKS) == ["aime24", "aime25", "amc23", "math500", "gpqa_diamond", "lcb_v5_paper"]
     for made in BENCHMARKS.values():
         assert made.source.sha256
         assert made.source.revision or made.source.url
+
+
+def test_a_window_of_livecodebench_is_taken_and_counted(tmp_path):
+    """One problem more than the window holds is outside of it by its date; private tests are missing in the last."""
+    rows = [
+        {
+            "question_content": f"Add {n}.", "question_id": f"q{n}",
+            "contest_date": "2024-08-01" if n else "2024-07-31", "platform": "atcoder", "difficulty": "easy", "starter_code": "", "metadata": "{}",
+            "public_test_cases": '[{"input": "1", "output": "2"}]',
+            "private_test_cases": "" if n == 279 else '[{"input": "2", "output": "3"}]',
+        }
+        for n in range(280)
+    ]  # fmt: skip
+    file = tmp_path / "lcb.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    source = {"file": str(file), "reader": "programs"}
+
+    def of(**changes):
+        entry = {"name": "lcb", "answer_type": "code", "rows": 279, "window": "lcb_v5_2408_2501", "sources": [source]}
+        return {"lcb": Benchmark.model_validate({**entry, **changes})}
+
+    with pytest.raises(InputError, match="row 280: field 'private_test_cases' is missing"):
+        load_benchmark("lcb", benchmarks=of(), cache=tmp_path)
+    problems = load_benchmark("lcb", benchmarks=of(sources=[{**source, "public_only": True}]), cache=tmp_path)
+    assert len(problems) == 279
+    assert [json.loads(one.answer).get("partial") for one in problems].count(1) == 1
+    with pytest.raises(InputError, match="rows is 280, window lcb_v5_2408_2501 has 279"):
+        load_benchmark("lcb", benchmarks=of(rows=280), cache=tmp_path)
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows[:-1]))
+    with pytest.raises(InputError, match="has 278 rows, expected 279"):
+        load_benchmark("lcb", benchmarks=of(), cache=tmp_path)
 
 
 def test_settings_name_what_does_not_exist():

@@ -48,6 +48,8 @@ class BenchmarkSource(Settings):
     """Of ids, problems and answers, see `problems.benchmarks.content_digest`; null: learnt at the first load."""
     reader: Literal["rows", "programs"] = "rows"
     """programs: a data set of programs with their tests, told by its columns (`verification.code.readers`)."""
+    public_only: bool = False
+    """Take the public tests of programs where the private ones are missing; every figure then says so."""
     fields: BenchmarkFields = BenchmarkFields()
 
     @model_validator(mode="after")
@@ -78,6 +80,8 @@ class Benchmark(Settings):
     prompt: PromptName = "lighteval"
     choice_seed: int = 0
     """Together with a question's id, determines the order of its options."""
+    window: str | None = None
+    """Of a file of LiveCodeBench only the problems of this window (`verification.code.livecodebench.WINDOWS`)."""
     subsets: list[str] = []
     """Columns by whose values metrics are reported too."""
     version: Count = 1

@@ -7,7 +7,7 @@ number of rows, other content. So two figures of the same benchmark are about th
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_uppercase
@@ -176,9 +176,13 @@ def _questions(
     benchmark: Benchmark, source: BenchmarkSource, path: Path, tests: str | Path | None
 ) -> Iterator[Question]:
     seen: dict[str, int] = {}
+    inside = _window(benchmark)
     for number, row in read_rows(str(path)):
         where = f"benchmark {benchmark.name}: {path} row {number}"
-        question = _program(row, where, tests) if source.reader == "programs" else _question(row, where, source)
+        if not inside(row, where):
+            continue
+        programs = source.reader == "programs"
+        question = _program(row, where, tests, source.public_only) if programs else _question(row, where, source)
         if question.id in seen:
             raise InputError(f"{where}: id '{question.id}' stands in row {seen[question.id]} already, expected it once")
         seen[question.id] = number
@@ -195,11 +199,25 @@ def _question(row: Mapping[str, Any], where: str, source: BenchmarkSource) -> Qu
     return Question(identifier, problem, answer, tuple(_cell(row, name, where) for name in fields.distractors), row)
 
 
-def _program(row: Mapping[str, Any], where: str, tests: str | Path | None) -> Question:
+def _window(benchmark: Benchmark) -> Callable[[Mapping[str, Any], str], bool]:
+    """Return a function that says whether a row belongs to the benchmark, by its contest date if it has a window."""
+    if benchmark.window is None:
+        return lambda row, where: True
+    from forkpipe.verification.code.livecodebench import date_of, window_of
+
+    window = window_of(benchmark.window)
+    if window.problems != benchmark.rows:
+        raise InputError(
+            f"benchmark {benchmark.name}: rows is {benchmark.rows}, window {benchmark.window} has {window.problems}"
+        )
+    return lambda row, where: window.first <= date_of(row, where) <= window.last
+
+
+def _program(row: Mapping[str, Any], where: str, tests: str | Path | None, public_only: bool) -> Question:
     from forkpipe.verification.code.readers import gold_text, read_program
     from forkpipe.verification.code.store import CaseStore
 
-    program = read_program(row, where)
+    program = read_program(row, where, public_only=public_only)
     answer = gold_text(program.tests, CaseStore(tests))
     return Question(
         program.source_id or content_hash("question", program.problem), program.problem, answer, (), program.metadata

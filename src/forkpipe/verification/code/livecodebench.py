@@ -57,22 +57,30 @@ def with_starter(problem: str, starter: str) -> str:
     return f"{problem}\n\nStarter code:\n```python\n{starter}\n```" if starter.strip() else problem
 
 
+def window_of(name: str) -> Window:
+    """Return a window by its name; InputError where it is unknown."""
+    if name not in WINDOWS:
+        raise InputError(f"window '{name}' is unknown, expected one of: {', '.join(WINDOWS)}")
+    return WINDOWS[name]
+
+
+def date_of(row: Mapping[str, Any], where: str) -> str:
+    """Return the contest date (ISO) of a row; InputError where it has none."""
+    date = str(row.get("contest_date") or "")[:10]
+    if not date:
+        raise InputError(f"{where}: field 'contest_date' is missing, a window needs it")
+    return date
+
+
 def in_window(rows: Sequence[Mapping[str, Any]], name: str, where: str) -> list[dict[str, Any]]:
     """Return the rows whose `contest_date` lies in a window.
 
     Raises:
         InputError: the window is unknown, a row has no date, or there are more or fewer than there must be.
     """
-    if name not in WINDOWS:
-        raise InputError(f"window '{name}' is unknown, expected one of: {', '.join(WINDOWS)}")
-    window = WINDOWS[name]
-    kept = []
-    for number, row in enumerate(rows, start=1):
-        date = str(row.get("contest_date") or "")[:10]
-        if not date:
-            raise InputError(f"{where} row {number}: field 'contest_date' is missing, a window needs it")
-        if window.first <= date <= window.last:
-            kept.append(dict(row))
+    window = window_of(name)
+    dates = [date_of(row, f"{where} row {number}") for number, row in enumerate(rows, start=1)]
+    kept = [dict(row) for row, date in zip(rows, dates, strict=True) if window.first <= date <= window.last]
     if len(kept) != window.problems:
         raise InputError(
             f"{where}: window {name} ({window.first} to {window.last}) holds {len(kept)} problems, expected "
