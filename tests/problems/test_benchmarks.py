@@ -251,7 +251,8 @@ def test_a_window_of_livecodebench_is_taken_and_counted(tmp_path):
     rows = [
         {
             "question_content": f"Add {n}.", "question_id": f"q{n}",
-            "contest_date": "2024-08-01" if n else "2024-07-31", "platform": "atcoder", "difficulty": "easy", "starter_code": "", "metadata": "{}",
+            "contest_date": "2024-08-01" if n else "2024-07-31", "platform": "atcoder",
+            "difficulty": "easy", "starter_code": "", "metadata": "{}",
             "public_test_cases": '[{"input": "1", "output": "2"}]',
             "private_test_cases": "" if n == 279 else '[{"input": "2", "output": "3"}]',
         }
