@@ -35,7 +35,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "trace_generation": create_trace_generation(),
         **{f"train_{method}": pipeline for method, pipeline in training.items()},
         "evaluation": create_evaluation(comparison),
-        "benchmarks": create_benchmarks(()),
+        "benchmarks": create_benchmarks(comparison),
         "report": create_reporting(),
     }
     everything = sum(own.values(), start=create_base_pipeline() + create_collecting_pipeline(comparison))

@@ -11,7 +11,7 @@ from forkpipe.core.rows import Split
 from forkpipe.engines.registry import create_completing, create_engine, create_engines, unnamed_engine
 from forkpipe.models.checkpoint import Checkpoint, chat_template
 from forkpipe.parameters import ModelSettings, Parameters, Schedule, supervised_settings
-from forkpipe.parameters.methods import COMPARED, METHODS, POLICY, SUPERVISED
+from forkpipe.parameters.methods import COMPARED, POLICY, SUPERVISED
 from forkpipe.parameters.recipes import refused_phase_rate, refused_rate
 from forkpipe.parameters.training import SCRATCH
 from forkpipe.strategies.grouping import check_measures
@@ -136,7 +136,7 @@ CHECKS: dict[str, Callable[[Parameters], None]] = {
     "make_base_checkpoint": _check_student,
     **{f"{method}.train": partial(_check_supervised, method) for method in SUPERVISED},
     **{f"{method}.train": partial(_check_policy, method) for method in POLICY},
-    **{f"{method}.benchmark": _check_measured for method in ("subjects", *METHODS)},
+    **{f"{method}.benchmark": _check_measured for method in ("subjects", *COMPARED)},
     **{f"{method}.generate": _check_sampling for method in COMPARED},
 }
 """Node -> what is checked before it may run."""

@@ -13,7 +13,7 @@ from measured_models import boxed, definitions, hashes, plain_model
 
 from forkpipe.datasets.completions import CompletionStoreDataset
 from forkpipe.datasets.table import StoredTableDataset, TableDataset
-from forkpipe.parameters import VerificationSettings
+from forkpipe.parameters import Comparison, VerificationSettings
 from forkpipe.parameters.benchmarks import BenchmarksSettings
 from forkpipe.pipelines.benchmarks.pipeline import create_pipeline
 from forkpipe.problems.benchmark_rows import load_benchmarks
@@ -47,7 +47,7 @@ def run(tmp_path, monkeypatch):
         catalog = DataCatalog(entries)
         catalog["params:benchmarks"], catalog["params:seed"] = settings, 0
         catalog["params:verification"] = VerificationSettings()
-        nodes = create_pipeline([])
+        nodes = create_pipeline(Comparison())
         for node in nodes.nodes:  # as the project's hook does
             stores = {name: catalog.load(name) for name in node.stores}
             arguments = {argument: catalog.load(name) for argument, name in node._inputs.items() if name not in stores}

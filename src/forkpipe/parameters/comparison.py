@@ -7,7 +7,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from forkpipe.core.errors import InputError
 from forkpipe.parameters.base import Settings, problem_of
-from forkpipe.parameters.methods import METHODS, with_parents
+from forkpipe.parameters.methods import BASE, METHODS, with_parents
 
 if TYPE_CHECKING:
     MethodName = str
@@ -21,6 +21,8 @@ class Comparison(Settings):
     methods: Annotated[list[MethodName], Field(min_length=1)] = [*METHODS]
     """In any order. Their parents are trained too, and evaluated only if they are named. The base model is always
     evaluated."""
+    measured: list[str] = []
+    """Those of them that are measured on benchmarks (`benchmarks.measure.methods`)."""
 
     @field_validator("methods")
     @classmethod
@@ -36,6 +38,9 @@ class Comparison(Settings):
 def comparison_of(raw: Mapping[str, Any]) -> Comparison:
     """Return what the parameters choose to compare; InputError in one line if that part of them is wrong."""
     try:
-        return Comparison.model_validate({name: raw[name] for name in Comparison.model_fields if name in raw})
+        comparison = Comparison.model_validate({"methods": raw["methods"]} if "methods" in raw else {})
     except ValidationError as error:
         raise InputError(f"parameter {problem_of(error)}") from None
+    measure = (raw.get("benchmarks") or {}).get("measure") or {}
+    measured = [name for name in measure.get("methods") or () if name in (BASE, *comparison.methods)]
+    return comparison.model_copy(update={"measured": measured})

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from forkpipe.core.forking import NO_TAGS, TagStyle
 from forkpipe.core.protocols import Protocol, Share, TagPolicy, parse_share
 from forkpipe.parameters.base import AsksEngine, Count, EngineSettings, Settings
-from forkpipe.parameters.methods import METHODS
+from forkpipe.parameters.methods import COMPARED
 from forkpipe.parameters.traces import SamplingSettings
 
 
@@ -45,7 +45,7 @@ class MeasureSettings(AsksEngine):
     """Which models are measured on the benchmarks, and how; the grammar is in `core.protocols`."""
 
     methods: list[str] = []
-    """The run's own methods that are measured."""
+    """The run's own methods that are measured, of those that the run trains; base: the model that they start from."""
     subjects: dict[Annotated[str, Field(pattern=r"^[\w-]+$")], SubjectSettings] = {}
     """Further models by name."""
     benchmarks: list[str] = []
@@ -83,10 +83,10 @@ class MeasureSettings(AsksEngine):
     @model_validator(mode="after")
     def _names_differ(self) -> "MeasureSettings":
         for name in self.methods:
-            if name not in METHODS:
-                raise ValueError(f"methods names '{name}', expected some of: {', '.join(METHODS)}")
+            if name not in COMPARED:
+                raise ValueError(f"methods names '{name}', expected some of: {', '.join(COMPARED)}")
         for name in self.subjects:
-            if name in METHODS:
+            if name in (*COMPARED, "subjects"):
                 raise ValueError(f"subjects has '{name}', which is a method: expected another name")
         return self
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from forkpipe.core.forking import NO_TAGS
 from forkpipe.core.rows import BenchmarkScoreRow
 from forkpipe.evaluation.benchmark_metrics import benchmark_differences, benchmark_metrics
 from forkpipe.evaluation.benchmark_samples import sample_subject
@@ -12,6 +13,7 @@ from forkpipe.evaluation.measuring import measurement_of, subjects_of
 from forkpipe.evaluation.subjects import Subject
 from forkpipe.parameters import VerificationSettings
 from forkpipe.parameters.benchmarks import BenchmarksSettings
+from forkpipe.parameters.methods import BASE
 from forkpipe.pipelines.implementations import models_measured_by, verifiers_of
 from forkpipe.stores.completions import CompletionStore
 from forkpipe.stores.tables import Batches, StoredTable
@@ -39,7 +41,7 @@ def sample_method_node(method: str) -> Callable[..., Batches]:
         checkpoint: Path, problems: Any, settings: BenchmarksSettings, seed: int, *, store: CompletionStore
     ) -> Batches:
         rows, measurement, measure = problems.to_pylist(), measurement_of(settings, seed), settings.measure
-        subject = Subject(method, checkpoint)
+        subject = Subject(method, checkpoint, NO_TAGS if method == BASE else None)
         measured = measurement.of(subject)
         return Batches(lambda: sample_subject(subject, rows, measured, measure.engine, store, measure.batch_rows))
 

@@ -1,9 +1,9 @@
 """Wiring of benchmarks: two nodes sample and score the models that parameters name and each method, one compares."""
 
-from collections.abc import Sequence
-
 from kedro.pipeline import Pipeline
 
+from forkpipe.parameters import Comparison
+from forkpipe.parameters.methods import BASE
 from forkpipe.pipelines.benchmarks.nodes import (
     compute_benchmark_metrics,
     sample_method_node,
@@ -17,12 +17,9 @@ SUBJECTS = "subjects"
 """Stands for all models that parameters name, where a method's name would be."""
 
 
-def create_pipeline(methods: Sequence[str]) -> Pipeline:
-    """Return the pipeline `benchmarks`.
-
-    Args:
-        methods: the run's own methods that are measured.
-    """
+def create_pipeline(comparison: Comparison) -> Pipeline:
+    """Return the pipeline `benchmarks`."""
+    methods = comparison.measured
     nodes = [_sampled(SUBJECTS), *map(_sampled, methods), *map(_scored, [SUBJECTS, *methods])]
     nodes.append(
         StageNode(
@@ -38,7 +35,7 @@ def create_pipeline(methods: Sequence[str]) -> Pipeline:
 
 def _sampled(method: str) -> StageNode:
     common = inputs("params:seed", problems="benchmark_problems", settings="params:benchmarks")
-    of_method = {} if method == SUBJECTS else {"checkpoint": f"{method}.checkpoint"}
+    of_method = {} if method == SUBJECTS else {"checkpoint": "base_model" if method == BASE else f"{method}.checkpoint"}
     return StageNode(
         sample_method_node(method) if of_method else sample_subjects,
         {**of_method, **common},
