@@ -115,6 +115,15 @@ def test_equal_texts_with_different_answers_are_all_rejected():
     assert all(answers[one["problem_id"]] != answers[one["other_id"]] for one in overlaps)
 
 
+def test_two_worked_solutions_with_the_same_final_answer_are_no_conflict():
+    rows = [problem(EGGS, "12 * 3 * 7 = 252\n#### 252"), problem(EGGS.upper(), "a week: 252 eggs\n#### 252")]
+    kept, _, rejected, _ = run(rows)
+    assert len(kept) == 1
+    assert [one["reason"] for one in rejected] != ["conflicting answers"]
+    differing = [problem(EGGS, "12 * 3 = 36\n#### 36"), problem(EGGS.upper(), "a week: 252 eggs\n#### 252")]
+    assert [one["reason"] for one in run(differing)[2]] == ["conflicting answers"] * 2
+
+
 def test_renumbered_problems_of_a_template_are_all_kept():
     """The embedded default: all alike in wording."""
     shares = {"train": 0.5, "test": 0.5}

@@ -12,6 +12,7 @@ from forkpipe.problems.near_duplicates import NearIndex
 from forkpipe.problems.ngrams import NgramIndex
 from forkpipe.problems.normalisation import normalise
 from forkpipe.problems.overlap import Comparable, Match, OverlapIndex
+from forkpipe.verification.answers import extract_answer
 
 KEPT_FIRST = ("test", "validation", "rl", "train")
 """Of two equal problems, the one in the earlier of these splits is kept; in one split, the one with the lesser id."""
@@ -147,7 +148,9 @@ def _against(
 
 def _within(rows: list[ProblemRow], texts: dict[str, Comparable], overlaps: _Overlaps) -> int:
     """Compare problems with one another; return how many exceeded the limit of their template."""
-    answers = {row["problem_id"]: normalise(row["answer"]) or row["answer"] for row in rows}
+    # Of a worked solution its final answer counts: two ways to the same answer are no conflict.
+    stated = {row["problem_id"]: extract_answer(row["answer"]) or row["answer"] for row in rows}
+    answers = {name: normalise(answer) or answer for name, answer in stated.items()}
     ranked = sorted(rows, key=lambda row: (KEPT_FIRST.index(row["split"]), row["problem_id"]))
     conflicting = _conflicting(ranked, texts, answers, overlaps)
     index = overlaps.index(within=True)
