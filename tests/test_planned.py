@@ -103,7 +103,8 @@ def test_the_plan_warns_of_many_epochs_and_says_where_sets_are_not_there_yet(tmp
 
 def test_rates_of_models_from_scratch_are_refused_for_pretrained_ones():
     assert refused_rate(SupervisedSettings(learning_rate=4e-3)).startswith("is 0.004, at which all weights")
-    assert refused_rate(SupervisedSettings(learning_rate=1e-3)) is None
+    assert refused_rate(SupervisedSettings(learning_rate=5e-4)) is None
+    assert refused_rate(SupervisedSettings(learning_rate=1e-3)) is not None
     assert refused_rate(SupervisedSettings(learning_rate=4e-3, lora=LoraSettings())) is None
     assert refused_rate(SupervisedSettings(learning_rate=4e-2, lora=LoraSettings())) is not None
 
