@@ -65,6 +65,7 @@ def test_sources_have_roles_and_benchmarks_are_kept_out(tmp_path, monkeypatch):
     (overlap,) = [row for row in pq.read_table(data / "overlaps.parquet").to_pylist() if row["action"] == "rejected"]
     assert (overlap["set"], overlap["other_id"]) == ("sums", "0")
     assert "nobody knew the digest of its content" in said
+    assert "Replacing dataset" not in said
     assert "nothing to run" in project.kedro(*command)
 
     write(raw / "long.jsonl", [*solved, {"problem": "New?", "solution": "\\boxed{1}"}])

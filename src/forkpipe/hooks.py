@@ -1,5 +1,6 @@
 """Kedro's hooks: check the parameters before a run, set the run's id, print the headline after it."""
 
+import logging
 import os
 import sys
 from typing import Any
@@ -29,7 +30,13 @@ class ProjectHooks:
         if self._parameters.problems.sources:
             from forkpipe.datasets.sources import SourcesDataset
 
-            catalog["raw_problems"] = SourcesDataset.of(self._parameters.problems, catalog)
+            sources = SourcesDataset.of(self._parameters.problems, catalog)
+            warns = logging.getLogger("kedro.io.data_catalog")
+            warns.disabled = True  # that an entry is replaced, which is meant
+            try:
+                catalog["raw_problems"] = sources
+            finally:
+                warns.disabled = False
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Any, catalog: Any) -> None:
