@@ -178,6 +178,9 @@ def _measure(samples: Samples, rows: Sequence[BenchmarkProblemRow], measurement:
             }
             flat = {problem: [one for cell in cells.values() for one in cell] for problem, cells in used.items()}
             yield Measured(policy, protocol, values, flat, sum(counts.values()))
+        for vote in share.protocols(measurement.protocols):
+            if vote.kind == "cons" and vote not in protocols:  # a value that does not exist is said to be null
+                yield Measured(policy, vote, {}, flat, sum(counts.values()))
 
 
 def _value(protocol: Protocol, cells: Mapping[Asked, Sequence[Scored]], take: Mapping[Asked, int], seed: int) -> float:
