@@ -49,6 +49,20 @@ def test_the_first_sentences_say_which_method_by_how_much_and_how_sure():
         "ssft is the most accurate with a single sample: 61.0 % of 1,200 test problems (95 % interval 58.0 to 64.0 %).",
         "It is 51.0 points above the untrained model (base) (95 % interval +48.0 to +54.0).",
         "Whether it is above sft is open: the difference is +1.0 points (95 % interval \u22122.0 to +4.0).",
+        "All of this is from one training seed; another one may change the order of close methods.",
+    ]
+
+
+def test_several_seeds_are_counted():
+    rows = [
+        head("ssft", 0.61, 0.58, 0.64) | {"n_seeds": 3, "pass_1_seeds": (0.5, 0.72)},
+        head("sft", 0.5, 0.45, 0.55) | {"n_seeds": 3},
+    ]
+    gaps = difference("ssft", "sft", 0.11, 0.08, 0.14) | {"seeds": [0.2, 0.13, 0.0]}
+    assert first_sentences(rows, [gaps]) == [
+        "ssft is the most accurate with a single sample: 61.0 % of 1,200 test problems (mean of 3 training seeds, 95 % "
+        "interval 58.0 to 64.0 % over problems and 50.0 to 72.0 % over seeds).",
+        "It is 11.0 points above sft (95 % interval +8.0 to +14.0; it is above with 2 of 3 training seeds).",
     ]
 
 

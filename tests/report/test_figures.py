@@ -144,3 +144,22 @@ def test_blocks_fill_lines_from_the_left():
     for block in range(3):
         for panel in range(2):
             figure.add_scatter(x=[1], y=[1], **place(block, panel))
+
+
+def test_the_comparison_shows_each_seed_and_the_interval_over_seeds():
+    row = {"method": "sft", "policy": "mixed", "value": 0.5, "low": 0.4, "high": 0.6, "n_problems": 9, "n_samples": 4,
+           "rollouts": 0, "tokens_trained": 1, "validation_rollouts": 0, "seed": 0}  # fmt: skip
+    whole = [{**row, "protocol": "pass@1", "seed_low": 0.1, "seed_high": 0.9, "n_seeds": 2}]
+    seeds = [
+        {**row, "split": split, "k": 1, "protocol": "pass@1", "training_seed": seed, "value": value}
+        for split, seed, value in (("test", 0, 0.3), ("test", 7, 0.7), ("test", None, 0.5), ("validation", 0, 0.2))
+    ]
+    draw = FIGURES["comparison"].draw
+    *_, points, mean = draw(whole, seeds).data
+    assert points.x == (0.3, 0.7)
+    assert points.text == ("seed 0", "seed 7")
+    assert mean.x == (0.5,)
+    assert (
+        len(draw(whole, [row for row in seeds if row["training_seed"] is None]).data)
+        == len(draw(whole, seeds).data) - 1
+    )

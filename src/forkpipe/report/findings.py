@@ -40,6 +40,9 @@ def first_sentences(rows: Rows, differences: Rows) -> list[str]:
         return ["No method was evaluated."]
     best = max(rows, key=lambda row: row["pass_1"])
     interval = f"95 % interval {_percent(best['pass_1_low'])} to {_percent(best['pass_1_high'])} %"
+    if over_seeds := best.get("pass_1_seeds"):
+        seeds = f"{_percent(over_seeds[0])} to {_percent(over_seeds[1])} % over seeds"
+        interval = f"mean of {best['n_seeds']} training seeds, {interval} over problems and {seeds}"
     if best["pass_1"] == 0:
         return [
             f"No method solved any of {best['n_problems']:,} test problems with a single sample ({interval}). The "
@@ -52,12 +55,16 @@ def first_sentences(rows: Rows, differences: Rows) -> list[str]:
     for row in differences:
         other = f"the untrained model ({row['b']})" if row["b"] == BASE else row["b"]
         interval = f"95 % interval {_points(row['low'])} to {_points(row['high'])}"
+        if len(by_seed := row.get("seeds", ())) > 1:
+            interval += f"; it is above with {sum(gap > 0 for gap in by_seed)} of {len(by_seed)} training seeds"
         if row["low"] > 0:
             sentences.append(f"It is {_percent(row['value'])} points above {other} ({interval}).")
         else:
             sentences.append(
                 f"Whether it is above {other} is open: the difference is {_points(row['value'])} points ({interval})."
             )
+    if best.get("n_seeds", 1) == 1:
+        sentences.append("All of this is from one training seed; another one may change the order of close methods.")
     return sentences
 
 

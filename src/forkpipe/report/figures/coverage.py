@@ -32,6 +32,7 @@ def draw(tag_information: Mapping[str, Any], matchings: pa.Table) -> Drawing:
     labels, chosen = tag_information["labels"], covering_tags(matchings)
     n = max(len(tag_information["matching"][method]["tags"]) for method in methods)
     figure, place = blocks(methods, [110, 40 * len(labels)], TAGS_A_LINE // n)
+    highest = max(sum(row) for method in methods for row in tag_information["matching"][method]["counts"])
     for block, method in enumerate(methods):
         counts = np.asarray(tag_information["matching"][method]["counts"])
         teachers: list[set[str]] = [set() for _ in range(n)]
@@ -53,7 +54,7 @@ def draw(tag_information: Mapping[str, Any], matchings: pa.Table) -> Drawing:
             figure.update_xaxes(**number_axis(range(1, n + 1), TAGS_A_LINE), **at)
         figure.update_xaxes(showticklabels=False, **bars)
         figure.update_xaxes(title={"text": "tag", "standoff": 4}, **cells)
-        figure.update_yaxes(range=[0, 1.25 * max(1, counts.sum(axis=1).max())], nticks=4, **bars)
+        figure.update_yaxes(range=[0, 1.25 * max(1, highest)], nticks=4, **bars)
         figure.update_yaxes(**name_axis(labels), autorange="reversed", showgrid=False, ticks="", **cells)
         for at in (bars, cells):
             figure.update_yaxes(showticklabels=at["col"] == 1, **at)
