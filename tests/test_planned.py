@@ -69,6 +69,7 @@ def test_lengths_are_those_of_transformers():
         ({"max_steps": 20}, 1000, "Qwen/Qwen3-0.6B", ["0.32 epochs of 1000 sets: 68% of the sets are never seen"]),
         ({"epochs": 5}, 20, "Qwen/Qwen3-0.6B", []),
         ({"epochs": 5}, 16, "Qwen/Qwen3-0.6B", ["5 optimiser steps in all"]),
+        ({"epochs": 5}, 0, "Qwen/Qwen3-0.6B", []),  # the training itself refuses that
     ],
 )
 def test_lengths_that_are_hardly_meant_are_doubted(settings, sets, source, expected):

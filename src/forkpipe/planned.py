@@ -34,7 +34,7 @@ def described(catalog: Any, nodes: Collection[Node]) -> Iterator[str]:
         if f"{method}.train" in names:
             settings = supervised_settings(parameters.supervised, getattr(parameters, method).train)
             together[f"{_length(settings, sets)}{stale}; {values_of_training(settings)}"].append(method)
-            doubtful |= dict.fromkeys(doubts(settings, sets, parameters.model) if sets else ())
+            doubtful |= dict.fromkeys(doubts(settings, sets or 0, parameters.model))
     for method in POLICY:
         if f"{method}.train" in names:
             schedule = getattr(parameters, method).train

@@ -99,6 +99,8 @@ def doubts(settings: SupervisedSettings, sets: int, model: ModelSettings) -> Ite
     >>> list(doubts(settings, 100, ModelSettings(source="Qwen/Qwen3-0.6B")))
     ['40 epochs of 100 sets: every trace is seen 40 times, the paper has 5 epochs']
     """
+    if not sets:
+        return
     pretrained = model.source != SCRATCH
     steps, epochs = settings.steps(sets), epochs_of(settings, sets)
     if epochs > MANY_EPOCHS[pretrained]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.ids import content_hash
+from forkpipe.core.progress import logger
 from forkpipe.core.records import Assignment, Problem, TraceSet
 from forkpipe.core.rows import MatchingRow, RewardRow, TrainingLogRow
 from forkpipe.parameters import (
@@ -20,6 +21,7 @@ from forkpipe.parameters import (
     VerificationSettings,
     supervised_settings,
 )
+from forkpipe.parameters.recipes import doubts
 from forkpipe.pipelines.implementations import rollouts_made_by
 from forkpipe.pipelines.nodes import concatenate_methods
 from forkpipe.stores.completions import CompletionStore
@@ -56,13 +58,16 @@ def supervised_node(method: str, assignment: Assignment) -> Callable[..., Any]:
     ) -> tuple[Path, list[TrainingLogRow], list[MatchingRow]]:
         from forkpipe.training.supervised import train_supervised
 
+        sets, settings = sets_of("train", trace_sets), supervised_settings(common, own)
+        for doubt in doubts(settings, len(sets), model):
+            logger.warning("%s: %s", method, doubt)
         result = train_supervised(
             method,
             base,
             work / STAGING,
             work / "trainer",
-            sets_of("train", trace_sets),
-            supervised_settings(common, own),
+            sets,
+            settings,
             assignment,
             model.prompt,
             seed,
