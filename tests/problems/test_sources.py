@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kedro.io import DataCatalog, MemoryDataset
+from pydantic import ValidationError
 
 from forkpipe.core.errors import InputError
 from forkpipe.datasets.records import RecordsDataset
 from forkpipe.datasets.sources import SourcesDataset
 from forkpipe.parameters import ProblemSettings, VerificationSettings
+from forkpipe.parameters.base import problem_of
 from forkpipe.problems.raw_rows import normalise_problems
 from kedro_provenance.content import Contents
 from kedro_provenance.sources import entry
@@ -214,6 +216,26 @@ def test_settings_that_do_not_fit_are_refused(source, said):
         ProblemSettings.model_validate({"sources": {"own": source}})
     with pytest.raises(ValueError, match="source is missing"):
         ProblemSettings(shares={"train": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ({"fields": {"answer": {"feld": "x"}}}, "problems.sources.own.fields.answer.field is missing"),
+        ({"fields": {"answer": 3}}, "problems.sources.own.fields.answer is 3: input should be a valid string"),
+        (
+            {"fields": {"answer": {"field": "x", "read": "box"}}},
+            "fields.answer.read is 'box': input should be 'text', 'boxed'",
+        ),
+        ({"answer_type": {"field": "x", "valuse": {}}}, "answer_type.valuse does not exist, did you mean values?"),
+        ({"use": "training"}, "problems.sources.own.use is 'training': input should be 'train', 'rl'"),
+        ({"use": {"train": 2}}, "problems.sources.own.use.train is 2: input should be less than or equal to 1"),
+    ],
+)
+def test_a_wrong_parameter_is_named_as_it_was_written(source, said):
+    with pytest.raises(ValidationError) as caught:
+        ProblemSettings.model_validate({"sources": {"own": {"file": "a.jsonl", "use": "train", **source}}})
+    assert said in problem_of(caught.value, "problems")
 
 
 def test_sources_are_files_and_entries_of_the_catalog(tmp_path):

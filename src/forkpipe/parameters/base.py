@@ -24,6 +24,15 @@ def _holds_problem(template: str) -> str:
 Template = Annotated[str, AfterValidator(_holds_problem)]
 
 
+TEXT, MAPPING = "<text>", "<mapping>"
+"""Tags of the two forms of a value that is a text or a mapping, see `form`; no part of a parameter's name."""
+
+
+def form(value: Any) -> str:
+    """Say which form a value has, so that pydantic's error is about that form."""
+    return MAPPING if isinstance(value, Mapping | BaseModel) else TEXT
+
+
 class Settings(BaseModel):
     """A group of parameters: unknown names are refused, values cannot be changed."""
 
@@ -75,7 +84,8 @@ def problem_of(error: ValidationError, where: str = "", depth: int | None = None
         depth: how much of the path to the value to name, None for all.
     """
     first = error.errors()[0]
-    name = ".".join([where] * bool(where) + [str(part) for part in first["loc"][:depth]])
+    parts = [str(part) for part in first["loc"] if part not in (TEXT, MAPPING)]
+    name = ".".join([where] * bool(where) + parts[:depth])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 and depth is None else ""
     if first["type"] == "extra_forbidden":
         similar = get_close_matches(str(first["loc"][-1]), _all_names(Settings), n=1)

@@ -4,10 +4,10 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from forkpipe.core.rows import Split
-from forkpipe.parameters.base import Count, Settings, Share
+from forkpipe.parameters.base import MAPPING, TEXT, Count, Settings, Share, form
 
 
 class FieldReader(Settings):
@@ -33,11 +33,14 @@ class FieldReader(Settings):
         return self
 
 
+Column = Annotated[Annotated[str, Tag(TEXT)] | Annotated[FieldReader, Tag(MAPPING)], Discriminator(form)]
+
+
 class FieldNames(Settings):
     """What the columns of the raw problems are called; "a.b" is field b within column a."""
 
-    problem: str | FieldReader = "problem"
-    answer: str | FieldReader = "answer"
+    problem: Column = "problem"
+    answer: Column = "answer"
     source_id: str | None = None
     """Column with the source's own id, which must be unique; the row number where there is none."""
 
@@ -52,6 +55,8 @@ class AnswerTypeByRow(Settings):
     other: str | None = None
     """Answer type of rows whose value is not named; may be auto."""
 
+
+AnswerType = Annotated[Annotated[str, Tag(TEXT)] | Annotated[AnswerTypeByRow, Tag(MAPPING)], Discriminator(form)]
 
 AUTO_ANSWER_TYPES = ("integer", "math")
 """The answer types that `answer_type: auto` gives."""
@@ -77,8 +82,8 @@ class SourceSettings(Settings):
     options: dict[str, Any] = {}
     """Further arguments of the reader programs."""
     fields: FieldNames = FieldNames()
-    answer_type: str | AnswerTypeByRow = "auto"
-    use: Split | Shares
+    answer_type: AnswerType = "auto"
+    use: Annotated[Annotated[Split, Tag(TEXT)] | Annotated[Shares, Tag(MAPPING)], Discriminator(form)]
     """The split of all its problems, or the share of each split."""
     where: dict[str, str | int | float | bool | list[str | int | float | bool]] = {}
     """Column -> value, or values, that a row must have to be a problem."""
@@ -111,7 +116,7 @@ class ProblemSettings(Settings):
     source: str | None = None
     """Name of the source, kept in every row."""
     fields: FieldNames = FieldNames()
-    answer_type: str | AnswerTypeByRow = "auto"
+    answer_type: AnswerType = "auto"
     """What the answers are, and so which of `verification.verifiers` compares them; auto: integer where the answer is
     one, else math."""
     shares: Shares = {}

@@ -41,9 +41,9 @@ def fetch(benchmark: Benchmark, source: BenchmarkSource, cache: Path) -> Path:
                 f"benchmark {benchmark.name}: {source.file or 'nobody says where its file is'}: "
                 f"no such file, expected one in benchmarks.files"
             )
-    if source.sha256 and (found := sha256_of(path)) != source.sha256:
+    if source.sha256 and (sha256 := sha256_of(path)) != source.sha256:
         raise InputError(
-            f"benchmark {benchmark.name}: {path} has SHA-256 {found}, expected {source.sha256} of {source.place}"
+            f"benchmark {benchmark.name}: {path} has SHA-256 {sha256}, expected {source.sha256} of {source.place}"
         )
     return path
 
@@ -70,9 +70,9 @@ def _from_address(benchmark: Benchmark, source: BenchmarkSource, cache: Path) ->
     try:
         with urllib.request.urlopen(url, timeout=SECONDS) as answer, partial.open("wb") as file:
             shutil.copyfileobj(answer, file)
-        if (found := sha256_of(partial)) != source.sha256:
+        if (sha256 := sha256_of(partial)) != source.sha256:
             raise InputError(
-                f"benchmark {benchmark.name}: {url} holds a file with SHA-256 {found}, expected {source.sha256}"
+                f"benchmark {benchmark.name}: {url} holds a file with SHA-256 {sha256}, expected {source.sha256}"
             )
         partial.replace(path)
     except (OSError, HTTPException) as error:  # urllib's errors are OSErrors

@@ -105,7 +105,8 @@ def load_benchmark(
 def content_digest(questions: Iterable[Question]) -> str:
     """Return a SHA-256 over id, problem, answer and wrong options of all questions; their order does not count."""
     lines = sorted(
-        json.dumps([one.id, one.problem, one.answer, *one.distractors], ensure_ascii=True) for one in questions
+        json.dumps([question.id, question.problem, question.answer, *question.distractors], ensure_ascii=True)
+        for question in questions
     )
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
@@ -159,8 +160,8 @@ def _read_given(benchmark: Benchmark, path: Path, tests: str | Path | None) -> t
     if readings and not digests:
         return *readings[0], None
     if digests:
-        found, expected = digests[0][0], " or ".join(dict.fromkeys(pair[1] for pair in digests))
-        raise InputError(f"{where}: the content has digest {found}, expected {expected}")
+        expected = " or ".join(dict.fromkeys(pair[1] for pair in digests))
+        raise InputError(f"{where}: the content has digest {digests[0][0]}, expected {expected}")
     if sha256:
         expected = " or ".join(source.sha256 for source in benchmark.sources if source.sha256)
         raise InputError(f"{where} has SHA-256 {sha256}, expected {expected}")

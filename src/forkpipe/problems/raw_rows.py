@@ -33,11 +33,11 @@ def normalise_problems(
     problems: list[Problem] = []
     rejected: list[RejectedRow] = []
     for source, rows in _sources(raw, settings):
-        for made in source.problems(_records(rows)):
-            if isinstance(made, tuple):
-                rejected.append(_rejected(made[0], "no answer", made[1]))
+        for problem in source.problems(_records(rows)):
+            if isinstance(problem, tuple):
+                rejected.append(_rejected(problem[0], "no answer", problem[1]))
             else:
-                problems.append(made)
+                problems.append(problem)
     kept, doubled = _without_duplicates(
         problems, final_answers(problems, verification), by_source=len(settings.sources) > 1
     )

@@ -84,7 +84,7 @@ class Source:
         fields = self._fields
         used = {name for name in (fields.problem, fields.answer, fields.source_id) if isinstance(name, str)}
         kept = row if self._keep is None else {name: row[name] for name in self._keep if name in row}
-        made: dict[str, Any] = {
+        common: dict[str, Any] = {
             "source": self.name,
             "source_id": source_id,
             "metadata": {key: value for key, value in kept.items() if key not in used},
@@ -95,9 +95,9 @@ class Source:
                 texts.append(self._text(row, field, number))
             except Unread as unread:
                 problem, answer = (*texts, "", "")[:2]
-                return Problem.create(problem, answer, answer_type="text", **made), str(unread)
+                return Problem.create(problem, answer, answer_type="text", **common), str(unread)
         problem, answer = texts
-        unsplit = Problem.create(problem, answer, answer_type=self._type(row, answer, number), **made)
+        unsplit = Problem.create(problem, answer, answer_type=self._type(row, answer, number), **common)
         return replace(unsplit, split=drawn_split(unsplit.problem_id, self._shares, self._salt))
 
     def _source_id(self, row: Mapping[str, Any], number: int) -> str:
@@ -147,7 +147,7 @@ def _value(row: Mapping[str, Any], column: str) -> Any:
 
 
 def _matches(value: Any, wanted: Any) -> bool:
-    return any(type(value) is type(one) and value == one for one in (wanted if isinstance(wanted, list) else [wanted]))
+    return any(type(value) is type(it) and value == it for it in (wanted if isinstance(wanted, list) else [wanted]))
 
 
 def _said(cell: Mapping[str, Any], column: str, role: str, where: str, expected: str) -> str:
