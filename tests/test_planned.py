@@ -4,6 +4,7 @@ import json
 
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
+from kedro_datasets.json import JSONDataset
 from transformers import Qwen2Config
 
 from byte_tokenizer import byte_tokenizer
@@ -24,6 +25,7 @@ def nodes(*names):
 def catalog(tmp_path, sets=None, **runtime):
     made = DataCatalog({"trace_sets": TableDataset(filepath=str(tmp_path / "trace_sets.parquet"), table="trace_sets")})
     made["parameters"] = MemoryDataset(parameters(**runtime))
+    made["trace_set_totals"] = JSONDataset(filepath=str(tmp_path / "totals.json"))
     if sets is not None:
         rows = [
             {
@@ -89,6 +91,22 @@ def test_the_plan_says_settings_sets_steps_and_epochs(tmp_path):
     assert other[1].startswith("train ssft: ")
     assert "tag weight 0.5" in other[1]
     assert list(described(catalog(tmp_path, 710), nodes("generate_traces"))) == []
+
+
+def test_the_plan_compares_both_ways_to_select_sets(tmp_path):
+    made = catalog(tmp_path, 40)
+    by_teacher = {"sets": 40, "traces": 90, "of_traces": {"2": 30, "3": 10}, "of_strategies": {"1": 38, "2": 2}}
+    by_strategy = {"sets": 2, "traces": 4, "of_traces": {"2": 2}, "of_strategies": {"2": 2}}
+    made["trace_set_totals"].save(
+        {"select": "teachers", "problems": 50, "by_teacher": by_teacher, "by_strategy": by_strategy}
+    )
+    said = list(described(made, nodes("ssft.train")))
+    assert said[0] == (
+        "trace sets: select teachers gave 40 sets (30 of 2 traces, 10 of 3) with 90 traces; 38 of 1 strategy, 2 of 2; "
+        "by strategy (trace_sets.select divergent) there would be 2 sets (2 of 2 traces) with 4 traces; "
+        "2 of 2 strategies"
+    )
+    assert said[1].startswith("train ssft: ")
 
 
 def test_the_plan_warns_of_many_epochs_and_says_where_sets_are_not_there_yet(tmp_path):

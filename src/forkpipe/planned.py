@@ -39,6 +39,8 @@ def described(catalog: Any, nodes: Collection[Node]) -> Iterator[str]:
         if f"{method}.train" in names:
             schedule = getattr(parameters, method).train
             together[values_of_schedule(schedule, parameters.rollouts)].append(method)
+    if together and (selected := _selected(catalog)):
+        yield selected
     for text, methods in together.items():
         yield f"train {', '.join(methods)}: {text}"
     for text in doubtful:
@@ -49,6 +51,14 @@ def described(catalog: Any, nodes: Collection[Node]) -> Iterator[str]:
 
 def _length(settings: SupervisedSettings, sets: int | None) -> str:
     return planned_length_of(settings) if sets is None else length_of(settings, sets)
+
+
+def _selected(catalog: Any) -> str:
+    """Return how many sets the selection gave and the other rule would give; empty if there are none yet."""
+    from forkpipe.generation.set_totals import of_both
+
+    totals = catalog["trace_set_totals"]
+    return f"trace sets: {of_both(totals.load())}" if totals.exists() else ""
 
 
 def _training_sets(catalog: Any) -> int | None:

@@ -76,6 +76,16 @@ def _listed(sizes: Mapping[str, int], unit: str) -> str:
     return ", ".join([f"{parts[0]} {unit if first == '1' else plural}", *parts[1:]])
 
 
+def of_both(compared: Mapping[str, Any]) -> str:
+    """Return what the selection gave, and what the other rule would give.
+
+    Args:
+        compared: what `compare_selections` returns.
+    """
+    used = compared["by_teacher" if compared["select"] == "teachers" else "by_strategy"]
+    return f"select {compared['select']} gave {described(used)}; {other_of(compared)}"
+
+
 def other_of(compared: Mapping[str, Any]) -> str:
     """Return a sentence on the rule that was not used.
 
