@@ -27,7 +27,7 @@ from forkpipe.report.style import VERDICT_COLOURS, Drawing
 
 TEMPLATE = "report.html"
 STYLE = "report.css"
-TITLE = "forkpipe: SSFT and GFPO against their baselines"
+TITLE = "forkpipe: comparison of methods"
 LINE = 200
 """Characters of a sample text that are shown before it is opened."""
 PACKAGES = ("forkpipe", "kedro", "torch", "transformers", "trl", "math-verify")

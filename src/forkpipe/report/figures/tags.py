@@ -152,7 +152,7 @@ FIGURE = Figure(
     "What each tag came to do",
     "Test samples under each forced tag (numbered from 1, as tags are written): accuracy (bars, with 95 % Wilson "
     "intervals over problems; the short line above is the share of problems that the tag solves at least once), "
-    "verdicts, mean length, and the strategies of its texts as told by the labeler described below: share of the tag's "
+    "verdicts, mean length, and the strategies of its texts as told by the labeler described above: share of the tag's "
     "texts, and under it their number. If tags mean something, columns differ; under random assignment "
     "they should not.",
     draw,
