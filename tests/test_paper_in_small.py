@@ -81,7 +81,7 @@ def test_from_files_to_figures_of_every_model_on_every_benchmark(project):
         for protocol in ("avg@2", "cons@6")
     }
     samples = project.table("07_model_output/subjects/benchmark_generations.parquet")
-    # Under each of six tags one sample for cons@6 of spread, six under tag 1 for cons@6 of tag:1, six of the model's own.
+    # Six under tag 1 for cons@6 of tag:1, one under each other tag for cons@6 of spread, six of the model's own.
     assert len(samples) == 3 * 3 * (5 + 6 + 6)
     assert {row["own_tag"] for row in samples if row["asked"] == "own"} <= set(range(6))
     assert hashes(project.folder / "foreign") == before

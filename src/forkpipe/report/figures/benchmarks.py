@@ -12,7 +12,7 @@ COLUMNS = ("model", "policy", "protocol", "value", "over problems", "over sample
 
 def draw(benchmark_metrics: Rows) -> Drawing:
     """Show every metric of every model, a row a benchmark and protocol, with its 95 % interval over problems."""
-    rows = [row for row in as_rows(benchmark_metrics) if row["subset"] == WHOLE]
+    rows = [row for row in as_rows(benchmark_metrics) if row["subset"] == WHOLE and row["value"] is not None]
     if not rows:
         return nothing("No model was measured on a benchmark.")
     figure = blank()
@@ -67,7 +67,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
     detects = "–" if row["detectable"] is None else f"{100 * row['detectable']:.1f}"
     size = f"{row['n_problems']} x {row['n_samples']}"
     named = [plain(row[column]) for column in ("benchmark", "subject", "policy", "protocol")]
-    named.append(f"{100 * row['value']:.1f}")
+    named.append("–" if row["value"] is None else f"{100 * row['value']:.1f}")
     return [*named, _span(row, "problems"), _span(row, "samples"), detects, size]
 
 
