@@ -8,12 +8,14 @@ import random
 import threading
 
 import pytest
+from pydantic import ValidationError
 from scipy.stats import chisquare
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.prompts import PROMPTS
 from forkpipe.core.records import Problem
 from forkpipe.parameters.benchmarks import BENCHMARKS, Benchmark, BenchmarksSettings
+from forkpipe.problems.benchmark_rows import load_benchmarks
 from forkpipe.problems.benchmarks import content_digest, load_benchmark, render
 
 WRONG = [f"Incorrect Answer {number}" for number in (1, 2, 3)]
@@ -302,3 +304,19 @@ def test_the_digest_counts_ids_texts_answers_and_options(tmp_path):
     base = ("1", "P", "2", ("3",))
     others = [("2", "P", "2", ("3",)), ("1", "Q", "2", ("3",)), ("1", "P", "4", ("3",)), ("1", "P", "2", ("4",))]
     assert len({digest(*parts) for parts in (base, *others)}) == 5
+
+
+def test_the_table_holds_what_is_asked(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    path = write(tmp_path / "own.jsonl", sums(2))
+    entry = {"answer_type": "integer", "rows": 2, "sources": [{"file": str(path)}], "prompt": "boxed"}
+    given = {"use": ["own"], "files": {"aime24": "nosuch.jsonl"}, "define": {"own": entry}}
+
+    def prompts(**more):
+        return [row["prompt"] for row in load_benchmarks(BenchmarksSettings.model_validate({**given, **more}))]
+
+    assert prompts()[1].endswith("inside \\boxed{}.\n\nWhat is 1 + 1?")
+    assert prompts(prompt="{problem} Say it.") == ["What is 0 + 1? Say it.", "What is 1 + 1? Say it."]
+    assert prompts(use=[]) == []
+    with pytest.raises(ValidationError, match="expected one of lighteval, qwen, boxed, inspect, or a text that holds"):
+        prompts(prompt="boxd")

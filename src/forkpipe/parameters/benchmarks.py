@@ -112,6 +112,8 @@ class BenchmarksSettings(Settings):
     """Names of benchmarks that come with forkpipe, or that `define` adds."""
     files: dict[str, str] = {}
     """Benchmark -> file of this machine with the same content, where it shall not be fetched."""
+    prompt: PromptName | None = None
+    """In place of each benchmark's own."""
     tests: str | None = None
     """Folder for test cases that are too large for a table, the same as `verification.options.code.tests`."""
     define: dict[str, Benchmark] = {}

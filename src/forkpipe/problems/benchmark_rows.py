@@ -55,4 +55,6 @@ def benchmark_rows(
 def load_benchmarks(settings: BenchmarksSettings) -> list[BenchmarkProblemRow]:
     """Return the rows of the benchmarks that a run uses, fetched where there is no file of this machine."""
     files = {name: path for name, path in settings.files.items() if name in settings.use}
-    return benchmark_rows(settings.use, files=files, benchmarks=settings.known, tests=settings.tests)[0]
+    return benchmark_rows(
+        settings.use, files=files, benchmarks=settings.known, prompt=settings.prompt, tests=settings.tests
+    )[0]
