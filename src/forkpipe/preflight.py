@@ -9,8 +9,8 @@ from kedro.pipeline.node import Node
 from forkpipe.core.errors import InputError
 from forkpipe.core.rows import Split
 from forkpipe.engines.registry import create_completing, create_engine, create_engines, unnamed_engine
-from forkpipe.models.checkpoint import Checkpoint, chat_template
-from forkpipe.parameters import ModelSettings, Parameters, Schedule, supervised_settings
+from forkpipe.models.support import check_bf16, check_student, ties_embeddings
+from forkpipe.parameters import Parameters, Schedule, supervised_settings
 from forkpipe.parameters.methods import COMPARED, POLICY, SUPERVISED
 from forkpipe.parameters.recipes import refused_phase_rate, refused_rate
 from forkpipe.parameters.training import SCRATCH
@@ -71,33 +71,20 @@ def _check_verifiers(parameters: Parameters) -> None:
 
 
 def _check_student(parameters: Parameters) -> None:
-    """Check that the model to train has a chat template, before teachers are paid for what it would learn."""
-    model = parameters.model
-    if model.source != SCRATCH:
-        try:
-            tokenizer = Checkpoint(model.source, model.revision).tokenizer
-        except (OSError, ValueError):
-            return  # the node says what is wrong with the model
-        chat_template(tokenizer)
+    """Check that the model can be trained, before teachers are paid for what it would learn."""
+    if parameters.model.source != SCRATCH:
+        check_student(parameters.model, parameters.tags, parameters.supervised.max_length)
 
 
 def _check_supervised(method: str, parameters: Parameters) -> None:
-    """Refuse a rate that would ruin a pretrained model."""
+    """Refuse a rate that would ruin a pretrained model, and bfloat16 where it cannot be computed."""
     own = getattr(parameters, method).train
-    if parameters.model.source != SCRATCH and (why := refused_rate(supervised_settings(parameters.supervised, own))):
+    settings = supervised_settings(parameters.supervised, own)
+    if settings.bf16 is True:
+        check_bf16()
+    if parameters.model.source != SCRATCH and (why := refused_rate(settings)):
         name = f"{method}.train" if "learning_rate" in own else "supervised"
         raise InputError(f"parameter {name}.learning_rate {why}")
-
-
-def _ties_embeddings(model: ModelSettings) -> bool:
-    """Whether the model to train ties its embeddings; no if its configuration cannot be read yet."""
-    if model.source == SCRATCH:
-        return False
-    try:
-        config = Checkpoint(model.source, model.revision).config
-    except (OSError, ValueError):
-        return False  # the node says what is wrong with the model
-    return bool(config.get_text_config().tie_word_embeddings)
 
 
 def _check_policy(method: str, parameters: Parameters) -> None:
@@ -105,7 +92,7 @@ def _check_policy(method: str, parameters: Parameters) -> None:
     for name, phase in schedule.phases().items():
         if parameters.model.source != SCRATCH and (why := refused_phase_rate(phase)):
             raise InputError(f"parameter {method}.train.{name}.learning_rate {why}")
-        if phase.kind == "tags" and phase.scope == "head" and _ties_embeddings(parameters.model):
+        if phase.kind == "tags" and phase.scope == "head" and ties_embeddings(parameters.model):
             raise InputError(
                 f"parameter {method}.train.{name}.scope is 'head' and {parameters.model.source} ties its embeddings, "
                 "so that no output row can be trained alone: expected scope 'router' (--params="
@@ -116,6 +103,8 @@ def _check_policy(method: str, parameters: Parameters) -> None:
                 f"parameter tags.style is '{parameters.tags.style}' and {method}.train.{name}.scope 'head', which "
                 "trains output rows that ordinary tokens share: expected tags.style 'special', or scope 'router'"
             )
+        if phase.bf16 is True:
+            check_bf16()
     create_completing(parameters.rollouts.engine, "checkpoint", 1, "rollouts.engine").close()
 
 

@@ -195,6 +195,7 @@ class MatchColumns(TypedDict):
     tag: int
     cost: NotRequired[float | None]  # nats a token; null where the assignment needs no costs
     margin: NotRequired[float | None]  # nats a token, see core.matching.margins; null without another assignment
+    margin_noise: NotRequired[float | None]  # nats a token: error of the margin by rounding, measured in the run
 
 
 class MatchingRow(_MethodColumn, MatchColumns):

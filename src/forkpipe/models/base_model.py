@@ -34,7 +34,7 @@ def make_base_model(folder: Path, settings: ModelSettings, tags: TagSettings, te
             tokenizer, model = pretrained.tokenizer, pretrained.load_model()
         except (OSError, ValueError) as error:
             raise InputError(f"model.source '{settings.source}' cannot be loaded: {error}") from error
-    forking_tags = add_tags(model, tokenizer, tags.n, tags.style)
+    forking_tags = add_tags(model, tokenizer, tags.n, tags.style, tags.rows)
     save_checkpoint(
         folder,
         model,

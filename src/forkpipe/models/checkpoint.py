@@ -65,6 +65,12 @@ class Checkpoint:
             return parse_tags(self.tags_given) is not None
         return (self.folder / FORKING_FILE).exists()
 
+    @property
+    def from_scratch(self) -> bool:
+        """Whether this is a base checkpoint whose weights were drawn, not trained elsewhere."""
+        path = self.folder / FORKING_FILE
+        return path.exists() and bool(json.loads(path.read_text())["base_model"] == "scratch")
+
     @cached_property
     def tags(self) -> ForkingTags:
         """The forking tags; InputError if there are none, or the tokenizer disagrees with them."""

@@ -2,28 +2,44 @@
 
 from typing import Any
 
+from forkpipe.core.errors import InputError
 from forkpipe.core.forking import STYLES, ForkingTags, TagStyle, tag_texts
 from forkpipe.core.responses import END_OF_REASONING, opening_at_end
 from forkpipe.models.checkpoint import chat_template, check_begins_special, encoder, listed_ends, render_prompt
+from forkpipe.models.tag_rows import set_rows
+from forkpipe.parameters.training import TagRows
 
 TAKES_TAG = "{% if tag is defined %}{{ tag }}{% endif %}"
 """End of a chat template that appends the argument `tag` to the generation prompt."""
 
 
-def add_tags(model: Any, tokenizer: Any, n: int, style: TagStyle = "text") -> ForkingTags:
+def add_tags(model: Any, tokenizer: Any, n: int, style: TagStyle = "text", rows: TagRows = "words") -> ForkingTags:
     """Prepare a model and its tokenizer, in place, for n forking tags.
 
     Afterwards the chat template takes the tag as an argument, and there is a padding token. Style `special` adds n + 1
     tokens (one is the plain tag of SFT-mixed) and resizes the embeddings if they are too small; `text` adds no tokens.
 
+    Args:
+        model: a causal language model; its rows of tokens that the tokenizer knows already stay as they are.
+        tokenizer: its tokenizer, with a chat template.
+        n: N, the number of tags.
+        style: see `core.forking`.
+        rows: what the rows of added tokens begin as, see `TagSettings.rows`.
+
     Raises:
         InputError: the tokenizer has no chat template, or its ids for the tags are unsuitable (`ForkingTags.encoded`).
     """
+    known = tokenizer.get_vocab()
     add_tag_tokens(tokenizer, n, style)
     tags = ForkingTags.encoded(style, n, encoder(tokenizer))
     check_begins_special(tags, tokenizer)
-    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
-        model.resize_token_embeddings(len(tokenizer))
+    texts = (*plain_tag(style, tokenizer).tags, *tags.tags) if tags.added_ids else ()
+    added = {tokenizer.convert_tokens_to_ids(text): text for text in texts if text not in known}
+    size = max([len(tokenizer), *(token + 1 for token in added)])  # ids may have gaps
+    if size > model.get_input_embeddings().num_embeddings:
+        model.resize_token_embeddings(size)
+    if rows == "words":
+        set_rows(model, tokenizer, added)
     return tags
 
 
@@ -56,6 +72,17 @@ def _without_opening(template: str, prompt: str) -> str:
         f"{{% set whole %}}{{{{ '' }}}}{template}{{{{ '' }}}}{{% endset %}}"
         f"{{{{ whole[:-{len(opening)}] if add_generation_prompt and whole.endswith({opening!r}) else whole }}}}"
     )
+
+
+def check_in_context(content: str, tokenizer: Any, tags: ForkingTags) -> None:
+    """Raise InputError if prompt and tag encoded together differ from the two encoded separately, as in training."""
+    prompt = encoder(tokenizer)(render_prompt(tokenizer, content))
+    for tag, ids in zip(tags.tags, tags.token_ids, strict=True):
+        if encoder(tokenizer)(render_prompt(tokenizer, content, tag)) != [*prompt, *ids]:
+            raise InputError(
+                f"the tokenizer encodes a prompt with tag {tag!r} to other tokens than prompt and tag separately, "
+                "expected the same: users of the model would prompt it with a tag that it has not seen"
+            )
 
 
 def reserved_ids(tokenizer: Any, tags: ForkingTags | None, ends: frozenset[int]) -> frozenset[int]:

@@ -13,6 +13,7 @@ from forkpipe.parameters.trainers import SSFTFields
 
 SCRATCH = "scratch"
 """The value of `model.source` for a small model with random weights."""
+TagRows = Literal["words", "mean"]
 
 
 class TagSettings(Settings):
@@ -22,6 +23,10 @@ class TagSettings(Settings):
     """special: one added token a tag; text: the paper's, existing tokens."""
     n: Annotated[int, Field(ge=2)] = 6
     """N, the number of tags."""
+    rows: TagRows = "words"
+    """For special tags of a pretrained model, what the rows of the added tokens begin as. words: the mean of the rows
+    of the words in the tag, and output rows that make tags likely at the beginning of an answer (`models.tag_rows`);
+    mean: the mean of all rows, as transformers makes new rows. A model from scratch has its rows from the start."""
 
     @property
     def adds_tokens(self) -> bool:

@@ -24,6 +24,8 @@ class SSFTConfig(SSFTFields, TrainingArguments):
         prompt: what the model is asked, before its chat template; holds {problem}.
         shared_prompt: compute each prompt once and share its keys and values among the N x M branches. Models whose
             cache cannot be shared (sliding windows, states) ignore it.
+        check_tags: before a fresh training, log how likely the tags are, what they change and what follows them, with a
+            warning where the model cannot tell them apart or writes nothing after them (`training.tag_check`).
     """
 
     assignment: Assignment = "optimal"
@@ -32,6 +34,7 @@ class SSFTConfig(SSFTFields, TrainingArguments):
     prefix_length: str | None = "auto"  # type: ignore[assignment]
     prompt: str = PLACEHOLDER
     shared_prompt: bool = True
+    check_tags: bool = True
     # A batch of one problem is already M sequences.
     per_device_train_batch_size: int = field(default=1)
     per_device_eval_batch_size: int = field(default=1)

@@ -63,7 +63,7 @@ def matching_costs(
     branches = _branches(picked, tag_ids)
     at_once = settings.tokens if head_is_last(model) else min(settings.tokens, settings.logit_chunk)
     size = max(1, at_once // (_prompt_width(picked) + branches.input_ids.shape[1]))
-    with _evaluating(model), torch.no_grad():
+    with evaluating(model), torch.no_grad():
         cache = _prompt_cache(model, picked, settings) if settings.shared_prompt else None
         nll = torch.cat(
             [
@@ -171,7 +171,7 @@ def _of_rows(states: Tensor, problem: Tensor) -> Tensor:
 
 
 @contextmanager
-def _evaluating(model: Any) -> Iterator[None]:
+def evaluating(model: Any) -> Iterator[None]:
     """Switch to eval mode: dropout adds noise to costs, and with gradient checkpointing train mode has no cache."""
     was_training = model.training
     model.eval()

@@ -9,6 +9,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from forkpipe.core.progress import Progress, logger
 from forkpipe.models.checkpoint import last_complete
+from forkpipe.models.support import check_bf16
 from forkpipe.parameters.policy import PhaseSettings
 
 JOB_FILE = "job.txt"
@@ -86,12 +87,23 @@ def computes_bf16(wanted: bool | Literal["auto"]) -> bool:
     return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
+def half_precision(wanted: bool | Literal["auto"]) -> dict[str, Any]:
+    """Return the fields of transformers.TrainingArguments for bfloat16, if it is wanted."""
+    import torch
+
+    if not computes_bf16(wanted):
+        return {}
+    if not torch.cuda.is_available():
+        return {"bf16": True, "use_cpu": True}  # transformers refuses bfloat16 without a GPU unless told so
+    check_bf16()
+    return {"bf16": True}
+
+
 def phase_arguments(work: Path, settings: PhaseSettings, steps: int, whole: int, seed: int) -> dict[str, Any]:
     """Return the fields of transformers.TrainingArguments that all phases set; a step computes `whole` rows."""
     import torch
 
     rows = settings.micro_batch_size or whole
-    bf16 = computes_bf16(settings.bf16)
     return {
         "output_dir": str(work),
         "max_steps": steps,
@@ -101,9 +113,7 @@ def phase_arguments(work: Path, settings: PhaseSettings, steps: int, whole: int,
         "weight_decay": 0.0,
         "per_device_train_batch_size": rows,
         "gradient_accumulation_steps": whole // rows,
-        "bf16": bf16,
-        # Without a GPU transformers computes in bfloat16 only if use_cpu is set.
-        **({"use_cpu": True} if bf16 and not torch.cuda.is_available() else {}),
+        **half_precision(settings.bf16),
         **checkpointing(settings.gradient_checkpointing),
         "seed": seed,
         "data_seed": seed,

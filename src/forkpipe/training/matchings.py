@@ -6,15 +6,15 @@ matchings, the visits and the log are written into every checkpoint of the train
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.ids import content_hash
 from forkpipe.core.matching import (
-    Costs,
     Tags,
     margins,
     match_fixed,
@@ -25,6 +25,7 @@ from forkpipe.core.matching import (
 from forkpipe.core.progress import logger
 from forkpipe.core.records import Assignment
 from forkpipe.core.rows import MatchColumns
+from forkpipe.training.precision import Costed, Measurement
 
 MATCHINGS_FILE = "matchings.json"
 """File in a checkpoint of the trainer."""
@@ -40,6 +41,13 @@ class SetNames:
     modes: Sequence[str]
 
 
+def names_of(encoded: Any, mode_field: str) -> list[SetNames]:
+    """Return the names in a table of `sequences.encode_sets`; `mode_field` is "teacher" or "strategy"."""
+    modes = {"teacher": "teachers", "strategy": "strategies"}[mode_field]
+    light = encoded.select_columns(["problem_id", "trace_ids", "teachers", "strategies"])
+    return [SetNames(str(row["problem_id"]), row["trace_ids"], row["teachers"], row[modes]) for row in light]
+
+
 @dataclass(frozen=True, slots=True)
 class Visit:
     """The matching at one visit of a problem, as plain lists that processes can exchange."""
@@ -48,6 +56,11 @@ class Visit:
     tags: list[int]
     costs: list[list[float]] | None = None
     """(N, M); None if no costs were computed."""
+    noise: float | None = None
+    """Error of a margin, nats a token, where there are costs."""
+    clear: bool = True
+    measured: Measurement | None = None
+    """What the problem adds to the measurement of errors."""
 
 
 @dataclass(eq=False)
@@ -68,6 +81,7 @@ class Matchings:
     seed: int
     tag_of: Mapping[str, int] | None = None
     log: list[MatchColumns] = field(init=False, default_factory=list)
+    measured: Measurement = field(init=False, default=Measurement())
     _visits: dict[int, int] = field(init=False, default_factory=dict)
     _kept: dict[int, list[int]] = field(init=False, default_factory=dict)
 
@@ -89,7 +103,7 @@ class Matchings:
             return []
         return [i for i, index in enumerate(indices) if self._visits.get(index, 0) % self.rematch_every == 0]
 
-    def visit(self, index: int, costs: Costs | None = None) -> Visit:
+    def visit(self, index: int, costed: Costed | None = None) -> Visit:
         """Return the matching of a problem at its next visit; only `remember` counts the visit."""
         names = self.names[index]
         n_traces = len(names.trace_ids)
@@ -100,9 +114,10 @@ class Matchings:
         if self.assignment == "random":
             generator = np.random.default_rng([self.seed, index, self._visits.get(index, 0)])
             return Visit(index, match_random(self.n_tags, n_traces, generator).tolist())
-        if costs is None:
+        if costed is None:
             return Visit(index, self._kept[index])
-        return Visit(index, match_optimal(costs).tolist(), costs.tolist())
+        costs = costed.costs
+        return Visit(index, match_optimal(costs).tolist(), costs.tolist(), costed.noise, costed.clear, costed.measured)
 
     def remember(self, visits: Sequence[Visit], step: int) -> None:
         """Count the visits, keep their matchings and log those that were decided anew."""
@@ -111,7 +126,10 @@ class Matchings:
             if self.assignment == "random" or visit.costs is not None or (self.assignment == "fixed" and number == 0):
                 self._log(visit, number, step)
             self._visits[visit.index] = number + 1
+            if visit.measured is not None:
+                self.measured += visit.measured
             if visit.costs is not None:
+                self.measured = self.measured.after(visit.clear)
                 self._kept[visit.index] = visit.tags
 
     def _log(self, visit: Visit, number: int, step: int) -> None:
@@ -130,6 +148,7 @@ class Matchings:
                     "tag": tag,
                     "cost": None if costs is None else float(costs[tag, column]),
                     "margin": slack[column],
+                    "margin_noise": None if slack[column] is None else visit.noise,
                 }
             )
 
@@ -153,6 +172,7 @@ class Matchings:
             "visits": list(self._visits.items()),
             "kept": list(self._kept.items()),
             "log": self.log,
+            "measured": asdict(self.measured),
         }
         (folder / MATCHINGS_FILE).write_text(json.dumps(state))
 
@@ -170,3 +190,4 @@ class Matchings:
         self._visits = dict(state["visits"])
         self._kept = dict(state["kept"])
         self.log = state["log"]
+        self.measured = Measurement(**state.get("measured", {}))

@@ -17,7 +17,7 @@ from forkpipe.core.prefixes import divergence_length
 from forkpipe.core.prompts import render
 from forkpipe.core.records import TraceSet
 from forkpipe.models.checkpoint import encoder, render_prompt
-from forkpipe.models.tagging import reserved_ids
+from forkpipe.models.tagging import check_in_context, reserved_ids
 from forkpipe.training.config import SSFTConfig
 
 IGNORED = -100
@@ -102,7 +102,7 @@ def _encode_row(
     members.sort(key=lambda trace: (trace["trace_id"], trace["text"]))
     prompt = encode(render_prompt(tokenizer, render(config.prompt, row["problem"])))
     if index == 0:
-        _check_in_context(row["problem"], prompt, tokenizer, tags, config)
+        check_in_context(render(config.prompt, row["problem"]), tokenizer, tags)
     traces = [[*encode(trace["text"]), tokenizer.eos_token_id] for trace in members]
     for trace, ids in zip(members, traces, strict=True):
         if present := reserved & set(ids[:-1]):
@@ -129,17 +129,6 @@ def _encode_row(
         "prefix_length": _prefix_length(traces, config),
         "length": len(prompt) + tags.length + max(map(len, traces)),
     }
-
-
-def _check_in_context(problem: str, prompt: list[int], tokenizer: Any, tags: ForkingTags, config: SSFTConfig) -> None:
-    """Raise InputError if prompt and tag encoded together differ from the two encoded separately, as in training."""
-    for tag, ids in zip(tags.tags, tags.token_ids, strict=True):
-        together = encoder(tokenizer)(render_prompt(tokenizer, render(config.prompt, problem), tag))
-        if together != [*prompt, *ids]:
-            raise InputError(
-                f"the tokenizer encodes a prompt with tag {tag!r} to other tokens than prompt and tag separately, "
-                "expected the same: users of the model would prompt it with a tag that it has not seen"
-            )
 
 
 def _member(trace: Any, problem_id: str, position: int) -> dict[str, str]:

@@ -8,13 +8,13 @@ its matching for k - 1 visits.
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate.utils import gather_object
-from datasets import Dataset
 from torch import Tensor
 
 from forkpipe.core.errors import InputError
@@ -23,10 +23,19 @@ from forkpipe.core.losses import set_loss
 from forkpipe.core.statistics import mutual_information_bits, purity
 from forkpipe.models.checkpoint import check_positions, listed_ends, max_positions
 from forkpipe.training.config import SSFTConfig
-from forkpipe.training.costs import CostSettings, matching_costs
-from forkpipe.training.matchings import Matchings, SetNames
+from forkpipe.training.costs import CostSettings, evaluating, matching_costs
+from forkpipe.training.matchings import Matchings, names_of
+from forkpipe.training.precision import (
+    Compute,
+    Costed,
+    Measurement,
+    costs_with_error,
+    full_precision,
+    has_float32_weights,
+)
 from forkpipe.training.scoring import next_tokens, token_nll
 from forkpipe.training.sequences import IGNORED, SetCollator, encode_sets, matched_sequences
+from forkpipe.training.tag_check import PROBLEMS, TagCheck
 from forkpipe.training.trainer import TagTrainer, check_tokenizer
 
 
@@ -95,7 +104,7 @@ class SSFTTrainer(TagTrainer):
         # versions of transformers know the first.
         self.loss_is_scaled_for_ga = True
         self.model_accepts_loss_kwargs = True
-        self.names = {name: _names(table, args.mode_field) for name, table in encoded.items()}
+        self.names = {name: names_of(table, args.mode_field) for name, table in encoded.items()}
         self.matchings = self._fresh_matchings("train")
         if "eval" in encoded:
             self._fresh_matchings("eval")  # refuse a misfit now, not at the first evaluation
@@ -112,6 +121,18 @@ class SSFTTrainer(TagTrainer):
         self._since_log, self._logged_at = {}, time.perf_counter()
         if checkpoint:
             self.matchings.load(checkpoint)
+        elif self.args.check_tags and self.accelerator.is_main_process:
+            self.check_tags().log(self.args.assignment)
+
+    def check_tags(self) -> TagCheck:
+        """Return what the model does with its tags, on the first problems of the training."""
+        rows = [self.train_dataset[i] for i in range(min(PROBLEMS, len(self.train_dataset)))]
+        inputs = self._prepare_inputs(self.data_collator(rows))
+        with evaluating(self.model), self.accelerator.autocast():
+            several = list(range(len(rows))) if self.tags.n > 1 else []
+            costed = self._costs(self.model, inputs, several, Measurement()) if several else []
+            ends = self._ends | listed_ends(self.processing_class)
+            return TagCheck.of(self.model, self.processing_class, self.tags, rows, costed, ends, self.args.logit_chunk)
 
     def save_state_beside(self, folder: Path) -> None:
         """Write the matchings."""
@@ -171,7 +192,7 @@ class SSFTTrainer(TagTrainer):
         matchings = self.matchings if self._evaluated is None else self._evaluated
         indices = inputs["problem_index"].tolist()
         due = matchings.due(indices)
-        costs = dict(zip(due, self._costs(model, inputs, due), strict=True)) if due else {}
+        costs = dict(zip(due, self._costs(model, inputs, due, matchings.measured), strict=True)) if due else {}
         visits = [matchings.visit(index, costs.get(row)) for row, index in enumerate(indices)]
         tags = torch.zeros(inputs["trace_mask"].shape, dtype=torch.long)
         for row, visit in enumerate(visits):
@@ -184,21 +205,38 @@ class SSFTTrainer(TagTrainer):
         self._add_to_log(matching_seconds=seconds)
         return tags.to(inputs["input_ids"].device)
 
-    def _costs(self, model: Any, inputs: dict[str, Tensor], due: list[int]) -> list[Any]:
-        """Return the (N, M) costs of each due row of the batch."""
+    def _costs(self, model: Any, inputs: dict[str, Tensor], due: list[int], known: Measurement) -> list[Costed]:
+        """Return the (N, M) costs of each due row of the batch, with their error."""
         if isinstance(model, torch.nn.parallel.DistributedDataParallel):
             # Processes have different numbers of problems due; the wrapper's forward would wait for other processes.
             model = self.accelerator.unwrap_model(model, keep_fp32_wrapper=True)
-        settings = CostSettings(self.args.matching_tokens, self.args.logit_chunk, self.args.shared_prompt)
-        with self.compute_loss_context_manager():
-            return matching_costs(model, inputs, due, self._tag_ids.to(inputs["input_ids"].device), settings)
+        tag_ids = self._tag_ids.to(inputs["input_ids"].device)
+        plain = CostSettings(self.args.matching_tokens, self.args.logit_chunk, self.args.shared_prompt)
+        fast = self.accelerator.mixed_precision != "no" and has_float32_weights(model)
+        # float32 takes twice the memory.
+        double = replace(plain, tokens=max(1, plain.tokens // 2)) if fast else plain
+
+        def computed(settings: CostSettings, exact: bool) -> Compute:
+            def compute(rows: list[int]) -> list[Any]:
+                with full_precision(model) if exact else self.accelerator.autocast():
+                    return matching_costs(model, inputs, rows, tag_ids, settings)
+
+            return compute
+
+        return costs_with_error(
+            due,
+            computed(plain, exact=False) if fast else None,
+            computed(double, exact=fast),
+            computed(replace(double, shared_prompt=not double.shared_prompt), exact=fast),
+            known,
+        )
 
     def evaluate(self, eval_dataset: Any = None, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Evaluate on trace sets; each problem is matched anew, and the matching is not remembered."""
         before = self.names.get("eval", [])
         if eval_dataset is not None:
             eval_dataset = encode_sets(eval_dataset, self.processing_class, self.tags, self.args, self._ends)
-            self.names["eval"] = _names(eval_dataset, self.args.mode_field)
+            self.names["eval"] = names_of(eval_dataset, self.args.mode_field)
         try:
             metrics: dict[str, float] = super().evaluate(eval_dataset, *args, **kwargs)
         finally:
@@ -260,9 +298,3 @@ def tag_metrics(matchings: Matchings, tags: ForkingTags) -> dict[str, float]:
         table = np.stack(list(counts.values()), axis=1)  # (tags, modes)
         result |= {"tag_purity": purity(table), "tag_information_bits": mutual_information_bits(table)}
     return result
-
-
-def _names(encoded: Dataset, mode_field: str) -> list[SetNames]:
-    modes = {"teacher": "teachers", "strategy": "strategies"}[mode_field]
-    light = encoded.select_columns(["problem_id", "trace_ids", "teachers", "strategies"])
-    return [SetNames(str(row["problem_id"]), row["trace_ids"], row["teachers"], row[modes]) for row in light]

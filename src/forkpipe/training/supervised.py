@@ -19,7 +19,7 @@ from forkpipe.parameters import SupervisedSettings
 from forkpipe.parameters.recipes import length_of, values_of_training
 from forkpipe.parameters.trainers import SSFTFields, values_of
 from forkpipe.training.config import SSFTConfig
-from forkpipe.training.jobs import MetricCallback, checkpointing, clear, computes_bf16, run, unfinished
+from forkpipe.training.jobs import MetricCallback, checkpointing, clear, computes_bf16, half_precision, run, unfinished
 from forkpipe.training.logs import logged_columns
 from forkpipe.training.sequences import set_rows
 from forkpipe.training.ssft import SSFTTrainer
@@ -79,7 +79,8 @@ def train_supervised(
     tags = plain_tag(all_tags.style, tokenizer) if assignment == "single" else all_tags
     trainer = SSFTTrainer(
         model,
-        _config(work, settings, assignment, template, seed),
+        # A model from scratch knows nothing yet, of its tags or of anything else.
+        _config(work, settings, assignment, template, seed, check_tags=not parent.from_scratch),
         processing_class=tokenizer,
         tags=tags,
         train_dataset=data[0],
@@ -92,12 +93,15 @@ def train_supervised(
     return TrainingResult(_log_rows(trainer.state.log_history, tags.n), trainer.matchings.log)
 
 
-def _config(work: Path, settings: SupervisedSettings, assignment: Assignment, template: str, seed: int) -> SSFTConfig:
+def _config(
+    work: Path, settings: SupervisedSettings, assignment: Assignment, template: str, seed: int, check_tags: bool
+) -> SSFTConfig:
     named = {**values_of(settings, SSFTFields), **{name: getattr(settings, name) for name in TRANSFORMERS}}
     return SSFTConfig(
         output_dir=str(work),
         assignment=assignment,
         prompt=template,
+        check_tags=check_tags,
         per_device_train_batch_size=settings.problems_per_step,
         per_device_eval_batch_size=settings.problems_per_step,
         gradient_accumulation_steps=settings.gradient_accumulation,
@@ -115,11 +119,12 @@ def _config(work: Path, settings: SupervisedSettings, assignment: Assignment, te
         disable_tqdm=True,
         dataloader_pin_memory=torch.cuda.is_available(),
         **named,
+        **half_precision(settings.bf16),
         **checkpointing(settings.gradient_checkpointing),
     )
 
 
-TRANSFORMERS = ("max_steps", "learning_rate", "warmup_steps", "weight_decay", "max_grad_norm", "bf16")
+TRANSFORMERS = ("max_steps", "learning_rate", "warmup_steps", "weight_decay", "max_grad_norm")
 """Fields of transformers.TrainingArguments that have the same name in `SupervisedSettings`."""
 
 
