@@ -18,7 +18,7 @@ from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
 from forkpipe.models.checkpoint import load_checkpoint, load_tags, render_prompt
 from forkpipe.models.tagging import add_tag_tokens
-from forkpipe.parameters import ModelSettings
+from forkpipe.parameters import ModelSettings, SupervisedSettings, TagSettings
 from forkpipe.preflight import CHECKS
 
 
@@ -185,8 +185,10 @@ def test_a_tag_stands_in_place_of_an_opening_mark_in_any_template(template, tmp_
 def test_a_student_without_a_chat_template_is_refused_before_the_run(tmp_path):
     tokenizer = byte_tokenizer(["2 + 2 is 4"])
     check = CHECKS["make_base_checkpoint"]
-    student = SimpleNamespace(model=ModelSettings(source=str(tmp_path)))
-    check(student)  # a model that cannot be loaded is the node's to name
+    student = SimpleNamespace(
+        model=ModelSettings(source=str(tmp_path)), tags=TagSettings(), supervised=SupervisedSettings()
+    )
+    Qwen2Config(vocab_size=len(tokenizer)).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     check(student)
     tokenizer.chat_template = None
