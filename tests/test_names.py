@@ -38,7 +38,7 @@ def parameter_names(kind, name):
 
 @cache
 def nodes():
-    return {node.name: node for node in register_pipelines()["__default__"].nodes}
+    return {node.name: node for pipeline in register_pipelines().values() for node in pipeline.nodes}
 
 
 def test_declared_modules_and_packages_exist():
