@@ -1,6 +1,8 @@
 """The table dataset: the declared schema is enforced, previews are JSON-safe, other libraries can read it."""
 
 import json
+import random
+import string
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from forkpipe.core.schemas import SCHEMAS, schema_version
 from forkpipe.datasets.table import TableDataset
-from forkpipe.stores import run_id
+from forkpipe.stores import run_id, tables
 from forkpipe.stores.tables import to_table
 
 ROW = {"stage": "problems", "id": "p1", "reason": "duplicate", "detail": "of p0"}
@@ -65,6 +67,27 @@ def test_another_schema_version_is_not_misread(tmp_path):
     pq.write_table(table.replace_schema_metadata({"forkpipe.schema_version": "99"}), path)
     with pytest.raises(Exception, match=f"schema version 99 of table rejected, expected {schema_version('rejected')}"):
         data.load()
+
+
+@pytest.mark.parametrize("row_groups", [1, 5])
+def test_texts_within_lists_are_read_in_batches_of_bytes(tmp_path, monkeypatch, row_groups):
+    """Arrow cannot decode 2 GiB of such texts at once. Here the bound is 64 KiB, and no array passes it."""
+    bound = 64 * 1024
+    monkeypatch.setattr(tables, "BATCH_BYTES", bound)
+    letters = string.ascii_letters + string.digits
+    draw = random.Random(0)
+    texts = ["".join(draw.choices(letters, k=draw.randint(5_000, 7_000))) for _ in range(100)]
+    rows = [{**SET, "problem_id": str(at), "traces": [{**SET["traces"][0], "text": t}]} for at, t in enumerate(texts)]
+    data = dataset(tmp_path, "trace_sets")
+    data.save(rows)
+    if row_groups > 1:
+        pq.write_table(pq.read_table(data._filepath), data._filepath, row_group_size=len(rows) // row_groups)
+    assert pq.ParquetFile(data._filepath).num_row_groups == row_groups
+    loaded = data.load()
+    assert [trace["text"] for row in loaded.to_pylist() for trace in row["traces"]] == texts
+    sizes = [chunk.nbytes for chunk in loaded.column("traces").chunks]
+    assert len(sizes) >= sum(map(len, texts)) // bound
+    assert max(sizes) <= 1.2 * bound, "rows are up to a sixth longer than their mean"
 
 
 def test_preview_of_nested_columns_is_json(tmp_path):

@@ -17,7 +17,7 @@ from kedro_datasets._typing import TablePreview
 
 from forkpipe.core.ids import digest
 from forkpipe.core.schemas import SCHEMAS, VOLATILE
-from forkpipe.stores.tables import Rows, StoredTable, as_declared, open_table, read_table, write_table
+from forkpipe.stores.tables import Rows, StoredTable, as_declared, batches_of, open_table, read_table, write_table
 
 
 class TableDataset(AbstractDataset[Rows, pa.Table]):
@@ -64,7 +64,7 @@ class TableDataset(AbstractDataset[Rows, pa.Table]):
         """Yield the columns that the file has: a column that is added to the schema later changes no digest."""
         with open_table(self._filepath) as file:
             kept = [name for name in file.schema_arrow.names if name not in VOLATILE]
-            yield from file.iter_batches(batch_size=self.batch_rows, columns=kept)
+            yield from batches_of(file, kept, self.batch_rows)
 
     def preview(self, nrows: int = 5) -> TablePreview:
         """Return the first rows as JSON-safe cells, for kedro viz."""

@@ -22,6 +22,10 @@ VERSION = b"forkpipe.schema_version"
 """Key of a file's metadata that holds the version of its table."""
 _MISFITS = (pa.ArrowException, UnicodeEncodeError)
 """What Arrow raises for a value that does not fit a column's type."""
+BATCH_BYTES = 64 * 2**20
+"""Bytes to read at a time."""
+BATCH_ROWS = 1024
+"""Rows to read at a time, where they are short."""
 
 
 class Batches:
@@ -59,7 +63,7 @@ class StoredTable:
         """Yield some columns, at most so many rows at a time; InputError as `check_readable`."""
         with open_table(self.path) as file:
             check_readable(file.schema_arrow, self.name, self.path)
-            yield from file.iter_batches(batch_size=rows, columns=list(columns))
+            yield from batches_of(file, list(columns), rows)
 
 
 Rows: TypeAlias = pa.Table | Sequence[Mapping[str, Any]] | Batches
@@ -88,7 +92,20 @@ def read_table(path: str, name: str) -> pa.Table:
     """Return the whole table `name` from the file at `path`; InputError as `check_readable`."""
     with open_table(path) as file:
         check_readable(file.schema_arrow, name, path)
-        return as_declared(file.read(), name)
+        return as_declared(pa.Table.from_batches(batches_of(file), file.schema_arrow), name)
+
+
+def batches_of(
+    file: pq.ParquetFile, columns: Sequence[str] | None = None, rows: int = BATCH_ROWS
+) -> Iterator[pa.RecordBatch]:
+    """Yield a file in batches of about `BATCH_BYTES`, at most `rows` rows each.
+
+    Arrow decodes a batch into one array a column. It cannot do so for texts within lists, as those of trace sets, that
+    have more than 2 GiB together, so such a file cannot be read at once.
+    """
+    groups = [file.metadata.row_group(at) for at in range(file.num_row_groups)]
+    row_bytes = max((group.total_byte_size / group.num_rows for group in groups if group.num_rows), default=1)
+    yield from file.iter_batches(batch_size=max(1, min(rows, int(BATCH_BYTES / row_bytes))), columns=columns)
 
 
 @contextmanager
