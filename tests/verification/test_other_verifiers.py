@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.progress import Progress
@@ -13,7 +15,7 @@ from forkpipe.parameters import JudgeSettings, VerificationSettings
 from forkpipe.verification.base import Verifier
 from forkpipe.verification.choice import ChoiceVerifier
 from forkpipe.verification.dispatch import ResponseRow
-from forkpipe.verification.limits import check_scored
+from forkpipe.verification.limits import Unscored
 from forkpipe.verification.number import NumberVerifier
 from forkpipe.verification.reasoning_gym import ReasoningGymVerifier
 from forkpipe.verification.row_verifier import RowVerifier, verify_responses
@@ -199,8 +201,37 @@ def test_a_run_stops_when_its_verdicts_say_nothing() -> None:
     with pytest.raises(InputError, match=message):
         check_scored(verdicts, [f"answer {i}" for i in range(20)], 0.5)
     check_scored(verdicts, [""] * 20, 0.6)
-    check_scored(verdicts, [""] * 20, 0.5, total=100)  # the other eighty may still be read
     check_scored(verdicts[:10], [""] * 10, 0.5)  # too few to say
+
+
+@given(
+    st.lists(st.sampled_from(["correct", "wrong", "unparsed", "timeout", "failed"]), min_size=1, max_size=60),
+    st.lists(st.integers(0, 60), max_size=5),
+    st.sampled_from([0.0, 0.25, 0.5, 1.0]),
+)
+def test_counting_verdicts_as_they_come_says_what_counting_all_says(kinds, cuts, limit) -> None:
+    verdicts = [Verdict(kind) for kind in kinds]
+    bad = [at for at, kind in enumerate(kinds) if kind in ("unparsed", "timeout", "failed")]
+    unscored = Unscored(limit)
+    ends = sorted({min(cut, len(kinds)) for cut in cuts} | {len(kinds)})
+    for start, end in zip([0, *ends], ends, strict=False):
+        unscored.add(verdicts[start:end], [f"answer {at}" for at in range(start, end)])
+        so_far = sum(at < end for at in bad)
+        assert raises(lambda: unscored.check(len(kinds))) == (len(kinds) >= 20 and so_far > limit * len(kinds))
+    stopped = len(kinds) >= 20 and len(bad) > limit * len(kinds)
+    assert raises(unscored.check) == stopped
+    assert unscored.seen == len(kinds)
+    if stopped:
+        with pytest.raises(InputError, match=f"{len(bad)} of {len(kinds)} .*'answer {bad[0]}'"):
+            check_scored(verdicts, [f"answer {at}" for at in range(len(kinds))], limit)
+
+
+def raises(check) -> bool:
+    try:
+        check()
+    except InputError:
+        return True
+    return False
 
 
 def test_rows_stop_the_run_too() -> None:
@@ -209,3 +240,9 @@ def test_rows_stop_the_run_too() -> None:
         verifier.verify(rows)
     with RowVerifier(VerificationSettings(max_unscored=1.0)) as verifier:
         assert len(verifier.verify(rows)) == 30
+
+
+def check_scored(verdicts, responses, limit) -> None:
+    unscored = Unscored(limit)
+    unscored.add(verdicts, responses)
+    unscored.check()

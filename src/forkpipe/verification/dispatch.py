@@ -6,7 +6,7 @@ from typing import NamedTuple
 from forkpipe.core.errors import InputError
 from forkpipe.core.records import Verdict
 from forkpipe.verification.base import Verifier
-from forkpipe.verification.limits import check_scored
+from forkpipe.verification.limits import Unscored
 
 CHUNK = 512
 """Rows between two reports of progress: enough to keep all workers busy, few enough to report every few seconds."""
@@ -59,11 +59,12 @@ def verify_by_type(
             f"known answer types: {', '.join(sorted(verifiers)) or 'none'}"
         )
     verified: list[VerifiedRow] = []
+    unscored = Unscored(max_unscored)
     for start in range(0, len(rows), chunk):
-        verified += _verify_chunk(verifiers, rows[start : start + chunk])
-        check_scored(
-            [verdict for verdict, _, _ in verified], [row.response for row in rows], max_unscored, total=len(rows)
-        )
+        asked = rows[start : start + chunk]
+        verified += _verify_chunk(verifiers, asked)
+        unscored.add([verdict for verdict, _, _ in verified[start:]], [row.response for row in asked])
+        unscored.check(len(rows))
         if on_progress is not None:
             on_progress(len(verified), len(rows))
     return verified

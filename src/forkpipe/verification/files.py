@@ -23,7 +23,7 @@ from forkpipe.core.subsets import (
 )
 from forkpipe.verification.base import Verifier
 from forkpipe.verification.dispatch import ResponseRow, verify_by_type
-from forkpipe.verification.limits import check_scored
+from forkpipe.verification.limits import Unscored
 
 CHUNK = 2048
 """Rows held at a time: they can be long traces."""
@@ -166,8 +166,7 @@ def verify_file(
     added = (*COLUMNS, "detail") if gives_detail else COLUMNS
     summary = Summary()
     summary.problems = None if problems is None else len(problems.by_id)
-    verdicts: list[Verdict] = []
-    endings: list[str] = []
+    unscored = Unscored(max_unscored)
 
     def verified() -> Iterator[dict[str, Any]]:
         rows = read_rows(path)
@@ -179,21 +178,20 @@ def verify_file(
                 is_program = verifier.name in WITHOUT_VOTES
                 sample = _sample(row, response, verdict, columns, problems) if is_program else None
                 summary.add(number, verdict, _label(path, number, row, columns.label), sample)
-                verdicts.append(Verdict(verdict.verdict, rule=verdict.rule))
-                endings.append(response.response[-60:])
+                unscored.add([verdict], [response.response])
                 source = "whole" if columns.bare and verdict.extracted_from == "box" else verdict.extracted_from
                 values = [verdict.verdict, verdict.extracted, source, verdict.rule, version]
                 values += [verdict.detail] if gives_detail else []
                 yield {**row, **dict(zip(added, values, strict=True))}
             if on_progress is not None:
-                on_progress(len(verdicts))
+                on_progress(unscored.seen)
 
     temporary = f"{output}.partial"
     try:
         (_write_parquet if output.endswith(".parquet") else _write_jsonl)(temporary, verified())
-        if not verdicts:
+        if not unscored.seen:
             raise InputError(f"{path} has no rows, expected at least one")
-        check_scored(verdicts, endings, max_unscored)
+        unscored.check()
         os.replace(temporary, output)
     except OSError as error:
         raise InputError(f"{output}: cannot be written: {error.strerror or error}") from error

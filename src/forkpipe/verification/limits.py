@@ -24,29 +24,41 @@ def is_unscored(verdict: Verdict) -> bool:
     return verdict.verdict in UNSCORED and not (verdict.verdict == "timeout" and verdict.rule in OF_PROGRAMS)
 
 
-def check_scored(
-    verdicts: Sequence[Verdict], responses: Sequence[str], limit: float, *, total: int | None = None
-) -> None:
-    """Raise InputError where more than a share of the verdicts is unparsed, timeout or failed, with examples.
+class Unscored:
+    """Counts the verdicts that say nothing about their answers, as verdicts come.
 
     Args:
-        verdicts: those that there are.
-        responses: theirs, for the examples.
-        limit: the share, 0 to 1.
-        total: how many there will be; with it only what is certain of all of them raises.
+        limit: the share of them that is tolerated, 0 to 1.
     """
-    total = len(verdicts) if total is None else total
-    bad = [index for index, verdict in enumerate(verdicts) if is_unscored(verdict)]
-    if total < FEWEST or len(bad) <= limit * total:
-        return
-    counts = Counter(verdicts[index].verdict for index in bad)
-    named = ", ".join(f"{n} {name}" for name, n in counts.most_common())
-    examples = "; ".join(
-        f"{verdicts[index].verdict}{f' ({verdicts[index].rule})' if verdicts[index].rule else ''} on "
-        f"{responses[index][-60:]!r}"
-        for index in bad[:EXAMPLES]
-    )
-    raise InputError(
-        f"{len(bad)} of {total} verdicts say nothing about the answer ({named}), expected at most a share of {limit:g} "
-        f"(verification.max_unscored): {examples}"
-    )
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self.seen = 0
+        """Number of verdicts so far."""
+        self._counts: Counter[str] = Counter()
+        self._examples: list[str] = []
+
+    def add(self, verdicts: Sequence[Verdict], responses: Sequence[str]) -> None:
+        """Count more verdicts; their responses are for the examples."""
+        self.seen += len(verdicts)
+        for verdict, response in zip(verdicts, responses, strict=True):
+            if is_unscored(verdict):
+                self._counts[verdict.verdict] += 1
+                if len(self._examples) < EXAMPLES:
+                    rule = f" ({verdict.rule})" if verdict.rule else ""
+                    self._examples.append(f"{verdict.verdict}{rule} on {response[-60:]!r}")
+
+    def check(self, total: int | None = None) -> None:
+        """Raise InputError, with examples, where more than the tolerated share of the verdicts says nothing.
+
+        Args:
+            total: how many verdicts there will be, if more come: then only what is certain of all raises.
+        """
+        total, bad = self.seen if total is None else total, self._counts.total()
+        if total < FEWEST or bad <= self._limit * total:
+            return
+        named = ", ".join(f"{n} {name}" for name, n in self._counts.most_common())
+        raise InputError(
+            f"{bad} of {total} verdicts say nothing about the answer ({named}), expected at most a share of "
+            f"{self._limit:g} (verification.max_unscored): {'; '.join(self._examples)}"
+        )

@@ -20,7 +20,7 @@ from forkpipe.verification.code.store import CaseStore
 from forkpipe.verification.code.verifier import CodeVerifier
 from forkpipe.verification.dispatch import ResponseRow
 from forkpipe.verification.files import Columns, verify_file
-from forkpipe.verification.limits import check_scored
+from forkpipe.verification.limits import Unscored
 from forkpipe.verification.row_verifier import RowVerifier
 
 SQUARE = {"version": 1, "language": "python", "kind": "asserts", "entry": "f",
@@ -315,3 +315,9 @@ def test_the_sandbox_imports_nothing_of_the_package_but_its_errors():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     rooms = {name.split(".")[1] for name in json.loads(done.stdout.replace("'", '"')) if "." in name}
     assert rooms == {"sandbox", "core"}
+
+
+def check_scored(verdicts, responses, limit) -> None:
+    unscored = Unscored(limit)
+    unscored.add(verdicts, responses)
+    unscored.check()
