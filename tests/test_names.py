@@ -16,11 +16,14 @@ from forkpipe import preflight
 from forkpipe.core.plugins import find_class
 from forkpipe.engines.registry import ENGINES
 from forkpipe.parameters import Parameters
+from forkpipe.parameters.comparison import Comparison
+from forkpipe.parameters.methods import COMPARED
 from forkpipe.parameters.policy import Phase
 from forkpipe.pipeline_registry import register_pipelines
 from forkpipe.session import DECLARED
 from forkpipe.strategies.registry import CLUSTERERS
 from forkpipe.verification.registry import VERIFIERS
+from forkpipe.wiring import wired_for
 
 
 def parameter_names(kind, name):
@@ -38,7 +41,8 @@ def parameter_names(kind, name):
 
 @cache
 def nodes():
-    return {node.name: node for pipeline in register_pipelines().values() for node in pipeline.nodes}
+    with wired_for(Comparison(measured=[*COMPARED])):
+        return {node.name: node for pipeline in register_pipelines().values() for node in pipeline.nodes}
 
 
 def test_declared_modules_and_packages_exist():
