@@ -29,7 +29,7 @@ def draw(
     counts_of = Counter((teacher, verdict_of[trace]) for trace, teacher in teacher_of.items() if trace in verdict_of)
     teachers = sorted({teacher for teacher, _ in counts_of}, reverse=True)
     titles = ["What each stage leaves", "Verdicts on each teacher's traces"]
-    figure = panels(1, 2, horizontal_spacing=0.2, subplot_titles=titles)
+    figure = panels(1, 2, horizontal_spacing=0.24, subplot_titles=titles)
     figure.add_bar(
         x=list(stages.values()), y=list(stages), orientation="h", marker_color=NEUTRAL, texttemplate="%{x:,}",
         textposition="outside", cliponaxis=False, showlegend=False, row=1, col=1,
