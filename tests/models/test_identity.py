@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from forkpipe.models import identity
 from forkpipe.models.identity import checkpoint_digest
 
 SAVE = """
@@ -103,3 +104,61 @@ def test_names_in_an_adapter_have_no_order(folder):
     assert checkpoint_digest(folder) == before
     edit(adapter, target_modules=names[:2])
     assert checkpoint_digest(folder) != before
+
+
+@pytest.fixture
+def kept(monkeypatch, tmp_path):
+    """Keep the digests of all checkpoints, as those of large ones are; a list that grows with every reading."""
+    monkeypatch.setattr(identity, "LARGE_BYTES", 0)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    readings = []
+    original = identity._digest_of
+
+    def counted(paths, folder):
+        readings.append(folder)
+        return original(paths, folder)
+
+    monkeypatch.setattr(identity, "_digest_of", counted)
+    return readings
+
+
+def test_a_large_checkpoint_is_read_once(folder, kept, monkeypatch):
+    first = checkpoint_digest(folder)
+    assert checkpoint_digest(folder) == first
+    assert len(kept) == 1
+    monkeypatch.setattr(identity, "LARGE_BYTES", 1 << 40)
+    assert checkpoint_digest(folder) == first  # it is the same as of a small one
+
+
+def test_a_change_that_keeps_size_and_time_is_seen(folder, kept):
+    weights = folder / "model.safetensors"
+    before, stat = checkpoint_digest(folder), weights.stat()
+    content = bytearray(weights.read_bytes())
+    content[-2] ^= 1
+    weights.write_bytes(content)
+    os.utime(weights, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert weights.stat().st_mtime_ns == stat.st_mtime_ns
+    assert checkpoint_digest(folder) != before
+
+
+def test_a_file_more_or_less_is_seen(folder, kept):
+    before = checkpoint_digest(folder)
+    (folder / "vocab.txt").write_text("a word")
+    assert checkpoint_digest(folder) != before
+    (folder / "vocab.txt").unlink()
+    assert checkpoint_digest(folder) == before
+
+
+def test_without_a_place_for_the_cache_it_is_read_each_time(folder, kept, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert checkpoint_digest(folder) == checkpoint_digest(folder)
+    assert len(kept) == 2
+
+
+def test_a_torn_cache_is_not_believed(folder, kept, tmp_path):
+    first = checkpoint_digest(folder)
+    (entry,) = (tmp_path / "cache/forkpipe/digests").iterdir()
+    for text in ("", entry.read_text()[:16], entry.read_text()[:17]):
+        entry.write_text(text)
+        assert checkpoint_digest(folder) == first

@@ -354,3 +354,45 @@ def test_phases_that_do_not_fit_are_refused(base, tmp_path, rl_problems):
     phases = {**router(steps=1), "fold": {"kind": "fold", "steps": 1}}
     with pytest.raises(InputError, match="no trace sets"):
         train(base, tmp_path, rl_problems(4), phases, steps=1)
+
+
+def test_the_last_checkpoint_is_moved_and_a_kill_behind_that_costs_nothing(base, tmp_path, rl_problems, monkeypatch):
+    """Not copied: the file of the weights is the same one. A run that is killed before it has cleaned up goes on."""
+    from forkpipe.training.phases import schedule
+
+    inodes, original = [], schedule._move
+
+    def move_and_die(place, folder):
+        inodes.append((place / "checkpoint/model.safetensors").stat().st_ino)
+        original(place, folder)
+        raise KeyboardInterrupt
+
+    arguments = (base, tmp_path, rl_problems(4), head(), None, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(schedule, "_move", move_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            train(*arguments)
+    with monkeypatch.context() as patch:
+        patch.setattr(schedule, "runner_of", None)  # no phase is trained again
+        result, folder = train(*arguments)
+    assert len(result.log) == 2
+    assert (folder / "model.safetensors").stat().st_ino == inodes[0]
+    assert not list((tmp_path / "work").iterdir())
+
+
+def test_a_phase_whose_checkpoint_is_gone_is_trained_again(base, tmp_path, rl_problems, monkeypatch):
+    import shutil
+
+    from forkpipe.training.phases import schedule
+
+    def lose_and_die(place, folder):
+        shutil.rmtree(place / "checkpoint")
+        raise KeyboardInterrupt
+
+    arguments = (base, tmp_path, rl_problems(4), head(), None, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(schedule, "_move", lose_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            train(*arguments)
+    _, folder = train(*arguments)
+    assert load_checkpoint(folder)[2].n == 6

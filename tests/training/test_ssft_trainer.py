@@ -289,6 +289,26 @@ def test_evaluation_tells_what_tags_are_used_for(trainer, trace_sets):
     assert plain.matchings.log == made.matchings.log
 
 
+def test_the_loss_of_an_evaluation_does_not_depend_on_its_batches(trainer, trace_sets):
+    """Sum of NLL by number of tokens over all problems, computed here one problem at a time, whatever the batches."""
+    sets = [*trace_sets(3, 4), *trace_sets(6, 1)[3:], *trace_sets(7, 2)[6:]]
+    found = [trainer(sets, eval_sets=sets, per_device_eval_batch_size=size).evaluate() for size in (1, 3, 7)]
+    made = trainer(sets, rematch_every=1)
+    sums = np.zeros(4)
+    for row in made.train_dataset:
+        batch = made.data_collator([row])
+        tokens = sum(map(len, row["traces"]))
+        made.args.tag_weight = 0.0
+        traces = made.compute_loss(made.model.eval(), batch).item()
+        made.args.tag_weight = 1.0
+        both = made.compute_loss(made.model.eval(), batch).item()
+        sums += [traces * tokens, tokens, (both - traces) * len(row["traces"]), len(row["traces"])]
+    expected = sums[0] / sums[1] + 0.1 * sums[2] / sums[3]
+    for metrics in found:
+        assert metrics["eval_loss"] == pytest.approx(expected, abs=2e-6)
+        assert metrics["eval_usage_1"] == found[0]["eval_usage_1"]
+
+
 def test_evaluation_of_tags_fixed_by_teacher_is_pure(trainer, trace_sets):
     made = trainer(trace_sets(12), assignment="fixed", eval_sets=trace_sets(12))
     metrics = made.evaluate()

@@ -157,6 +157,22 @@ def test_a_killed_training_goes_on_where_it_was(base, tmp_path, trace_sets, monk
     assert not list((tmp_path / "work").glob("checkpoint-*"))
 
 
+SMALLER = {"matching_tokens": 40, "logit_chunk": 7, "gradient_checkpointing": True, "save_every": 3}
+
+
+def test_a_training_that_ran_out_of_memory_goes_on_with_smaller_passes(base, tmp_path, trace_sets, monkeypatch, caplog):
+    whole, _ = train(base, tmp_path, trace_sets(10), "whole", save_every=4)
+    with monkeypatch.context() as patch:
+        killed_at(11, patch)
+        with pytest.raises(KilledError):
+            train(base, tmp_path, trace_sets(10), save_every=4)
+    with caplog.at_level("INFO", logger="forkpipe"):
+        result, _ = train(base, tmp_path, trace_sets(10), **SMALLER, problems_per_step=2, gradient_accumulation=2)
+    assert "ssft: goes on from checkpoint-8" in caplog.text
+    assert losses(result)[:8] == losses(whole)[:8]
+    assert losses(result) == pytest.approx(losses(whole), rel=1e-4)
+
+
 @pytest.mark.parametrize("changes", [{"learning_rate": 1e-3}, {"seed": 1}, {"sets": 9}, {"assignment": "random"}])
 def test_what_another_training_has_left_is_not_gone_on_from(base, tmp_path, trace_sets, monkeypatch, changes):
     sets = trace_sets(changes.pop("sets", 10))

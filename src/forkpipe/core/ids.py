@@ -7,6 +7,7 @@ machine, computes the same ids and finds the work that is already done.
 import hashlib
 import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 ID_LENGTH = 16
@@ -25,15 +26,19 @@ def content_hash(*parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
 
 
-def digest(blocks: Iterable[bytes]) -> str:
-    """Hash the concatenation of blocks of bytes to 16 hex digits.
+def digest(parts: Iterable[bytes | Path]) -> str:
+    """Hash the concatenation of parts to 16 hex digits: bytes, and contents of files, which memory need not hold.
 
     >>> digest([b"2 +", b" 2"]) == digest([b"2 + 2"])
     True
     """
     total = hashlib.sha256()
-    for block in blocks:
-        total.update(block)
+    for part in parts:
+        if isinstance(part, Path):
+            with part.open("rb") as file:
+                hashlib.file_digest(file, lambda: total)
+        else:
+            total.update(part)
     return total.hexdigest()[:ID_LENGTH]
 
 

@@ -6,12 +6,15 @@ seeds of requests follow from the digest, so such a field would change every sam
 """
 
 import json
-from collections.abc import Iterator
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from forkpipe.core.ids import digest
+from forkpipe.core.ids import content_hash, digest
 
 FORKING_FILE = "forking.json"
 
@@ -36,7 +39,11 @@ FILES = (
 )
 """Names of the files that are read to answer."""
 FOLDERS = ("", ROUTER_FOLDER, "additional_chat_templates")
-BLOCK_BYTES = 1 << 20
+
+LARGE_BYTES = 1 << 26
+"""Size of a checkpoint from which its digest is kept in the user's cache: 131 GB take minutes to read."""
+TICK_SECONDS = 0.02
+"""Longest time between two changes that a file system may record with the same time; common ones need 4 to 10 ms."""
 
 INCIDENTAL: dict[str, frozenset[str]] = {
     "*config.json": frozenset(
@@ -61,16 +68,65 @@ INCIDENTAL: dict[str, frozenset[str]] = {
 
 
 def checkpoint_digest(folder: Path) -> str:
-    """Return a hash of what changes the answers of a checkpoint, 16 hex digits."""
+    """Return a hash of what changes the answers of a checkpoint, 16 hex digits.
+
+    The digest of a large checkpoint is kept in the user's cache, by the sizes and times of its files.
+    """
     paths = [path for name in FOLDERS for path in sorted((folder / name).glob("*")) if _counts(path)]
-    return digest(block for path in paths for block in _blocks(path, path.relative_to(folder).as_posix()))
+    if sum(path.stat().st_size for path in paths) < LARGE_BYTES:
+        return _digest_of(paths, folder)
+    kept = cache_folder() / content_hash(str(folder.resolve()))
+    state = _state(paths)
+    try:
+        recorded, _, known = kept.read_text().partition(" ")
+    except OSError:
+        recorded, known = "", ""
+    if known and recorded == state:
+        return known
+    found = _digest_of(paths, folder)
+    if _state(paths) == state:  # nothing was written while the files were read
+        _keep(kept, f"{state} {found}")
+    return found
+
+
+def cache_folder() -> Path:
+    """Return the folder of kept digests, `forkpipe/digests` in the user's cache ($XDG_CACHE_HOME)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "forkpipe" / "digests"
+
+
+def _state(paths: Sequence[Path]) -> str:
+    """Return a hash of the files' names, sizes, times and inodes, and of the rules of this module."""
+    while True:
+        files = [(str(path), path.stat()) for path in paths]
+        # A change within the same tick would not show in the times: wait until it is over. A time in the future, from
+        # another machine's clock, cannot be waited for.
+        if not any(0 <= time.time() - stat.st_ctime < TICK_SECONDS for _, stat in files):
+            break
+        time.sleep(TICK_SECONDS)
+    rows = [[path, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_dev, s.st_ino] for path, s in files]
+    return content_hash(rows, digest([Path(__file__)]))
+
+
+def _keep(file: Path, text: str) -> None:
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text)
+        temporary.replace(file)
+    except OSError:  # no place for a cache: the checkpoint is read again
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def _digest_of(paths: Sequence[Path], folder: Path) -> str:
+    return digest(part for path in paths for part in _parts(path, path.relative_to(folder).as_posix()))
 
 
 def _counts(path: Path) -> bool:
     return path.is_file() and any(fnmatchcase(path.name, pattern) for pattern in FILES)
 
 
-def _blocks(path: Path, name: str) -> Iterator[bytes]:
+def _parts(path: Path, name: str) -> Iterator[bytes | Path]:
     yield f"\0{name}\0".encode()
     if path.suffix == ".json":
         left_out = frozenset[str]().union(*(f for pattern, f in INCIDENTAL.items() if fnmatchcase(path.name, pattern)))
@@ -78,10 +134,8 @@ def _blocks(path: Path, name: str) -> Iterator[bytes]:
         if path.name == "adapter_config.json":
             content = _sorted_sets(content)
         yield json.dumps(content, sort_keys=True).encode()
-        return
-    with path.open("rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            yield block
+    else:
+        yield path
 
 
 def _without(value: Any, left_out: frozenset[str], nested: bool) -> Any:

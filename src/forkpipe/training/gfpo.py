@@ -7,10 +7,12 @@ those of an adapter (`models.scopes`).
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import gather_object
 from torch import Tensor
 
 from forkpipe.core.errors import InputError
@@ -74,7 +76,7 @@ class GFPOTrainer(TagTrainer):
         self._reference = torch.empty(0)
         self.anchor = anchor
         self.set_rewards(self.problems["rewards"])
-        self._since_log: list[dict[str, float]] = []
+        self._since_log: dict[str, float] = {}
         self._shares: list[float] = []
         self._accumulated = 1
         self._logged_at = time.perf_counter()
@@ -94,7 +96,7 @@ class GFPOTrainer(TagTrainer):
     def begin(self, checkpoint: Path | None) -> None:
         """Compute the policy before training, the reference of the KL; a checkpoint to resume from is loaded later."""
         self._reference = self.log_probs()
-        self._since_log, self._logged_at = [], time.perf_counter()
+        self._since_log, self._logged_at = {}, time.perf_counter()
 
     @torch.no_grad()
     def log_probs(self) -> Tensor:
@@ -138,16 +140,15 @@ class GFPOTrainer(TagTrainer):
         usage = log_probs.detach().exp().mean(dim=0).tolist()
         metrics |= {"kl": float(kl.detach()), "entropy": float(spread.detach())}
         metrics |= {f"usage_{i + 1}": used for i, used in enumerate(usage)}
-        metrics = {name: value * (1 if name in _COUNTS else share) for name, value in metrics.items()}
-        metrics["groups"] = len(which)
-        if self.anchor is not None:
-            metrics["anchor"] = 0.0
+        # Sums over problems, which can be added over micro-batches, steps and processes.
+        sums = {name: value * (1 if name in _COUNTS else len(which)) for name, value in metrics.items()}
+        sums["groups"] = len(which)
         if self.anchor is not None and not self._shares:
             weight = self.args.anchor_weight
             anchor = self.anchor(model, self.state.global_step, lambda part: self.accelerator.backward(weight * part))
             loss = loss + weight * anchor * self._accumulated
-            metrics["anchor"] = float(anchor.detach()) * self._accumulated
-        self._since_log.append(metrics)
+            sums |= {"anchor": float(anchor.detach()), "anchored_steps": 1}
+        self._since_log = _added(self._since_log, sums)
         return (loss, {"log_probs": log_probs}) if return_outputs else loss
 
     def objective(self, log_probs: Tensor, rewards: Tensor, samples: Tensor) -> tuple[Tensor, dict[str, float]]:
@@ -189,11 +190,20 @@ class GFPOTrainer(TagTrainer):
         return tag_log_probs(logits[:, -1], self._deciding_ids.to(logits.device))
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log the loss with expected reward, KL, entropy and use of the tags: means since the last log."""
+        """Log the loss with expected reward, KL, entropy and use of the tags: means over the problems since the last
+        log, of all processes; the anchor's loss is a mean over steps."""
         if "loss" in logs and self._since_log:
-            rows, self._since_log = self._since_log, []
-            logs |= {name: sum(row[name] for row in rows) / len(rows) for name in rows[0] if name not in _COUNTS}
-            logs |= {name: sum(row[name] for row in rows) for name in _COUNTS}
+            mine, self._since_log = self._since_log, {}
+            everywhere = gather_object([mine]) if self.accelerator.num_processes > 1 else [mine]
+            sums = reduce(_added, everywhere)
+            steps, groups = sums.pop("anchored_steps", 0), sums["groups"]
+            if steps:
+                logs["anchor"] = sums.pop("anchor") / steps
+            logs |= {name: total if name in _COUNTS else total / groups for name, total in sums.items()}
             now = time.perf_counter()
             logs["seconds"], self._logged_at = now - self._logged_at, now
         super().log(logs, start_time)
+
+
+def _added(sums: Mapping[str, float], more: Mapping[str, float]) -> dict[str, float]:
+    return {name: sums.get(name, 0) + more.get(name, 0) for name in {**sums, **more}}

@@ -119,6 +119,10 @@ class Matchings:
         costs = costed.costs
         return Visit(index, match_optimal(costs).tolist(), costs.tolist(), costed.noise, costed.clear, costed.measured)
 
+    def first_visits(self, visits: Sequence[Visit]) -> list[Visit]:
+        """Return those of the visits that are a problem's first, one for each problem."""
+        return [visit for visit in {v.index: v for v in visits}.values() if visit.index not in self._visits]
+
     def remember(self, visits: Sequence[Visit], step: int) -> None:
         """Count the visits, keep their matchings and log those that were decided anew."""
         for visit in visits:

@@ -8,11 +8,9 @@ its matching for k - 1 visits.
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate.utils import gather_object
 from torch import Tensor
@@ -20,19 +18,13 @@ from torch import Tensor
 from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.losses import set_loss
-from forkpipe.core.statistics import mutual_information_bits, purity
 from forkpipe.models.checkpoint import check_positions, listed_ends, max_positions
+from forkpipe.training.batch_costs import batch_costs
 from forkpipe.training.config import SSFTConfig
-from forkpipe.training.costs import CostSettings, evaluating, matching_costs
+from forkpipe.training.costs import CostSettings, evaluating
+from forkpipe.training.evaluated import Evaluation, loss_of, tag_metrics, token_sums
 from forkpipe.training.matchings import Matchings, names_of
-from forkpipe.training.precision import (
-    Compute,
-    Costed,
-    Measurement,
-    costs_with_error,
-    full_precision,
-    has_float32_weights,
-)
+from forkpipe.training.precision import Costed, Measurement
 from forkpipe.training.scoring import next_tokens, token_nll
 from forkpipe.training.sequences import IGNORED, SetCollator, encode_sets, matched_sequences
 from forkpipe.training.tag_check import PROBLEMS, TagCheck
@@ -109,7 +101,7 @@ class SSFTTrainer(TagTrainer):
         if "eval" in encoded:
             self._fresh_matchings("eval")  # refuse a misfit now, not at the first evaluation
         self.matching_seconds = 0.0
-        self._evaluated: Matchings | None = None
+        self._evaluation: Evaluation | None = None
         self._step_tag_tokens: Tensor | int = 0
         self._since_log: dict[str, float | Tensor] = {}
         self._logged_at = time.perf_counter()
@@ -160,18 +152,8 @@ class SSFTTrainer(TagTrainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
         """Match, fill in the tags, return the set loss normalised over the optimiser step."""
-        tags = self._match(model, inputs)
-        sequences = matched_sequences(inputs, tags, self._tag_ids.to(tags.device))
-        trace, tag = next_tokens(sequences["trace_labels"]), next_tokens(sequences["tag_labels"])
-        trace_mask, tag_mask = trace != IGNORED, tag != IGNORED
-        nll, outputs = token_nll(
-            model,
-            torch.where(tag_mask, tag, trace),
-            chunk=self.args.logit_chunk,
-            input_ids=sequences["input_ids"],
-            attention_mask=sequences["attention_mask"],
-            use_cache=False,
-        )
+        sequences = self._matched(model, inputs)
+        nll, trace_mask, tag_mask, outputs = self._nll(model, sequences)
         loss, parts = set_loss(
             nll,
             trace_mask,
@@ -186,10 +168,29 @@ class SSFTTrainer(TagTrainer):
             self._add_to_log(**{name: part * self.accelerator.num_processes for name, part in parts.items()})
         return (loss, outputs) if return_outputs else loss
 
+    def _matched(self, model: Any, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the sequences of a batch with their tags, see `matched_sequences`."""
+        tags = self._match(model, inputs)
+        return matched_sequences(inputs, tags, self._tag_ids.to(tags.device))
+
+    def _nll(self, model: Any, sequences: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Any]:
+        """Return (S, T) the NLL of the next token, the masks of traces and of tags, and the model's output."""
+        trace, tag = next_tokens(sequences["trace_labels"]), next_tokens(sequences["tag_labels"])
+        trace_mask, tag_mask = trace != IGNORED, tag != IGNORED
+        nll, outputs = token_nll(
+            model,
+            torch.where(tag_mask, tag, trace),
+            chunk=self.args.logit_chunk,
+            input_ids=sequences["input_ids"],
+            attention_mask=sequences["attention_mask"],
+            use_cache=False,
+        )
+        return nll, trace_mask, tag_mask, outputs
+
     def _match(self, model: Any, inputs: dict[str, Tensor]) -> Tensor:
         """Return the tags that the assignment gives to the traces, (P, M)."""
         started = time.perf_counter()
-        matchings = self.matchings if self._evaluated is None else self._evaluated
+        matchings = self.matchings if self._evaluation is None else self._evaluation.matchings
         indices = inputs["problem_index"].tolist()
         due = matchings.due(indices)
         costs = dict(zip(due, self._costs(model, inputs, due, matchings.measured), strict=True)) if due else {}
@@ -199,6 +200,8 @@ class SSFTTrainer(TagTrainer):
             tags[row, : len(visit.tags)] = torch.tensor(visit.tags)
         # Every process keeps all matchings: the next visit of a problem may be in another process.
         everywhere = gather_object(visits) if self.accelerator.num_processes > 1 else visits
+        if self._evaluation is not None:
+            everywhere = matchings.first_visits(everywhere)
         matchings.remember(everywhere, self.state.global_step)
         seconds = time.perf_counter() - started
         self.matching_seconds += seconds
@@ -208,28 +211,10 @@ class SSFTTrainer(TagTrainer):
     def _costs(self, model: Any, inputs: dict[str, Tensor], due: list[int], known: Measurement) -> list[Costed]:
         """Return the (N, M) costs of each due row of the batch, with their error."""
         if isinstance(model, torch.nn.parallel.DistributedDataParallel):
-            # Processes have different numbers of problems due; the wrapper's forward would wait for other processes.
             model = self.accelerator.unwrap_model(model, keep_fp32_wrapper=True)
         tag_ids = self._tag_ids.to(inputs["input_ids"].device)
-        plain = CostSettings(self.args.matching_tokens, self.args.logit_chunk, self.args.shared_prompt)
-        fast = self.accelerator.mixed_precision != "no" and has_float32_weights(model)
-        # float32 takes twice the memory.
-        double = replace(plain, tokens=max(1, plain.tokens // 2)) if fast else plain
-
-        def computed(settings: CostSettings, exact: bool) -> Compute:
-            def compute(rows: list[int]) -> list[Any]:
-                with full_precision(model) if exact else self.accelerator.autocast():
-                    return matching_costs(model, inputs, rows, tag_ids, settings)
-
-            return compute
-
-        return costs_with_error(
-            due,
-            computed(plain, exact=False) if fast else None,
-            computed(double, exact=fast),
-            computed(replace(double, shared_prompt=not double.shared_prompt), exact=fast),
-            known,
-        )
+        settings = CostSettings(self.args.matching_tokens, self.args.logit_chunk, self.args.shared_prompt)
+        return batch_costs(model, inputs, due, tag_ids, settings, known, self.accelerator)
 
     def evaluate(self, eval_dataset: Any = None, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Evaluate on trace sets; each problem is matched anew, and the matching is not remembered."""
@@ -244,14 +229,18 @@ class SSFTTrainer(TagTrainer):
         return metrics
 
     def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
-        """Add to the loss how the tags are used: their shares of traces, purity, and information on the mode."""
-        self._evaluated = self._fresh_matchings("eval")
+        """Compute the loss over all distinct problems, and how the tags are used: their shares of traces, purity, and
+        information on the mode."""
+        evaluation = self._evaluation = Evaluation(self._fresh_matchings("eval"))
         try:
             output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
-            for name, value in tag_metrics(self._evaluated, self.tags).items():
-                output.metrics[f"{metric_key_prefix}_{name}"] = value
         finally:
-            self._evaluated = None
+            self._evaluation = None
+        processes = gather_object([evaluation.sums]) if self.accelerator.num_processes > 1 else [evaluation.sums]
+        # The base class's own is a mean over batches: it changes with their size and with the number of processes.
+        output.metrics[f"{metric_key_prefix}_loss"] = loss_of(processes, self.args.tag_weight)
+        for name, value in tag_metrics(evaluation.matchings, self.tags).items():
+            output.metrics[f"{metric_key_prefix}_{name}"] = value
         return output
 
     def prediction_step(
@@ -260,7 +249,13 @@ class SSFTTrainer(TagTrainer):
         """Return the set loss of a batch; logits are never returned."""
         inputs = self._prepare_inputs(inputs)
         with torch.no_grad(), self.compute_loss_context_manager():
-            return self.compute_loss(model, inputs).detach(), None, None
+            if self._evaluation is None:
+                return self.compute_loss(model, inputs).detach(), None, None
+            sums = token_sums(*self._nll(model, self._matched(model, inputs))[:3])
+        row_of = inputs["trace_mask"].nonzero()[:, 0]
+        traces, tokens, tags, tag_tokens = self._evaluation.add(inputs["problem_index"].tolist(), row_of, sums)
+        loss = traces / tokens + self.args.tag_weight * tags / tag_tokens
+        return loss.to(inputs["input_ids"].device, torch.float32), None, None
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log the loss and what `_add_to_log` has collected since the last log: a new metric needs that call only.
@@ -278,7 +273,7 @@ class SSFTTrainer(TagTrainer):
         super().log(logs, start_time)
 
     def _add_to_log(self, **values: float | Tensor) -> None:
-        if self._evaluated is None:
+        if self._evaluation is None:
             for name, value in values.items():
                 self._since_log[name] = self._since_log.get(name, 0.0) + value
 
@@ -287,14 +282,3 @@ class SSFTTrainer(TagTrainer):
         seed = config.seed if config.data_seed is None else config.data_seed
         known = self.matchings.tag_of if split == "eval" else None
         return Matchings(self.names.get(split, []), config.assignment, self.tags.n, config.rematch_every, seed, known)
-
-
-def tag_metrics(matchings: Matchings, tags: ForkingTags) -> dict[str, float]:
-    """Return how the logged traces are spread over the tags: `usage_<i>`, the share of tag i (from 1); where modes are
-    known also `tag_purity` and `tag_information_bits` (mutual information of tag and mode)."""
-    usage = np.bincount(np.array([row["tag"] for row in matchings.log], dtype=np.int64), minlength=tags.n)
-    result = {f"usage_{i + 1}": float(share) for i, share in enumerate(usage / max(usage.sum(), 1))}
-    if counts := matchings.counts():
-        table = np.stack(list(counts.values()), axis=1)  # (tags, modes)
-        result |= {"tag_purity": purity(table), "tag_information_bits": mutual_information_bits(table)}
-    return result

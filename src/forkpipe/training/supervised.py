@@ -71,7 +71,7 @@ def train_supervised(
     logger.info("%s: %s; %s", method, length_of(settings, len(sets)), values_of_training(settings))
     data = set_rows(sets), set_rows(held_out)
     parent = Checkpoint(base)
-    job = content_hash(parent.digest, data, settings.model_dump(), assignment, template, seed)
+    job = job_of(parent, data, settings, assignment, template, seed)
     going_on = unfinished(work, job)
     model, tokenizer, all_tags = parent.load_model(), parent.tokenizer, parent.tags
     if settings.max_length is not None:
@@ -91,6 +91,28 @@ def train_supervised(
     parent.save_successor(folder, merged(trainer.model), seed, tags)
     clear(work)
     return TrainingResult(_log_rows(trainer.state.log_history, tags.n), trainer.matchings.log)
+
+
+NO_PART_OF_JOB = frozenset(
+    {
+        *("matching_tokens", "logit_chunk", "gradient_checkpointing"),  # bound memory
+        *("problems_per_step", "gradient_accumulation"),  # only their product counts
+        *("save_every", "report_to"),
+        "epochs",  # `max_steps` has them
+    }
+)
+"""Settings with which a killed training may be resumed with other values: they change a step by no more than rounding.
+So a training that ran out of memory goes on from its last checkpoint."""
+
+
+def job_of(
+    parent: Checkpoint, data: Any, settings: SupervisedSettings, assignment: Assignment, template: str, seed: int
+) -> str:
+    """Return a hash of everything that a training depends on; `settings.max_steps` is set."""
+    batch = settings.problems_per_step * settings.gradient_accumulation
+    return content_hash(
+        parent.digest, data, settings.model_dump(exclude=set(NO_PART_OF_JOB)), batch, assignment, template, seed
+    )
 
 
 def _config(

@@ -9,6 +9,7 @@ from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
 from forkpipe.models.adapters import with_rows_of_tags
 from forkpipe.models.checkpoint import encoder, last_complete, write_tags
+from forkpipe.training.sharding import check_stays_whole, check_whole
 
 
 class TagTrainer(Trainer):
@@ -21,6 +22,7 @@ class TagTrainer(Trainer):
     def __init__(
         self, model: Any, *, processing_class: Any, tags: ForkingTags, peft_config: Any = None, **kwargs: Any
     ) -> None:
+        check_whole(model)
         check_tokenizer(processing_class, tags)
         if peft_config is not None:
             import torch
@@ -37,11 +39,7 @@ class TagTrainer(Trainer):
         self.tags = tags
         if self.args.n_gpu > 1:
             raise InputError(f"one process sees {self.args.n_gpu} GPUs, expected one: start it with torchrun")
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-            raise InputError(
-                "FSDP and DeepSpeed are not supported yet, expected data-parallel processes: their forward passes wait "
-                "for one another, and processes match different numbers of problems"
-            )
+        check_stays_whole(self)
 
     def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
         """Train; True resumes from the last complete checkpoint in the output folder, a path from that checkpoint."""

@@ -23,6 +23,9 @@ from forkpipe.training.phases.base import Context, PhaseResult
 RESULT_FILE = "result.json"
 """File in the folder of a finished phase, written last: its tables and the job they belong to."""
 
+MOVED_FILE = "moved.txt"
+"""File in the folder of the last phase once its checkpoint is about to be moved to where the training was to write."""
+
 NO_PART_OF_JOB: dict[str, Any] = {
     "micro_batch_size": True,
     "gradient_checkpointing": True,
@@ -49,24 +52,50 @@ def train_policy(parent: Path, folder: Path, work: Path, schedule: Schedule, con
     for number, (name, planned) in enumerate(schedule.phases().items(), start=1):
         phase = planned.model_copy(update={"bf16": computes_bf16(planned.bf16)})
         place = work / f"{number}_{name}"
-        result = _finished_or_run(checkpoint, place, phase, steps[name], context)
+        result = _finished_or_run(checkpoint, place, phase, steps[name], context, folder)
         whole.log += [{**row, "step": row["step"] + before, "phase": name} for row in result.log]
         whole.rewards += [{**row, "policy_version": row["policy_version"] + before} for row in result.rewards]
         before += steps[name]
         checkpoint = Checkpoint(place / "checkpoint")
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(checkpoint.folder, folder)
+    _move(place, folder)
     for number, name in enumerate(schedule.phases(), start=1):
         shutil.rmtree(work / f"{number}_{name}")
     return whole
 
 
-def _finished_or_run(parent: Checkpoint, place: Path, phase: Phase, steps: int, context: Context) -> PhaseResult:
+def _move(place: Path, folder: Path) -> None:
+    """Move the checkpoint of the last phase to `folder`: a copy of a large one takes its space twice."""
+    checkpoint = place / "checkpoint"
+    if not checkpoint.exists():
+        return  # moved by a run that was killed after that
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    (place / MOVED_FILE).write_text(str(folder))
+    try:
+        checkpoint.rename(folder)
+    except OSError:  # on another file system
+        copied = folder.with_name(f".{folder.name}.copied")
+        shutil.rmtree(copied, ignore_errors=True)
+        shutil.copytree(checkpoint, copied)
+        copied.rename(folder)
+
+
+def _has_checkpoint(place: Path, folder: Path) -> bool:
+    """Whether the checkpoint of a phase is in its place, or was moved to `folder`."""
+    moved = place / MOVED_FILE
+    return (place / "checkpoint").exists() or (
+        moved.exists() and moved.read_text() == str(folder) and Checkpoint(folder).has_tags
+    )
+
+
+def _finished_or_run(
+    parent: Checkpoint, place: Path, phase: Phase, steps: int, context: Context, folder: Path
+) -> PhaseResult:
     job = job_of(parent, phase, steps, context)
     marker = place / RESULT_FILE
     if marker.exists():
         finished = json.loads(marker.read_text())
-        if finished["job"] == job:
+        if finished["job"] == job and _has_checkpoint(place, folder):
             logger.info("%s: phase %s was finished before", context.method, place.name)
             return PhaseResult(finished["log"], finished["rewards"])
         shutil.rmtree(place)
