@@ -22,13 +22,13 @@ PATH = re.compile(r"(filepath|path|filename)")
 
 def entry(dataset: Any, contents: Contents) -> dict[str, Any]:
     """Return the resolved catalog entry of a dataset, flat; paths of files that exist are digests of their content."""
-    if isinstance(dataset, MemoryDataset):
-        return {}
     return dict(_entry(dataset, contents, has_file=location(dataset) is not None))
 
 
 def _entry(dataset: Any, contents: Contents, *, has_file: bool) -> Iterator[tuple[str, Any]]:
     """Yield the arguments of a dataset; an argument that holds datasets by name gives the entry of each."""
+    if isinstance(dataset, MemoryDataset):
+        return
     config = dict(dataset._init_config())
     for name, value in list(config.items()):
         if (

@@ -123,6 +123,18 @@ def test_other_content_than_what_was_learnt_is_refused_until_the_version_is_rais
     assert load(benchmark(version=2), path, cache).digest != first.digest
 
 
+def test_a_cache_that_cannot_be_used_is_named(tmp_path, caplog):
+    path, cache = write(tmp_path / "own.jsonl", sums()), tmp_path / "cache"
+    cache.write_text("no folder")
+    assert len(load(benchmark(), path, cache)) == 30
+    assert "the digest cannot be kept" in caplog.text
+    cache.unlink()
+    load(benchmark(), path, cache)
+    (cache / "learnt.json").write_text("{")
+    with pytest.raises(InputError, match=r"learnt.json: not JSON: .*; delete it to learn"):
+        load(benchmark(), path, cache)
+
+
 def test_a_file_without_known_content_is_held_to_the_bytes_that_are_pinned(tmp_path):
     path = write(tmp_path / "own.jsonl", sums())
     pinned = benchmark(url="http://127.0.0.1:9/own.jsonl", sha256=sha256(path))

@@ -13,7 +13,7 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
-from forkpipe.core.errors import InputError
+from forkpipe.core.errors import InputError, one_line
 from forkpipe.core.ids import content_hash
 from forkpipe.core.progress import logger
 from forkpipe.core.prompts import prompt_for as render
@@ -265,7 +265,10 @@ def _problem(benchmark: Benchmark, question: Question) -> Problem:
 def _learn(benchmark: Benchmark, digest: str, path: Path, folder: Path) -> None:
     """Keep the digest of a benchmark that nobody knows; InputError if an earlier load gave another one."""
     file = folder / LEARNT_FILE
-    learnt = json.loads(file.read_text()) if file.exists() else {}
+    try:
+        learnt = json.loads(file.read_text()) if file.exists() else {}
+    except ValueError as error:
+        raise InputError(f"{file}: not JSON: {one_line(error)}; delete it to learn the digests anew") from error
     # Without the commit: another commit of the same file must have the same content.
     source = benchmark.source
     place = f"{source.hub}/{source.file}" if source.hub else source.url or str(path.absolute())
@@ -279,7 +282,10 @@ def _learn(benchmark: Benchmark, digest: str, path: Path, folder: Path) -> None:
     logger.warning(
         "benchmark %s: nobody knew the digest of its content; %s is learnt from %s", benchmark.name, digest, path
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
-    partial.write_text(json.dumps(learnt, indent=1, sort_keys=True) + "\n")
-    partial.replace(file)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = file.with_name(f".{file.name}.{os.getpid()}")
+        partial.write_text(json.dumps(learnt, indent=1, sort_keys=True) + "\n")
+        partial.replace(file)
+    except OSError as error:
+        logger.warning("%s: the digest cannot be kept, so a later load is not compared with it: %s", file, error)
