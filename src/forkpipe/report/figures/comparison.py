@@ -12,7 +12,7 @@ from forkpipe.report.style import Drawing, colour_of, finish, name_axis, panels,
 def draw(comparison: Rows, metrics: Rows) -> Drawing:
     """Show pass@1, cons@N and pass@N of every method under its headline policy, with 95 % intervals.
 
-    Where there are several training seeds, the interval over seeds is a band, and each seed is a short line.
+    Where there are several training seeds, the interval over seeds is a band, and each seed an open circle.
     """
     rows = headline(comparison)
     k = next((row["k"] for row in rows if row["k"] is not None), "N")
@@ -35,7 +35,7 @@ def draw(comparison: Rows, metrics: Rows) -> Drawing:
             if points := of_seeds[row["method"], protocol, row[f"{name}_policy"]]:
                 figure.add_scatter(
                     x=list(points.values()), y=[row["method"]] * len(points), mode="markers", **at,
-                    marker={"symbol": "line-ns-open", "size": 13, "color": colour, "line": {"width": 2}},
+                    marker={"symbol": "circle-open", "size": 8, "color": colour, "line": {"width": 1.5}},
                     text=[f"seed {seed}" for seed in points], hovertemplate="%{text}: %{x:.1%}<extra></extra>",
                 )  # fmt: skip
             figure.add_scatter(
@@ -81,6 +81,6 @@ FIGURE = Figure(
     "single sample; cons@N is the accuracy of a plurality vote among N samples, with ties averaged; pass@N is the "
     "share of problems that at least one of N samples solves. Lines are 95 % intervals over problems (Wilson "
     "intervals, which stay wide at 0 and 100 %). With several training seeds, bands are 95 % t intervals over seeds "
-    "and short lines single seeds.",
+    "and open circles single seeds.",
     draw,
 )
