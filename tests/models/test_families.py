@@ -122,6 +122,17 @@ def test_a_family_is_accepted_before_a_run(family, tokenizer, tmp_path):
         check_student(settings, TagSettings(style="special"), max_length=longest + 1)
 
 
+def test_a_template_says_what_it_refuses(family, tokenizer):
+    """Gemma's templates know no system role; the others keep the message, alone or merged with the user's."""
+    if "gemma" in family.config.model_type:
+        with pytest.raises(InputError, match="refuses system and user: There is no system role"):
+            render_prompt(tokenizer, "2 + 2", system="Be brief.")
+    else:
+        prompt = render_prompt(tokenizer, "2 + 2", system="Be brief.")
+        assert prompt.index("Be brief.") < prompt.index("2 + 2")
+        assert prompt.endswith(family.closing)
+
+
 REFUSED = {
     "quantized": ({"quantization_config": {"quant_method": "mxfp4"}}, {}, r"weights are quantized \(mxfp4\)"),
     "other type": ({"model_type": "t5"}, {}, "of type 't5', expected a causal language model"),

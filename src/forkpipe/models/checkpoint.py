@@ -68,8 +68,7 @@ class Checkpoint:
     @property
     def from_scratch(self) -> bool:
         """Whether this is a base checkpoint whose weights were drawn, not trained elsewhere."""
-        path = self.folder / FORKING_FILE
-        return path.exists() and bool(json.loads(path.read_text())["base_model"] == "scratch")
+        return self.has_tags and json.loads((self.folder / FORKING_FILE).read_text())["base_model"] == "scratch"
 
     @cached_property
     def tags(self) -> ForkingTags:
@@ -268,12 +267,17 @@ def check_begins_special(tags: ForkingTags, tokenizer: Any) -> None:
 def render_prompt(tokenizer: Any, content: str, tag: str = "", system: str = "") -> str:
     """Put a user message, and a system message if there is one, through the chat template, up to the assistant's text.
 
-    The template takes the tag as an argument (`tagging.TAKES_TAG`); if it does not, the tag is appended.
+    A template that does not take the tag as an argument (`tagging.TAKES_TAG`) gets it appended. InputError: it refuses.
     """
+    from jinja2 import TemplateError
+
     chat_template(tokenizer)
-    messages = [{"role": "system", "content": system}] if system else []
-    messages.append({"role": "user", "content": content})
-    text: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, tag=tag)
+    messages = [*([{"role": "system", "content": system}] if system else []), {"role": "user", "content": content}]
+    try:
+        text: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, tag=tag)
+    except TemplateError as error:
+        roles = "system and user" if system else "user"
+        raise InputError(f"{tokenizer.name_or_path}: the chat template refuses {roles}: {error}") from error
     return text if text.endswith(tag) else text + tag
 
 

@@ -22,6 +22,9 @@ APART = 0.2
 LARGEST = 0.5
 """The longest that the part of a row that makes tags likely may be, in units of the row's length."""
 
+SAMPLE = 8192
+"""Rows of the vocabulary of which the mean, and the distance from it, is taken."""
+
 EXAMPLES = (
     ("What is 7 + 5?", "7 + 5 = 12. The answer is 12."),
     ("A train travels 120 km in 2 hours. What is its speed?", "Speed is distance over time: 120 / 2 = 60 km per hour."),
@@ -64,21 +67,21 @@ def _rows_of_words(matrix: Any, tokenizer: Any, texts: Mapping[int, str]) -> Any
     """Return for each text the mean over its words of the words' rows, float32 (len(texts), d)."""
     import torch
 
-    # Matrices that are larger than the vocabulary have rows of no token.
     special = {*tokenizer.added_tokens_decoder, *tokenizer.all_special_ids, *texts}
-    ordinary = torch.zeros(matrix.shape[0], dtype=torch.bool, device=matrix.device)
-    ordinary[[token for token in tokenizer.get_vocab().values() if token not in special]] = True
-    mean = matrix[ordinary].float().mean(dim=0)
-    rows = torch.stack([_row(matrix, _pieces(tokenizer, text, ordinary), mean) for text in texts.values()])
-    # Of a sample: the matrix of a large model would need as much memory again.
-    typical = (matrix[ordinary][:: max(1, int(ordinary.sum()) // 4096)].float() - mean).norm(dim=1).mean()
+    known = sorted(i for i in tokenizer.get_vocab().values() if i not in special and i < len(matrix))
+    # A sample: the whole matrix of a large model would need as much memory again.
+    sample = matrix[known[:: max(1, len(known) // SAMPLE)]].float()
+    mean = sample.mean(dim=0)
+    words = [_pieces(tokenizer, text, frozenset(known)) for text in texts.values()]
+    rows = torch.stack([_row(matrix, pieces, mean) for pieces in words])
+    typical = (sample - mean).norm(dim=1).mean()
     return _apart(rows, float(typical))
 
 
-def _pieces(tokenizer: Any, text: str, ordinary: Any) -> list[list[int]]:
+def _pieces(tokenizer: Any, text: str, ordinary: frozenset[int]) -> list[list[int]]:
     """Return the token ids of each word and number of a text, without special tokens and spaces."""
     encode = encoder(tokenizer)
-    words = [[i for i in encode(word) if ordinary[i]] for word in re.findall(r"[^\W\d_]+|\d+", text)]
+    words = [[i for i in encode(word) if i in ordinary] for word in re.findall(r"[^\W\d_]+|\d+", text)]
     visible = [[i for i in ids if tokenizer.decode([i]).strip()] for ids in words]
     return [ids for ids in visible if ids]
 
