@@ -139,6 +139,14 @@ def test_an_environment_changes_what_it_names_and_no_more():
     assert check_parameters(parameters("tight")).generation.teachers["peasant"].samples == 2
 
 
+def test_phases_of_a_method_that_is_not_trained_stop_nothing():
+    """fork_rl's phases cannot share one step; who trains ssft and gfpo alone need not care."""
+    one_step = {"rollouts": {"steps": 1}, "fork_rl": {"train": {"router": {"steps": 1}}}}
+    check_parameters(parameters(methods=["ssft", "gfpo"], **one_step))
+    with pytest.raises(InputError, match=r"fork_rl\.train: its phases take router 1, traces None steps"):
+        check_parameters(parameters(methods=["fork_rl"], **one_step))
+
+
 def test_an_open_phase_takes_the_steps_that_are_left():
     checked = check_parameters(parameters(fork_rl={"train": {"fold": {"kind": "fold", "steps": 7}}}))
     assert checked.fork_rl.train.steps(checked.rollouts) == {"router": 15, "traces": 45, "fold": 7}

@@ -89,13 +89,13 @@ class LinearEquationsDataset(GeneratedDataset):
     """Equations a x + b = c with a whole solution (`demo.linear_equations`).
 
     Args:
-        count: how many different ones, 1 to 20,000.
+        count: how many different ones, 1 to 1,600.
         seed: another seed draws others.
     """
 
     def __init__(self, *, count: int = 400, seed: int = 0, metadata: dict[str, Any] | None = None) -> None:
-        if not 1 <= count <= 20_000:
-            raise ValueError(f"count is {count}, expected 1 to 20000")
+        if not 1 <= count <= 1600:
+            raise ValueError(f"count is {count}, expected 1 to 1600")
         self._count, self._seed = count, seed
         self.metadata = metadata
 

@@ -3,10 +3,14 @@ r"""Four ways to solve a x + b = c, written down in words: the example of `conf/
 The problems have the form of reasoning-gym's `simple_equations`, so that a small pretrained model can read them. As in
 `demo.modular_powers`, each computed value passes through `slip`, and a trace carries on from a wrong one.
 
->>> print(" ".join(STRATEGIES["isolate"](Equation(7, 12, 159), no_slip)))
-7x = 159 - 12 = 147, so x = 147 / 7 = 21. \boxed{21}
->>> print(" ".join(STRATEGIES["bisect"](Equation(7, 12, 47), no_slip)))
-Try 20: 152, high. Try 10: 82, high. Try 5: 47, right. \boxed{5}
+>>> print(" ".join(STRATEGIES["isolate"](Equation(4, 12, 60), no_slip)))
+4x = 60 - 12 = 48, so x = 48 / 4 = 12. \boxed{12}
+>>> print(" ".join(STRATEGIES["bisect"](Equation(4, 12, 60), no_slip)))
+Try 8: 44, low. Try 12: 60, right. \boxed{12}
+>>> print(" ".join(STRATEGIES["quotients"](Equation(4, 12, 60), no_slip)))
+Left 48. 5 of 4, left 28. 5 of 4, left 8. 2 of 4. 5 + 5 + 2 = 12. \boxed{12}
+>>> print(" ".join(STRATEGIES["false_position"](Equation(4, 12, 60), no_slip)))
+Guess 10 gives 52, 8 short, 8 / 4 = 2, 10 + 2 = 12. \boxed{12}
 """
 
 import random
@@ -17,8 +21,8 @@ from typing import NamedTuple
 Slip = Callable[[int], int]
 """Called with each computed value; returns it, or a wrong one."""
 
-EXAMPLE = "Solve for x: 7x + 12 = 159"
-LARGEST = 40
+EXAMPLE = "Solve for x: 4x + 12 = 60"
+LARGEST = 15
 """Every solution is a whole number from 1 to this one."""
 
 
@@ -53,7 +57,7 @@ def render(equation: Equation) -> str:
 
 def draw_equations(count: int, seed: int) -> list[tuple[Equation, int]]:
     """Return different equations with their solutions, the same for the same seed."""
-    possible = [(a, b, x) for a in range(2, 13) for b in range(2, 60) for x in range(2, LARGEST + 1)]
+    possible = [(a, b, x) for a in range(2, 8) for b in range(1, 21) for x in range(2, LARGEST + 1)]
     drawn = random.Random(seed).sample(possible, count)
     return [(Equation(a, b, a * x + b), x) for a, b, x in drawn]
 
@@ -86,33 +90,33 @@ def bisect(equation: Equation, slip: Slip) -> list[str]:
 
 
 def quotients(equation: Equation, slip: Slip) -> list[str]:
-    """Take tens of a from c - b while they fit, then the rest at once; add up the parts."""
+    """Take five times a from c - b while that fits, then the rest at once; add up the parts."""
     a, b, c = equation
     rest = slip(c - b)
     words = f"Left {rest}.".split()
     parts: list[int] = []
-    while rest >= 10 * a and len(parts) < LARGEST // 10:
-        rest = slip(rest - 10 * a)
-        parts.append(10)
-        words += f"10 of {a}, left {rest}.".split()
+    while rest >= 5 * a and len(parts) < LARGEST // 5:
+        rest = slip(rest - 5 * a)
+        parts.append(5)
+        words += f"5 of {a}, left {rest}.".split()
     parts.append(slip(rest // a))
     total = slip(sum(parts))
     return words + f"{parts[-1]} of {a}. {' + '.join(map(str, parts))} = {total}.".split() + _boxed(total)
 
 
 def false_position(equation: Equation, slip: Slip) -> list[str]:
-    """Guess 20, and correct the guess by the difference that it leaves."""
+    """Guess 10, and correct the guess by the difference that it leaves."""
     a, b, c = equation
-    guess = 20
+    guess = 10
     result = slip(a * guess + b)
-    words = f"Guess 20 gives {result},".split()
+    words = f"Guess 10 gives {result},".split()
     if result == c:
         return [*words, "right.", *_boxed(guess)]
     gap = slip(abs(c - result))
     step = slip(gap // a)
     sign, side = ("+", "short") if result < c else ("-", "over")
     value = slip(guess + step if result < c else guess - step)
-    return words + f"{gap} {side}, {gap} / {a} = {step}, 20 {sign} {step} = {value}.".split() + _boxed(value)
+    return words + f"{gap} {side}, {gap} / {a} = {step}, 10 {sign} {step} = {value}.".split() + _boxed(value)
 
 
 Solve = Callable[[Equation, Slip], list[str]]

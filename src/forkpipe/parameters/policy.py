@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, RootModel, model_validator
 
+from forkpipe.core.errors import InputError
 from forkpipe.parameters.base import AsksEngine, Count, EngineSettings, Settings, Wanted, Weight
 from forkpipe.parameters.traces import CheckpointSampling
 from forkpipe.parameters.trainers import GFPOFields
@@ -173,13 +174,13 @@ class Schedule(RootModel[dict[str, Phase | None]]):
     def steps(self, rollouts: RolloutSettings) -> dict[str, int]:
         """Return the steps of each phase.
 
-        ValueError if phases that draw rollouts do not add up to the steps that every method has, or a phase's
+        InputError if phases that draw rollouts do not add up to the steps that every method has, or a phase's
         micro_batch_size does not divide what a step takes.
         """
         for name, phase in self.phases().items():
             whole = rollouts.problems_per_step * (rollouts.group_size if phase.kind == "traces" else 1)
             if phase.micro_batch_size and whole % phase.micro_batch_size:
-                raise ValueError(
+                raise InputError(
                     f"phase {name} has micro_batch_size {phase.micro_batch_size}, expected a divisor of {whole}, the "
                     f"{'rollouts' if phase.kind == 'traces' else 'problems'} of a step"
                 )
@@ -187,7 +188,7 @@ class Schedule(RootModel[dict[str, Phase | None]]):
         open_ended = [name for name, steps in drawing.items() if steps is None]
         left = rollouts.steps - sum(steps or 0 for steps in drawing.values())
         if not drawing or len(open_ended) > 1 or (left < 1 if open_ended else left != 0):
-            raise ValueError(
+            raise InputError(
                 f"its phases take {', '.join(f'{name} {steps}' for name, steps in drawing.items()) or 'no'} steps with "
                 f"rollouts, expected {rollouts.steps} together (rollouts.steps), at most one of them null"
             )

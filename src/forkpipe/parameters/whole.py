@@ -91,7 +91,7 @@ class Parameters(MethodSections):
                     f"benchmarks.use names {name}, whose answers are of type '{answer_type}', and "
                     f"verification.verifiers has only: {', '.join(known)}"
                 )
-        for method in POLICY:
+        for method in [method for method in self.trained if method in POLICY]:
             try:
                 getattr(self, method).train.steps(self.rollouts)
             except ValueError as error:
