@@ -124,5 +124,5 @@ def report_of(inputs, figures, agreement=None, **options):
     agreement = agreement or {"v_measure": 0.9, "adjusted_rand": 0.8, "problems": 6}
     options.setdefault("generation_report", table("generation_report", []))
     drawn = {f"figure_{name}": figure for name, figure in figures.items()}
-    settings = EvaluationSettings(bootstrap=100)
-    return make_report(strategy_agreement=agreement, seed=0, settings=settings, **shared, **options, **drawn)
+    options.setdefault("settings", EvaluationSettings(bootstrap=100))
+    return make_report(strategy_agreement=agreement, seed=0, **shared, **options, **drawn)

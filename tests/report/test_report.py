@@ -9,6 +9,7 @@ import pytest
 from plotly.offline import get_plotlyjs
 from small_evaluation import METHODS, report_of, synthetic, table
 
+from forkpipe.parameters import EvaluationSettings
 from forkpipe.report.figures.registry import FIGURES, make_figures
 from forkpipe.report.style import METHOD_COLOURS, colour_of
 
@@ -167,6 +168,25 @@ def test_report_says_what_teachers_took_and_gave(inputs, figures):
     first, second = re.findall(r"<tr><td class=\"text\">(?:&lt;i&gt;a|b)</td>(.*?)</tr>", page)
     assert re.findall(r"<td>(.*?)</td>", first) == ["1,200", "0", "0", "0", "0", "40", "0", "0", "80", "1.5", "0.0375"]
     assert re.findall(r"<td>(.*?)</td>", second)[-3:] == ["&ndash;"] * 3
+
+
+def test_report_compares_both_ways_to_select_sets(inputs, figures):
+    sets = {"sets": 3, "traces": 8, "of_traces": {"2": 1, "3": 2}, "of_strategies": {"1": 3}}
+    none = {"sets": 0, "traces": 0, "of_traces": {}, "of_strategies": {}}
+    totals = {"select": "teachers", "problems": 5, "by_teacher": sets, "by_strategy": none}
+    page = report_of(inputs, figures, trace_set_totals=totals)
+    assert (
+        "Trace sets: select teachers gave 3 sets (1 of 2 traces, 2 of 3) with 8 traces; 3 of 1 strategy; by strategy "
+        "(trace_sets.select divergent) there would be 0 sets.</p>"
+    ) in page
+    assert "Trace sets:" not in report_of(inputs, figures)
+
+
+def test_report_says_that_a_part_was_evaluated(inputs, figures):
+    settings = EvaluationSettings(bootstrap=100, limit=2)
+    tested = sum(split == "test" for split in inputs["problems"]["split"].to_pylist())
+    assert f"of {tested} (evaluation.limit is 2), with" in report_of(inputs, figures, settings=settings)
+    assert "evaluation.limit" not in report_of(inputs, figures)
 
 
 def test_report_escapes_text(report):

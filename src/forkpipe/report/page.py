@@ -19,6 +19,7 @@ from forkpipe.core.records import SPLITS
 from forkpipe.core.statistics import wilson_interval
 from forkpipe.evaluation.differences import paired_differences
 from forkpipe.evaluation.metrics import budget_warning, headline
+from forkpipe.generation.set_totals import of_both
 from forkpipe.parameters import EvaluationSettings
 from forkpipe.parameters.methods import COMPARED
 from forkpipe.report.figures.registry import FIGURES
@@ -55,6 +56,7 @@ def make_report(
     seed: int,
     settings: EvaluationSettings,
     missing_methods: Mapping[str, str] | None = None,
+    trace_set_totals: Mapping[str, Any] | None = None,
     title: str = TITLE,
     versions: Mapping[str, str] | None = None,
     **figures: Any,
@@ -70,6 +72,7 @@ def make_report(
         seed: of the run, also of the bootstrap.
         settings: for the number of bootstrap resamples, and the limit of evaluated problems.
         missing_methods: method -> why it has no row.
+        trace_set_totals: result of `generation.set_totals.compare_selections`; None for sets that were made elsewhere.
         versions: package -> version, for the footer; None for those of `PACKAGES` as installed.
         **figures: each figure of the registry, as `figure_{name}`.
     """
@@ -117,6 +120,7 @@ def make_report(
         warning=budget_warning(comparison),
         notes=_notes(rows),
         generation=generation_report.to_pylist(),
+        trace_sets=of_both(trace_set_totals) if trace_set_totals else "",
         tag_rows=[
             (method, source, row)
             for source, key in (("matching", "matching"), ("test texts", "generations"))

@@ -30,6 +30,7 @@ def create_pipeline() -> Pipeline:
                     "tag_information",
                     "strategy_agreement",
                     "generation_report",
+                    "trace_set_totals",
                     "params:environment",
                     "params:seed",
                     "params:missing_methods",
