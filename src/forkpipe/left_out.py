@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 
 from forkpipe.core.errors import DoesNotFitError, one_line
+from forkpipe.parameters.comparison import without_seed
 from forkpipe.parameters.methods import METHODS, lineage
 
 OUT_OF_MEMORY = (
@@ -25,7 +26,7 @@ def methods_lost(node: str, error: BaseException) -> dict[str, str]:
 
     A method that cannot be trained takes with it the methods that are trained from it.
     """
-    method, _, stage = node.partition(".")
+    method, _, stage = without_seed(node)[0].partition(".")
     reason = does_not_fit(error) if method in METHODS else ""
     if not reason:
         return {}

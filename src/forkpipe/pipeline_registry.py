@@ -13,6 +13,7 @@ from kedro.pipeline import Pipeline
 
 from forkpipe.pipelines.benchmarks.pipeline import create_pipeline as create_benchmarks
 from forkpipe.pipelines.evaluation.pipeline import create_pipeline as create_evaluation
+from forkpipe.pipelines.evaluation.pipeline import create_sampling_pipeline
 from forkpipe.pipelines.problems.pipeline import create_pipeline as create_problems
 from forkpipe.pipelines.report.pipeline import create_pipeline as create_reporting
 from forkpipe.pipelines.trace_generation.pipeline import create_pipeline as create_trace_generation
@@ -21,6 +22,7 @@ from forkpipe.pipelines.training.pipeline import (
     create_collecting_pipeline,
     create_training_pipelines,
 )
+from forkpipe.replicates import for_seeds
 from forkpipe.wiring import chosen
 
 
@@ -29,16 +31,21 @@ def register_pipelines() -> dict[str, Pipeline]:
     # Kedro warns about every dotted name that a node reads from another namespace, though it made the dots itself.
     warnings.filterwarnings("ignore", message="One or more dataset names contain '.' characters")
     comparison = chosen()
-    training = create_training_pipelines()
+    seeds, shares_base = comparison.replicates, comparison.shares_base
+    training = {
+        method: for_seeds(pipeline, seeds, shares_base) for method, pipeline in create_training_pipelines().items()
+    }
+    base = for_seeds(create_base_pipeline(), [None] if shares_base else seeds)
     own = {
         "problems": create_problems(),
         "trace_generation": create_trace_generation(),
         **{f"train_{method}": pipeline for method, pipeline in training.items()},
-        "evaluation": create_evaluation(comparison),
+        "evaluation": for_seeds(create_sampling_pipeline(comparison), seeds, shares_base)
+        + create_evaluation(comparison),
         "benchmarks": create_benchmarks(comparison),
         "report": create_reporting(),
     }
-    everything = sum(own.values(), start=create_base_pipeline() + create_collecting_pipeline(comparison))
+    everything = sum(own.values(), start=base + create_collecting_pipeline(comparison))
     registered = {name: everything.to_nodes(*(node.name for node in part.nodes)) for name, part in own.items()}
     unused = sum((part for method, part in training.items() if method not in comparison.trained), start=Pipeline([]))
     return {**registered, "__default__": everything - unused}

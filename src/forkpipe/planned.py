@@ -1,12 +1,13 @@
 """What the planned trainings and evaluations would do: lines that `kedro plan` and `kedro run` print after the plan."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from typing import Any
 
 from kedro.pipeline.node import Node
 
 from forkpipe.parameters import Parameters, SupervisedSettings, supervised_settings
+from forkpipe.parameters.comparison import without_seed
 from forkpipe.parameters.methods import COMPARED, POLICY, SUPERVISED
 from forkpipe.parameters.recipes import (
     doubts,
@@ -24,29 +25,33 @@ def described(catalog: Any, nodes: Collection[Node]) -> Iterator[str]:
     Args:
         nodes: the nodes that may run.
     """
-    names = {node.name for node in nodes}
+    counts = Counter(without_seed(node.name)[0] for node in nodes)
     parameters = Parameters.model_validate(catalog.load("parameters"))
     sets = _training_sets(catalog)
-    stale = " (trace sets as they are now)" if "build_trace_sets" in names and sets is not None else ""
+    stale = " (trace sets as they are now)" if "build_trace_sets" in counts and sets is not None else ""
     together: dict[str, list[str]] = defaultdict(list)
     doubtful: dict[str, None] = {}
     for method in SUPERVISED:
-        if f"{method}.train" in names:
+        if n := counts[f"{method}.train"]:
             settings = supervised_settings(parameters.supervised, getattr(parameters, method).train)
-            together[f"{_length(settings, sets)}{stale}; {values_of_training(settings)}"].append(method)
+            together[f"{_length(settings, sets)}{stale}; {values_of_training(settings)}"].append(_with_seeds(method, n))
             doubtful |= dict.fromkeys(doubts(settings, sets or 0, parameters.model))
     for method in POLICY:
-        if f"{method}.train" in names:
+        if n := counts[f"{method}.train"]:
             schedule = getattr(parameters, method).train
-            together[values_of_schedule(schedule, parameters.rollouts)].append(method)
+            together[values_of_schedule(schedule, parameters.rollouts)].append(_with_seeds(method, n))
     if together and (selected := _selected(catalog)):
         yield selected
     for text, methods in together.items():
         yield f"train {', '.join(methods)}: {text}"
     for text in doubtful:
         yield f"WARNING {text}"
-    if any(f"{method}.generate" in names for method in COMPARED):
+    if any(counts[f"{method}.generate"] for method in COMPARED):
         yield f"evaluate: {values_of_evaluation(parameters.evaluation, parameters.tags.n)}"
+
+
+def _with_seeds(method: str, n: int) -> str:
+    return method if n == 1 else f"{method} ({n} seeds)"
 
 
 def _length(settings: SupervisedSettings, sets: int | None) -> str:

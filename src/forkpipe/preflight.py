@@ -11,6 +11,7 @@ from forkpipe.core.rows import Split
 from forkpipe.engines.registry import create_completing, create_engine, create_engines, unnamed_engine
 from forkpipe.models.support import check_bf16, check_student, ties_embeddings
 from forkpipe.parameters import Parameters, Schedule, supervised_settings
+from forkpipe.parameters.comparison import without_seed
 from forkpipe.parameters.methods import COMPARED, POLICY, SUPERVISED
 from forkpipe.parameters.recipes import refused_phase_rate, refused_rate
 from forkpipe.parameters.training import SCRATCH
@@ -34,7 +35,7 @@ def check_run(catalog: Any, nodes: Collection[Node]) -> None:
     for node in nodes:
         for store in getattr(node, "stores", ()):
             catalog[store].check()
-    names = {node.name for node in nodes}
+    names = {without_seed(node.name)[0] for node in nodes}
     parameters = Parameters.model_validate(catalog.load("parameters"))
     for name, check in CHECKS.items():
         if name in names:

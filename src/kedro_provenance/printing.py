@@ -1,7 +1,7 @@
 """What the commands print: a plan as one line a node, or counts where an update of the code made many nodes stale."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import click
 from kedro.pipeline.node import Node
@@ -21,11 +21,12 @@ def print_plan(plan: Sequence[Planned], running: bool) -> None:
     """
     updated = [planned for planned in plan if planned.status == "run" and all(map(is_about_code, planned.reasons))]
     counted = len(updated) > MANY
-    for planned in plan:
-        if planned.status == "run" and not (counted and planned in updated):
-            click.echo(f"run   {planned.node.name}: {_listed(planned.reasons)}")
-        elif planned.status == "if inputs change" and not counted:
-            click.echo(f"maybe {planned.node.name}: {'; '.join(planned.reasons)}")
+    shown = [planned for planned in plan if not (counted and planned in updated)]
+    for name, status, reasons in _folded(shown):
+        if status == "run":
+            click.echo(f"run   {name}: {_listed(reasons)}")
+        elif status == "if inputs change" and not counted:
+            click.echo(f"maybe {name}: {'; '.join(reasons)}")
     if counted:
         _print_update(plan, updated, running)
     fresh = sum(planned.status == "fresh" for planned in plan)
@@ -33,6 +34,26 @@ def print_plan(plan: Sequence[Planned], running: bool) -> None:
         click.echo(f"nothing to run: all {fresh} nodes are fresh")
     elif fresh:
         click.echo(f"fresh {fresh} other nodes")
+
+
+def _folded(plan: Iterable[Planned]) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield (name, status, reasons) of nodes, of all variants of a node with one status together.
+
+    A node may have an attribute `variant`: the name of the node that it is a variant of, in what, and with which value,
+    as ("ssft.train", "seed", "1"). Then it is called "ssft-seed1.train", and "-seed1" also marks the names of its data.
+    """
+    groups: dict[tuple[str, str], list[tuple[Planned, tuple[str, str, str] | None]]] = {}
+    for planned in plan:
+        variant = getattr(planned.node, "variant", None)
+        groups.setdefault((variant[0] if variant else planned.node.name, planned.status), []).append((planned, variant))
+    for (name, status), members in groups.items():
+        reasons: dict[str, None] = {}
+        for planned, variant in members:
+            mark = f"-{variant[1]}{variant[2]}" if variant and len(members) > 1 else ""
+            reasons |= dict.fromkeys(reason.replace(mark, "") if mark else reason for reason in planned.reasons)
+        kind = next((variant[1] for _, variant in members if variant), "")
+        many = f"{name} ({len(members)} {kind}s)"
+        yield many if len(members) > 1 else members[0][0].node.name, status, [*reasons]
 
 
 def _print_update(plan: Sequence[Planned], updated: Sequence[Planned], running: bool) -> None:

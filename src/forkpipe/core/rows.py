@@ -151,7 +151,11 @@ class RejectedRow(Row):
     detail: str
 
 
-class _MethodColumn(Row):
+class _SeedColumn(Row):
+    training_seed: NotRequired[int | None]  # of the model; null in the tables of one training
+
+
+class _MethodColumn(_SeedColumn):
     method: str
 
 
@@ -240,7 +244,7 @@ class GenerationRow(SampleColumns):
     checkpoint: str  # digest of the checkpoint's files
 
 
-class _CountedSample(SampleColumns):
+class _CountedSample(SampleColumns, _SeedColumn):
     tokens: int
 
 
@@ -262,7 +266,20 @@ class MetricRow(Row):
     n_problems: int
     n_samples: int
     seed: int
+    training_seed: NotRequired[int | None]  # null in the row over all training seeds
+    n_seeds: NotRequired[int | None]  # training seeds whose mean the value is
+    seed_low: NotRequired[float | None]  # 95 % t interval over training seeds; null with one
+    seed_high: NotRequired[float | None]
     note: NotRequired[str | None]  # what has to be said beside the value, for example that there were public tests only
+
+
+class PairsWon(TypedDict):
+    """With how many training seeds a method was above, below and equal to a baseline."""
+
+    versus: str
+    won: int
+    lost: int
+    tied: int
 
 
 class ComparisonRow(Row):
@@ -281,6 +298,10 @@ class ComparisonRow(Row):
     validation_rollouts: int
     seed: int
     note: NotRequired[str | None]
+    n_seeds: NotRequired[int | None]
+    seed_low: NotRequired[float | None]
+    seed_high: NotRequired[float | None]
+    pairs: NotRequired[list[PairsWon] | None]  # seed by seed; null with one seed
 
 
 class BenchmarkProblemRow(ProblemRow):
@@ -377,13 +398,13 @@ TABLES: dict[str, tuple[int, type]] = {
     "strategies": (3, StrategyRow),
     "trace_sets": (2, TraceSetRow),
     "rejected": (1, RejectedRow),
-    "training_log": (3, TrainingLogRow),
-    "matching": (1, MatchingRow),
-    "rewards": (1, RewardRow),
+    "training_log": (4, TrainingLogRow),
+    "matching": (2, MatchingRow),
+    "rewards": (2, RewardRow),
     "generations": (2, GenerationRow),
-    "scores": (4, ScoreRow),
-    "metrics": (2, MetricRow),
-    "comparison": (2, ComparisonRow),
+    "scores": (5, ScoreRow),
+    "metrics": (3, MetricRow),
+    "comparison": (3, ComparisonRow),
     "benchmark_problems": (1, BenchmarkProblemRow),
     "benchmark_generations": (1, BenchmarkGenerationRow),
     "benchmark_scores": (1, BenchmarkScoreRow),

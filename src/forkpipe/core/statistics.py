@@ -107,6 +107,30 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
+def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
+    """Return Student's t interval of the mean of few independent values, such as one result for each training seed.
+
+    It has width 0 where all values are equal; it then says no more than that the seeds agree.
+
+    Args:
+        values: at least two.
+        level: confidence, in (0, 1).
+
+    Raises:
+        ValueError: there are fewer than two values, or the level is out of range.
+
+    >>> [round(end, 4) for end in t_interval([0.5, 0.6, 0.7])]
+    [0.3516, 0.8484]
+    """
+    from scipy.stats import t  # slow to import, so only where it is used
+
+    if len(values) < 2 or not 0.0 < level < 1.0:
+        raise ValueError(f"expected at least two values and a level within (0, 1), got {len(values)} and {level}")
+    given = np.asarray(values, dtype=np.float64)
+    half = t.ppf((1.0 + level) / 2.0, given.size - 1) * given.std(ddof=1) / math.sqrt(given.size)
+    return float(given.mean() - half), float(given.mean() + half)
+
+
 def paired_difference(a: Sequence[float], b: Sequence[float], resamples: int, seed: int) -> tuple[float, float, float]:
     """Return (mean, low, high) of a - b, problem by problem, with a 95 % bootstrap interval.
 

@@ -15,6 +15,7 @@ problems would move the value, not how much another training seed would.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 import pyarrow as pa
@@ -22,7 +23,7 @@ import pyarrow as pa
 from forkpipe.core.errors import InputError
 from forkpipe.core.ids import derived_seed
 from forkpipe.core.metrics import cons_at_k, native_cons, native_pass, pass_at_k
-from forkpipe.core.rows import ComparisonRow, MetricRow
+from forkpipe.core.rows import ComparisonRow, MetricRow, Split
 from forkpipe.core.statistics import mean_interval
 from forkpipe.core.subsets import NO_VOTES
 from forkpipe.evaluation.samples import Pool, best_tags, load_pools, method_order, tag_count
@@ -30,6 +31,23 @@ from forkpipe.parameters.methods import BASE
 
 Rows: TypeAlias = pa.Table | Sequence[Mapping[str, Any]]
 """A table, or its rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A metric of one method on one split, problem by problem."""
+
+    method: str
+    split: Split
+    protocol: str
+    policy: str
+    k: int
+    values: Sequence[float] | None
+    """One a problem, in the order of `problems`; None where the metric has no value."""
+    problems: tuple[str, ...]
+    n_samples: int
+    note: str | None
+
 
 Measure = tuple[str, str, int, list[float] | None, int]
 """Protocol (as pass@4), policy, k, one value a problem (None: there is no such value), samples a problem."""
@@ -42,7 +60,7 @@ def compute_metrics(
     seed: int,
     covering: Mapping[str, int] | None = None,
 ) -> list[MetricRow]:
-    """Return the rows of the `metrics` table, without run_id.
+    """Return the rows of the `metrics` table, without run_id, for one training seed (see `seeds` for several).
 
     pass@k is given for 1, for every k of `ks` and for N, wherever there are k samples a problem. N is the number of
     forking tags, also for methods with one plain tag; where no method has several tags it is the largest k of `ks`.
@@ -58,33 +76,46 @@ def compute_metrics(
     Raises:
         InputError: `ks` is empty or holds a number below 1, or samples are missing (see `samples.load_pools`).
     """
+    return [metric_row(one, seed) for one in measure(scores, ks=ks, seed=seed, covering=covering)]
+
+
+def measure(
+    scores: Sequence[pa.Table], *, ks: Sequence[int], seed: int, covering: Mapping[str, int] | None = None
+) -> list[Measured]:
+    """Return the metrics of all methods, problem by problem; arguments and errors are those of `compute_metrics`."""
     if not ks or min(ks) < 1:
         raise InputError(f"evaluation ks: expected numbers of samples of at least 1, got {list(ks)}")
     pools = load_pools(scores)
     n = tag_count(pools) or max(ks)
     chosen = {"best_tag": best_tags(pools), "covering_tag": covering or {}}
-    rows: list[MetricRow] = []
+    measured = []
     for pool in pools:
         for protocol, policy, k, values, n_samples in _measures(pool, sorted({1, n, *ks}), n, chosen, seed):
-            low, high = mean_interval(values) if values else (None, None)
-            notes = filter(None, (pool.note, None if values else NO_VOTES))
-            rows.append(
-                {
-                    "method": pool.method,
-                    "split": pool.split,
-                    "protocol": protocol,
-                    "policy": policy,
-                    "k": k,
-                    "value": sum(values) / len(values) if values else None,
-                    "low": low,
-                    "high": high,
-                    "n_problems": len(pool.problems),
-                    "n_samples": n_samples,
-                    "seed": seed,
-                    "note": "; ".join(notes) or None,
-                }
+            note = "; ".join(filter(None, (pool.note, None if values else NO_VOTES))) or None
+            measured.append(
+                Measured(pool.method, pool.split, protocol, policy, k, values, pool.problems, n_samples, note)
             )
-    return rows
+    return measured
+
+
+def metric_row(measured: Measured, seed: int) -> MetricRow:
+    """Return a metric as a row of `metrics`, with its mean over problems and the interval of that."""
+    values = measured.values
+    low, high = mean_interval(values) if values else (None, None)
+    return {
+        "method": measured.method,
+        "split": measured.split,
+        "protocol": measured.protocol,
+        "policy": measured.policy,
+        "k": measured.k,
+        "value": sum(values) / len(values) if values else None,
+        "low": low,
+        "high": high,
+        "n_problems": len(measured.problems),
+        "n_samples": measured.n_samples,
+        "seed": seed,
+        "note": measured.note,
+    }
 
 
 def as_rows(table: Rows) -> list[dict[str, Any]]:
@@ -104,7 +135,7 @@ def compare(
     Raises:
         InputError: there are no test rows, or a method has no budget or no number of validation samples.
     """
-    rows = [row for row in as_rows(metrics) if row["split"] == "test"]
+    rows = [row for row in as_rows(metrics) if row["split"] == "test" and row.get("training_seed") is None]
     if not rows:
         raise InputError("metrics hold no rows of the test split: there is nothing to compare")
     ks = {1} | {row["k"] for row in rows if row["protocol"].startswith("cons@")}
@@ -114,7 +145,8 @@ def compare(
                 raise InputError(f"budget of {method}: {name} is missing")
         if method not in validation_samples and any(r["policy"] == "best_tag" for r in rows if r["method"] == method):
             raise InputError(f"validation samples of {method} are missing, its best tag was chosen with them")
-    kept = ("method", "protocol", "policy", "value", "low", "high", "n_problems", "n_samples", "seed", "note")
+    kept = ["method", "protocol", "policy", "value", "low", "high", "n_problems", "n_samples", "seed", "note"]
+    kept += ["n_seeds", "seed_low", "seed_high"]
     result = []
     for row in rows:
         if row["k"] in ks:
@@ -134,8 +166,9 @@ def headline(comparison: Rows) -> list[dict[str, Any]]:
 
     Returns:
         Rows with method, policy, k (N; None without votes), pass_1, cons_n, pass_n (each also with _low, _high and
-        _policy, all None where not measured), n_problems, n_samples, tokens_trained, rollouts,
-        validation_rollouts, seed, notes (what has to be said beside the figures, a list).
+        _policy, all None where not measured; with several training seeds also _seeds, the interval over them),
+        n_problems, n_samples, tokens_trained, rollouts, validation_rollouts, seed, n_seeds, notes (what has to be said
+        beside the figures, a list).
 
     Raises:
         InputError: a method has no pass@1.
@@ -157,10 +190,13 @@ def headline(comparison: Rows) -> list[dict[str, Any]]:
         for name, row in (("pass_1", single), ("cons_n", cons), ("pass_n", some)):
             source = row or {}
             summary |= {name: source.get("value"), f"{name}_low": source.get("low"), f"{name}_high": source.get("high")}
+            if source.get("seed_low") is not None:
+                summary[f"{name}_seeds"] = (source["seed_low"], source["seed_high"])
             summary[f"{name}_policy"] = source.get("policy")
         kept = ("n_problems", "n_samples", "tokens_trained", "rollouts", "validation_rollouts", "seed")
         notes = [row.get("note") for row in (single, cons, some) if row]
         summary["notes"] = list(dict.fromkeys(part for note in notes if note for part in note.split("; ")))
+        summary["n_seeds"] = single.get("n_seeds") or 1
         result.append(summary | {name: single[name] for name in kept})
     return result
 
@@ -188,7 +224,10 @@ def budget_warning(comparison: Rows) -> str | None:
 
 
 def format_headline(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the headline as a plain-text table for a terminal, in percent with 95 % intervals."""
+    """Return the headline as a plain-text table for a terminal, in percent with 95 % intervals over problems.
+
+    With several training seeds, the t intervals over seeds stand in braces.
+    """
     k = next((row["k"] for row in rows if row["k"] is not None), "N")
     head = ["method", "policy", "pass@1", f"cons@{k}", f"pass@{k}", "tokens trained", "rollouts", "validation rollouts"]
     lines = [head]
@@ -203,6 +242,8 @@ def format_headline(rows: Sequence[Mapping[str, Any]]) -> str:
         text += [cell.rjust(w) for cell, w in zip(line[2:], widths[2:], strict=True)]
     for text, row in zip(aligned[2:], rows, strict=True):
         text.append("; ".join(row.get("notes", ())))
+    if (n := max((row.get("n_seeds", 1) for row in rows), default=1)) > 1:
+        aligned.append([f"Means over {n} training seeds; 95 % intervals over problems [Wilson] and over seeds {{t}}."])
     return "\n".join("  ".join(text).rstrip() for text in aligned)
 
 
@@ -253,4 +294,6 @@ def _percent(row: Mapping[str, Any], name: str) -> str:
     if row[name] is None:
         return "-"
     differs = "" if row[f"{name}_policy"] == row["policy"] else f"{row[f'{name}_policy']} "
-    return f"{differs}{100 * row[name]:.1f} [{100 * row[f'{name}_low']:.1f}, {100 * row[f'{name}_high']:.1f}]"
+    shown = f"{differs}{100 * row[name]:.1f} [{100 * row[f'{name}_low']:.1f}, {100 * row[f'{name}_high']:.1f}]"
+    low, high = row.get(f"{name}_seeds", (None, None))
+    return shown if low is None else f"{shown} {{{100 * low:.1f}, {100 * high:.1f}}}"

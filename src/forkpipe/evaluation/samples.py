@@ -71,6 +71,26 @@ def by_method(table: pa.Table) -> dict[str, pa.Table]:
     }
 
 
+def by_seed(table: pa.Table) -> dict[int | None, pa.Table]:
+    """Return the rows of each training seed, in the order in which seeds first stand in the table.
+
+    None is the key where no seed is named, as in tables of earlier versions.
+    """
+    import pyarrow.compute as pc  # slow to import, so only where it is used
+
+    if "training_seed" not in table.column_names:
+        return {None: table}
+    seeds = table.column("training_seed").unique().to_pylist() or [None]
+    column = pc.field("training_seed")
+    return {seed: table.filter(column.is_null() if seed is None else column == seed) for seed in seeds}
+
+
+def first_seed(table: pa.Table) -> pa.Table:
+    """Return the rows over all training seeds, of a table that has such rows, or else those of the first seed."""
+    parts = by_seed(table)
+    return parts[None] if None in parts else next(iter(parts.values()))
+
+
 def verdict_counts(scores: pa.Table, *by: str) -> dict[tuple[Any, ...], Counter[str]]:
     """Return how many test samples got each verdict, by the values of these columns.
 

@@ -15,6 +15,9 @@ import pyarrow as pa
 
 from forkpipe.core.ids import content_hash
 from forkpipe.core.statistics import chance_information_bits, mutual_information_bits, purity
+from forkpipe.evaluation.samples import by_method, by_seed
+from forkpipe.parameters.comparison import without_seed
+from forkpipe.parameters.methods import TAGGED
 
 TENTHS = 10
 HELD_OUT = 5  # every fifth problem is kept from the labeler to judge it
@@ -60,6 +63,47 @@ def tag_information(
             method: _of_generations(table, names, labeler) for method, table in generations.items() if labeler
         },
     }
+
+
+def information_over_seeds(
+    trace_sets: pa.Table,
+    matchings: pa.Table,
+    generations: Mapping[str, pa.Table],
+    labels: Mapping[str, str],
+    seed: int,
+) -> dict[str, Any]:
+    """Return what the trainings of all seeds tell of tags: the result of the first seed, beside it figures of all.
+
+    Tag 3 of one training and tag 3 of another stand for different things, so counts are never added. Where there are
+    several seeds, each association also holds `seeds`: a list of mutual_information_bits, chance_bits, purity and n.
+
+    Args:
+        trace_sets, labels: see `tag_information`.
+        matchings: the `matching` tables of all methods and seeds in one.
+        generations: the `generations` tables by method, or by method and seed as in "ssft-seed1".
+        seed: that of a table without a seed in its name.
+    """
+    written: dict[int, dict[str, pa.Table]] = {}
+    for name, table in generations.items():
+        method, further = without_seed(name)
+        written.setdefault(seed if further is None else further, {})[method] = table
+    parts, informations = by_seed(matchings), []
+    for trained, tables in written.items():
+        matching = by_method(parts.get(trained, parts.get(None, matchings.slice(0, 0))))
+        matched = {method: table for method, table in matching.items() if method in TAGGED}
+        informations.append(tag_information(trace_sets, matched, tables, labels))
+    first, *others = informations
+    if not others:
+        return first
+    kept = ("mutual_information_bits", "chance_bits", "purity", "n")
+    with_seeds = {
+        source: {
+            method: association | {"seeds": [{name: of[source][method][name] for name in kept} for of in informations]}
+            for method, association in first[source].items()
+        }
+        for source in ("matching", "generations")
+    }
+    return first | with_seeds
 
 
 def _traces(trace_sets: pa.Table) -> list[list[dict[str, Any]]]:

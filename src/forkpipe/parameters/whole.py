@@ -1,14 +1,14 @@
 """All parameters together, and what they must agree on."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, ValidationError, create_model, model_validator
+from pydantic import ValidationError, create_model, model_validator
 
 from forkpipe.core.errors import InputError
 from forkpipe.parameters.base import Count, problem_of
 from forkpipe.parameters.benchmarks import BenchmarksSettings
-from forkpipe.parameters.comparison import Comparison, MethodName
+from forkpipe.parameters.comparison import Comparison, MethodName, Seed
 from forkpipe.parameters.evaluation import EvaluationSettings
 from forkpipe.parameters.methods import METHODS, POLICY, SUPERVISED
 from forkpipe.parameters.policy import PolicyMethod, RolloutSettings
@@ -35,7 +35,7 @@ else:
 class Parameters(MethodSections):
     """All parameters: these, those of `Comparison`, and a section for each method by its name."""
 
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
     environment: str
     """Name of the Kedro environment of the run, for reports."""
     missing_methods: dict[MethodName, str] = {}

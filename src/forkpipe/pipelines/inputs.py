@@ -1,7 +1,9 @@
 """Inputs of nodes by name, so that no node counts on their order."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from forkpipe.parameters.comparison import of_seed
 
 
 def inputs(*datasets: str, **renamed: str) -> dict[str, str]:
@@ -13,13 +15,14 @@ def inputs(*datasets: str, **renamed: str) -> dict[str, str]:
     return {dataset.removeprefix("params:"): dataset for dataset in datasets} | renamed
 
 
-def per_method(kind: str, methods: Iterable[str]) -> dict[str, str]:
-    """Return inputs for the tables of a kind that these methods have; the node takes them as `**tables`.
+def per_method(kind: str, methods: Iterable[str], seeds: Sequence[int | None] = (None,)) -> dict[str, str]:
+    """Return inputs for the tables of a kind that these methods have, by seed; the node takes them as `**tables`.
 
     >>> per_method("scores", ["ssft"])
     {'scores__ssft': 'ssft.scores'}
     """
-    return {f"{kind}__{method}": f"{method}.{kind}" for method in methods}
+    names = [of_seed(method, seed) for seed in seeds for method in methods]
+    return {f"{kind}__{name}": f"{name}.{kind}" for name in names}
 
 
 def grouped(kind: str, tables: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from typing import Any
 
 from kedro.pipeline import Node
 
+from forkpipe.parameters.comparison import without_seed
+
 
 class StageNode(Node):
     """A node with a box and with stores.
@@ -45,6 +47,12 @@ class StageNode(Node):
     def name(self) -> str:
         """The name, without the box."""
         return str(self._name)
+
+    @property
+    def variant(self) -> tuple[str, str, str] | None:
+        """What the node is a variant of, in what, and with which value, as ("ssft.train", "seed", "1"), for plans."""
+        name, seed = without_seed(self.name)
+        return None if seed is None else (name, "seed", str(seed))
 
     @cached_property
     def inputs(self) -> list[str]:

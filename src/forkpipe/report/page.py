@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +20,7 @@ from forkpipe.core.records import SPLITS
 from forkpipe.core.statistics import wilson_interval
 from forkpipe.evaluation.differences import paired_differences
 from forkpipe.evaluation.metrics import budget_warning, headline
+from forkpipe.evaluation.samples import by_seed
 from forkpipe.generation.set_totals import of_both
 from forkpipe.parameters import EvaluationSettings
 from forkpipe.parameters.methods import COMPARED
@@ -82,6 +84,7 @@ def make_report(
     versions = versions or {name: version(name) for name in PACKAGES}
     counts = Counter(problems.column("split").to_pylist())
     rows, labeler = headline(comparison), tag_information["labeler"]
+    seeds = [trained for trained in by_seed(scores) if trained is not None]
     compare = partial(paired_differences, [scores], comparison, resamples=settings.bootstrap, seed=seed)
     shown = {
         name: _figure(name, figures[f"figure_{name}"])
@@ -101,6 +104,7 @@ def make_report(
         title=title,
         environment=environment,
         seed=seed,
+        seeds=seeds,
         problem_counts=", ".join(f"{counts[split]:,} {split}" for split in SPLITS if counts[split]),
         limit=settings.limit,
         tested=counts["test"],
@@ -122,7 +126,7 @@ def make_report(
         generation=generation_report.to_pylist(),
         trace_sets=of_both(trace_set_totals) if trace_set_totals else "",
         tag_rows=[
-            (method, source, row)
+            (method, source, _over_seeds(row))
             for source, key in (("matching", "matching"), ("test texts", "generations"))
             for method, row in tag_information[key].items()
             if row["mutual_information_bits"] is not None
@@ -133,6 +137,14 @@ def make_report(
         versions=", ".join(f"{name} {number}" for name, number in versions.items()),
         plotly_js=Markup(get_plotlyjs()),
     )
+
+
+def _over_seeds(association: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an association of tags, its figures averaged over training seeds; `n` counts the traces of all."""
+    parts = association.get("seeds") or [association]
+    names = ("mutual_information_bits", "chance_bits", "purity")
+    means = {name: fmean(part[name] for part in parts if part[name] is not None) for name in names}
+    return means | {"n": sum(part["n"] for part in parts)}
 
 
 def _glossary(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:

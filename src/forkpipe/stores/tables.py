@@ -161,6 +161,15 @@ def as_declared(table: pa.Table, name: str, columns: Sequence[str] | None = None
     return pa.table(arrays, pa.schema(fields, schema.metadata))
 
 
+def filled(table: pa.Table, column: str, value: Any) -> pa.Table:
+    """Return a table with one value in all rows of a column; a table without this column is returned as it is."""
+    index = table.schema.get_field_index(column)
+    if index < 0:
+        return table
+    field = table.schema.field(index)
+    return table.set_column(index, field, pa.array([value] * len(table), field.type))
+
+
 def stored_names(stored: pa.Schema, name: str, columns: Sequence[str]) -> list[str]:
     """Return the names under which a file of the schema `stored` holds columns of the table `name`, if it does."""
     held = [_index(stored, name, column) for column in columns]

@@ -7,11 +7,12 @@ from typing import Any, cast
 from forkpipe.core.progress import Progress
 from forkpipe.core.rows import ComparisonRow, GenerationRow, MetricRow, ScoreRow
 from forkpipe.evaluation.budgets import training_budgets, validation_samples
-from forkpipe.evaluation.metrics import compare, compute_metrics
+from forkpipe.evaluation.metrics import compare
 from forkpipe.evaluation.sample_texts import sample_texts
-from forkpipe.evaluation.samples import by_method, covering_tags
+from forkpipe.evaluation.samples import first_seed
 from forkpipe.evaluation.sampling import evaluated, sample_checkpoint
-from forkpipe.evaluation.tag_information import tag_information
+from forkpipe.evaluation.seeds import metrics_over_seeds, with_pairs
+from forkpipe.evaluation.tag_information import information_over_seeds
 from forkpipe.evaluation.unscored import warn_of_unscored
 from forkpipe.parameters import EvaluationSettings, GenerationSettings, ModelSettings, TagSettings, VerificationSettings
 from forkpipe.parameters.methods import BASE, TAGGED
@@ -68,24 +69,22 @@ def score_generations(generations: Any, problems: Any, settings: VerificationSet
 
 def compute_metrics_node(scores: Any, matchings: Any, settings: EvaluationSettings, seed: int) -> list[MetricRow]:
     """Return rows of `metrics` for all methods."""
-    covering = covering_tags(matchings)
-    return compute_metrics([scores], ks=settings.pass_at, seed=seed, covering=covering)
+    return metrics_over_seeds(scores, matchings, ks=settings.pass_at, seed=seed)
 
 
 def compare_node(metrics: Any, scores: Any, training_logs: Any) -> list[ComparisonRow]:
     """Return rows of `comparison`."""
-    return compare(metrics, training_budgets(training_logs), validation_samples(scores))
+    return with_pairs(compare(metrics, training_budgets(training_logs), validation_samples(scores)), metrics)
 
 
 def tag_information_node(
-    trace_sets: Any, matchings: Any, generation: GenerationSettings, **generations: Any
+    trace_sets: Any, matchings: Any, generation: GenerationSettings, seed: int, **generations: Any
 ) -> dict[str, Any]:
     """Return how much the tags tell about strategies, from what training matched and what the models write."""
     labels = {name: teacher.strategy or name for name, teacher in generation.asked.items()}
-    matched = {method: table for method, table in by_method(matchings).items() if method in TAGGED}
-    return tag_information(trace_sets, matched, grouped("generations", generations), labels)
+    return information_over_seeds(trace_sets, matchings, grouped("generations", generations), labels, seed)
 
 
 def sample_texts_node(scores: Any, problems: Any, **generations: Any) -> list[dict[str, Any]]:
-    """Return the sample texts that the report shows."""
-    return sample_texts(grouped("generations", generations), scores, problems)
+    """Return the sample texts that the report shows, of the first training seed."""
+    return sample_texts(grouped("generations", generations), first_seed(scores), problems)

@@ -17,8 +17,12 @@ from forkpipe.pipelines.nodes import concatenate_methods
 from forkpipe.pipelines.stages import StageNode
 
 
-def create_method_pipeline(method: str) -> Pipeline:
-    """Return the sampling and scoring of one method, or of the base model."""
+def create_sampling_pipeline(comparison: Comparison) -> Pipeline:
+    """Return the sampling and scoring of the base model and of each method."""
+    return sum((_method_pipeline(method) for method in (BASE, *comparison.methods)), start=Pipeline([]))
+
+
+def _method_pipeline(method: str) -> Pipeline:
     return Pipeline(
         [
             StageNode(
@@ -43,17 +47,18 @@ def create_method_pipeline(method: str) -> Pipeline:
                 name=f"{method}.score",
                 box=f"evaluation.{method}",
             ),
-        ]
+        ],
+        tags="evaluation",
     )
 
 
 def create_pipeline(comparison: Comparison) -> Pipeline:
-    """Return the pipeline `evaluation`."""
-    evaluated = [BASE, *comparison.methods]
+    """Return the rest of the pipeline `evaluation`, which compares all methods and seeds."""
+    evaluated, seeds = [BASE, *comparison.methods], comparison.replicates
     nodes = [
         StageNode(
             concatenate_methods,
-            per_method("scores", evaluated),
+            inputs("params:seed") | per_method("scores", evaluated, seeds),
             {"scores": "scores"},
             name="collect_scores",
             box="evaluation",
@@ -74,17 +79,18 @@ def create_pipeline(comparison: Comparison) -> Pipeline:
         ),
         StageNode(
             tag_information_node,
-            inputs("trace_sets", "matchings", "params:generation", **per_method("generations", comparison.methods)),
+            inputs("trace_sets", "matchings", "params:generation", "params:seed")
+            | per_method("generations", comparison.methods, seeds),
             "tag_information",
             name="measure_tag_information",
             box="evaluation",
         ),
         StageNode(
             sample_texts_node,
-            inputs("scores", "problems", **per_method("generations", evaluated)),
+            inputs("scores", "problems") | per_method("generations", evaluated, seeds[:1]),
             "sample_texts",
             name="pick_sample_texts",
             box="evaluation",
         ),
     ]
-    return Pipeline([*(create_method_pipeline(method) for method in evaluated), *nodes], tags="evaluation")
+    return Pipeline(nodes, tags="evaluation")

@@ -123,9 +123,9 @@ def policy_node(method: str) -> Callable[..., Any]:
     return train
 
 
-def collect_training(**tables: Any) -> dict[str, Any]:
+def collect_training(seed: int, **tables: Any) -> dict[str, Any]:
     """Return one table a kind, from the tables of all methods; `rewards` is empty where no method has any."""
-    return {"rewards": []} | concatenate_methods(**tables)
+    return {"rewards": []} | concatenate_methods(seed, **tables)
 
 
 def verified_by(verification: VerificationSettings) -> str:

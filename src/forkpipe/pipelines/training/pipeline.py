@@ -70,13 +70,14 @@ def create_policy_pipeline(method: str) -> Pipeline:
 
 def create_collecting_pipeline(comparison: Comparison) -> Pipeline:
     """Return the pipeline that puts what the trainings have logged into one table a kind."""
-    trained = comparison.trained
+    trained, seeds = comparison.trained, comparison.replicates
     node = StageNode(
         collect_training,
         {
-            **per_method("training_log", trained),
-            **per_method("matching", [method for method in trained if method in SUPERVISED]),
-            **per_method("rewards", [method for method in trained if method in POLICY]),
+            **inputs("params:seed"),
+            **per_method("training_log", trained, seeds),
+            **per_method("matching", [method for method in trained if method in SUPERVISED], seeds),
+            **per_method("rewards", [method for method in trained if method in POLICY], seeds),
         },
         {"training_log": "training_logs", "matching": "matchings", "rewards": "rewards"},
         box="training",

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from forkpipe.evaluation.samples import first_seed
 from forkpipe.report.figures import (
     benchmarks,
     comparison,
@@ -39,6 +40,11 @@ def make_figures(**tables: Any) -> dict[str, Any]:
     """Return every plotly figure by name.
 
     Args:
-        **tables: those of `INPUTS`, see `base.Figure`.
+        **tables: those of `INPUTS`, see `base.Figure`. Of a table of several training seeds, figures show the rows over
+            all seeds where it has such, else those of the first seed.
     """
+    tables = {
+        name: first_seed(table) if "training_seed" in getattr(table, "column_names", ()) else table
+        for name, table in tables.items()
+    }
     return {name: figure.draw(**{key: tables[key] for key in figure.inputs}) for name, figure in FIGURES.items()}
