@@ -16,7 +16,7 @@ from forkpipe import preflight
 from forkpipe.core.plugins import find_class
 from forkpipe.engines.registry import ENGINES
 from forkpipe.parameters import Parameters
-from forkpipe.parameters.comparison import Comparison
+from forkpipe.parameters.comparison import comparison_of
 from forkpipe.parameters.methods import COMPARED
 from forkpipe.parameters.policy import Phase
 from forkpipe.pipeline_registry import register_pipelines
@@ -41,7 +41,7 @@ def parameter_names(kind, name):
 
 @cache
 def nodes():
-    with wired_for(Comparison(measured=[*COMPARED])):
+    with wired_for(comparison_of({"benchmarks": {"measure": {"methods": [*COMPARED]}}})):
         return {node.name: node for pipeline in register_pipelines().values() for node in pipeline.nodes}
 
 

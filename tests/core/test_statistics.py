@@ -14,6 +14,7 @@ from forkpipe.core.statistics import (
     mutual_information_bits,
     paired_difference,
     purity,
+    t_interval,
     wilson_interval,
 )
 
@@ -173,3 +174,11 @@ def test_agreement_of_clusters():
     assert clustering_agreement(["a", "a", "b", "b"], [0, 0, 0, 0]) == (pytest.approx(0.0), pytest.approx(0.0))
     with pytest.raises(ValueError, match="1 true and 2 found"):
         clustering_agreement(["a"], [0, 1])
+
+
+def test_the_t_interval_by_hand():
+    """Mean 3, s = 2**.5, n = 2, t(.975, 1 degree) = 12.7062: 3 -+ 12.7062 * 2**.5 / 2**.5."""
+    assert t_interval([2.0, 4.0]) == pytest.approx((3 - 12.7062, 3 + 12.7062), abs=1e-4)
+    assert t_interval([0.5, 0.5, 0.5]) == (0.5, 0.5)
+    with pytest.raises(ValueError, match="at least two values"):
+        t_interval([1.0])

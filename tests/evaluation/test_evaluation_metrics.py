@@ -16,6 +16,7 @@ from forkpipe.evaluation.metrics import (
     headline,
 )
 from forkpipe.evaluation.samples import covering_tag, load_pools
+from forkpipe.evaluation.seeds import metrics_over_seeds, with_pairs
 
 BUDGETS = {
     "sft": {"tokens_trained": 1000, "rollouts": 0},
@@ -333,3 +334,89 @@ def test_one_program_among_answers_leaves_no_vote():
     noted = {key: row["note"] for key, row in by_method.items() if row["protocol"].startswith("cons@")}
     assert set(noted.values()) <= {None, "no vote over programs"}
     assert [row["value"] for row in metrics_of(rows) if row["note"]] == [None]
+
+
+def of_seeds(marks):
+    """Return scores of sft and ssft with training seeds; by seed the marks of (sft, ssft tag 0, ssft tag 1) on p0."""
+    rows = []
+    for seed, (plain, first, second) in marks.items():
+        part = []
+        for split in ("validation", "test"):
+            part += cell("sft", "p0", -1, plain, split=split)
+            part += cell("ssft", "p0", 0, first, split=split) + cell("ssft", "p0", 1, second, split=split)
+        rows += [row | {"training_seed": seed} for row in part]
+    return table(rows)
+
+
+NO_MATCHINGS = pa.Table.from_pylist([], schema=SCHEMAS["matching"])
+
+
+def compared_over_seeds(marks):
+    metrics = metrics_over_seeds(of_seeds(marks), NO_MATCHINGS, ks=[1], seed=0)
+    return metrics, with_pairs(compare(metrics, BUDGETS, {"ssft": 4}), metrics)
+
+
+def test_seeds_by_hand():
+    """sft: .25, .5, .75 on the one problem: mean .5, s .25, t(.975, 2 degrees) 4.3027: half width 4.3027 * .25 / 3**.5,
+    which is .621, so -.121 to 1.121, cut to 0 and 1. ssft's best
+    tag is 0, 1, 0 by seed: 1, 1, .5. Above sft, above, below."""
+    marks = {0: ("cxxx", "cc", "xx"), 4: ("ccxx", "xx", "cc"), 7: ("cccx", "cx", "xx")}
+    metrics, compared = compared_over_seeds(marks)
+    rows = {(row["method"], row["protocol"], row["policy"]): row for row in compared}
+    sft = rows["sft", "pass@1", "mixed"]
+    assert (sft["value"], sft["n_seeds"], sft["seed_low"], sft["seed_high"]) == (pytest.approx(0.5), 3, 0.0, 1.0)
+    best = rows["ssft", "pass@1", "best_tag"]
+    assert best["value"] == pytest.approx(2.5 / 3)
+    assert best["pairs"] == [{"versus": "sft", "won": 2, "lost": 1, "tied": 0}]
+    assert sft["pairs"] == []  # its only baseline, the base model, was not evaluated
+    single = {
+        row["training_seed"]: row["value"]
+        for row in metrics
+        if (row["method"], row["split"], row["policy"], row["protocol"]) == ("ssft", "test", "best_tag", "pass@1")
+    }
+    assert single == {None: pytest.approx(2.5 / 3), 0: 1.0, 4: 1.0, 7: 0.5}
+    assert {row["method"]: row["pass_1_seeds"] for row in headline(compared)}["sft"] == (0.0, 1.0)
+    assert "Means over 3 training seeds" in format_headline(headline(compared))
+
+
+def test_equal_seeds_are_tied_and_have_an_interval_of_no_width():
+    _, compared = compared_over_seeds({0: ("cxxx", "cx", "cx"), 1: ("cxxx", "cx", "cx")})
+    rows = {(row["method"], row["protocol"], row["policy"]): row for row in compared}
+    assert rows["ssft", "pass@1", "mixed"]["pairs"] == [{"versus": "sft", "won": 2, "lost": 0, "tied": 0}]
+    assert rows["sft", "pass@1", "mixed"]["seed_low"] == rows["sft", "pass@1", "mixed"]["seed_high"] == 0.25
+    assert rows["sft", "pass@1", "mixed"]["low"] < 0.25 < rows["sft", "pass@1", "mixed"]["high"]
+
+
+def test_one_seed_gives_what_it_gave():
+    scores = of_seeds({3: ("cxxx", "cx", "cc")})
+    assert metrics_over_seeds(scores, NO_MATCHINGS, ks=[1], seed=0) == compute_metrics([scores], ks=[1], seed=0)
+
+
+def test_seeds_that_were_evaluated_differently_are_refused():
+    scores = of_seeds({0: ("cxxx", "cx", "cc"), 1: ("cxxx", "cxc", "ccc")})
+    with pytest.raises(InputError, match="seeds 0 and 1 differ in problems or samples"):
+        metrics_over_seeds(scores, NO_MATCHINGS, ks=[1], seed=0)
+
+
+def test_differences_are_averaged_over_seeds():
+    """ssft minus sft: 1 - .25, 1 - .5 and .5 - .75."""
+    scores = of_seeds({0: ("cxxx", "cc", "xx"), 4: ("ccxx", "xx", "cc"), 7: ("cccx", "cx", "xx")})
+    metrics = metrics_over_seeds(scores, NO_MATCHINGS, ks=[1], seed=0)
+    compared = compare(metrics, BUDGETS, {"ssft": 4})
+    (row,) = paired_differences([scores], compared, resamples=50, seed=0)
+    assert (row["a"], row["b"], row["seeds"]) == ("ssft", "sft", [0.75, 0.5, -0.25])
+    assert row["value"] == pytest.approx(1 / 3)
+    assert row["n_problems"] == 1
+
+
+def test_budgets_are_those_of_one_seed():
+    from forkpipe.evaluation.budgets import training_budgets, validation_samples
+
+    logs = pa.Table.from_pylist(
+        [
+            {"method": "sft", "training_seed": seed, "tokens": tokens, "rollouts": None}
+            for seed, tokens in ((0, 10), (0, 20), (1, 12), (1, 20))
+        ]
+    )
+    assert training_budgets(logs)["sft"] == {"tokens_trained": 31, "rollouts": 0}
+    assert validation_samples(of_seeds({0: ("cxxx", "cx", "cx"), 1: ("cxxx", "cx", "cx")})) == {"sft": 4, "ssft": 4}

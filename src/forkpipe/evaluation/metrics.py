@@ -114,6 +114,10 @@ def metric_row(measured: Measured, seed: int) -> MetricRow:
         "n_problems": len(measured.problems),
         "n_samples": measured.n_samples,
         "seed": seed,
+        "training_seed": None,
+        "n_seeds": 1,
+        "seed_low": None,
+        "seed_high": None,
         "note": measured.note,
     }
 
@@ -152,7 +156,7 @@ def compare(
         if row["k"] in ks:
             spent = validation_samples[row["method"]] if row["policy"] == "best_tag" else 0
             costs = {name: budgets[row["method"]][name] for name in ("tokens_trained", "rollouts")}
-            compared = {**{name: row.get(name) for name in kept}, **costs, "validation_rollouts": spent}
+            compared = {**{name: row.get(name) for name in kept}, **costs, "validation_rollouts": spent, "pairs": None}
             result.append(cast(ComparisonRow, compared))
     return result
 

@@ -7,6 +7,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from forkpipe.core.errors import InputError
 from forkpipe.parameters.base import Settings, problem_of
+from forkpipe.parameters.benchmarks import BenchmarksSettings
 from forkpipe.parameters.methods import BASE, METHODS, with_parents
 from forkpipe.parameters.training import SCRATCH, ModelSettings
 
@@ -48,13 +49,12 @@ class Comparison(Settings):
     methods: Annotated[list[MethodName], Field(min_length=1)] = [*METHODS]
     """In any order. Their parents are trained too, and evaluated only if they are named. The base model is always
     evaluated."""
-    measured: list[str] = []
-    """Those of them that are measured on benchmarks (`benchmarks.measure.methods`)."""
     seed: Seed = 0
     """Of problems, teachers and trace sets, which all trainings share, and of trainings where `seeds` is not given."""
     seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
     """Of trainings and evaluations: every method is trained and evaluated once with each; null for `seed` alone."""
     model: ModelSettings = ModelSettings()
+    benchmarks: BenchmarksSettings = BenchmarksSettings()
 
     @field_validator("methods")
     @classmethod
@@ -82,6 +82,16 @@ class Comparison(Settings):
         return self.model.source != SCRATCH
 
     @property
+    def measured(self) -> list[str]:
+        """What is compared and measured on benchmarks too (`benchmarks.measure.methods`), with the first seed."""
+        return [name for name in self.benchmarks.measure.methods if name in (BASE, *self.methods)]
+
+    def first_checkpoint(self, method: str) -> str:
+        """Return the dataset that holds the checkpoint of a method, or the base model, of the first seed."""
+        first = None if method == BASE and self.shares_base else self.replicates[0]
+        return "base_model" if method == BASE and first is None else of_seed(f"{method}.checkpoint", first)
+
+    @property
     def trained(self) -> list[str]:
         """The methods that are trained: those that are compared, and their parents."""
         return with_parents(self.methods)
@@ -90,9 +100,6 @@ class Comparison(Settings):
 def comparison_of(raw: Mapping[str, Any]) -> Comparison:
     """Return what the parameters choose to compare; InputError in one line if that part of them is wrong."""
     try:
-        comparison = Comparison.model_validate({"methods": raw["methods"]} if "methods" in raw else {})
+        return Comparison.model_validate({name: raw[name] for name in Comparison.model_fields if name in raw})
     except ValidationError as error:
         raise InputError(f"parameter {problem_of(error)}") from None
-    measure = (raw.get("benchmarks") or {}).get("measure") or {}
-    measured = [name for name in measure.get("methods") or () if name in (BASE, *comparison.methods)]
-    return comparison.model_copy(update={"measured": measured})

@@ -3,7 +3,6 @@
 from kedro.pipeline import Pipeline
 
 from forkpipe.parameters import Comparison
-from forkpipe.parameters.methods import BASE
 from forkpipe.pipelines.benchmarks.nodes import (
     compute_benchmark_metrics,
     sample_method_node,
@@ -20,7 +19,7 @@ SUBJECTS = "subjects"
 def create_pipeline(comparison: Comparison) -> Pipeline:
     """Return the pipeline `benchmarks`."""
     methods = comparison.measured
-    nodes = [_sampled(SUBJECTS), *map(_sampled, methods), *map(_scored, [SUBJECTS, *methods])]
+    nodes = [*(_sampled(name, comparison) for name in (SUBJECTS, *methods)), *map(_scored, [SUBJECTS, *methods])]
     nodes.append(
         StageNode(
             compute_benchmark_metrics,
@@ -33,9 +32,9 @@ def create_pipeline(comparison: Comparison) -> Pipeline:
     return Pipeline(nodes, tags="benchmarks")
 
 
-def _sampled(method: str) -> StageNode:
+def _sampled(method: str, comparison: Comparison) -> StageNode:
     common = inputs("params:seed", problems="benchmark_problems", settings="params:benchmarks")
-    of_method = {} if method == SUBJECTS else {"checkpoint": "base_model" if method == BASE else f"{method}.checkpoint"}
+    of_method = {} if method == SUBJECTS else {"checkpoint": comparison.first_checkpoint(method)}
     return StageNode(
         sample_method_node(method) if of_method else sample_subjects,
         {**of_method, **common},

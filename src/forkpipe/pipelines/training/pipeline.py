@@ -11,17 +11,14 @@ from forkpipe.pipelines.training.nodes import collect_training, make_base_checkp
 
 def create_base_pipeline() -> Pipeline:
     """Return the pipeline that makes the base model."""
-    return Pipeline(
-        [
-            StageNode(
-                make_base_checkpoint,
-                inputs("problems", "trace_sets", "params:model", "params:tags", "params:seed"),
-                "base_model",
-                stores={"work": "base_work"},
-                box="training",
-            )
-        ]
+    node = StageNode(
+        make_base_checkpoint,
+        inputs("problems", "trace_sets", "params:model", "params:tags", "params:seed"),
+        "base_model",
+        stores={"work": "base_work"},
+        box="training",
     )
+    return Pipeline([node])
 
 
 def create_supervised_pipeline(method: str) -> Pipeline:
