@@ -149,14 +149,14 @@ def compare(
                 raise InputError(f"budget of {method}: {name} is missing")
         if method not in validation_samples and any(r["policy"] == "best_tag" for r in rows if r["method"] == method):
             raise InputError(f"validation samples of {method} are missing, its best tag was chosen with them")
-    kept = ["method", "protocol", "policy", "value", "low", "high", "n_problems", "n_samples", "seed", "note"]
-    kept += ["n_seeds", "seed_low", "seed_high"]
+    dropped = ("split", "k", "training_seed")
     result = []
     for row in rows:
         if row["k"] in ks:
             spent = validation_samples[row["method"]] if row["policy"] == "best_tag" else 0
             costs = {name: budgets[row["method"]][name] for name in ("tokens_trained", "rollouts")}
-            compared = {**{name: row.get(name) for name in kept}, **costs, "validation_rollouts": spent, "pairs": None}
+            kept = {name: value for name, value in row.items() if name not in (*dropped, "run_id")}
+            compared = {**kept, **costs, "validation_rollouts": spent, "pairs": None}
             result.append(cast(ComparisonRow, compared))
     return result
 
@@ -228,10 +228,7 @@ def budget_warning(comparison: Rows) -> str | None:
 
 
 def format_headline(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the headline as a plain-text table for a terminal, in percent with 95 % intervals over problems.
-
-    With several training seeds, the t intervals over seeds stand in braces.
-    """
+    """Return the headline as a plain-text table, in percent with 95 % intervals; those over seeds stand in braces."""
     k = next((row["k"] for row in rows if row["k"] is not None), "N")
     head = ["method", "policy", "pass@1", f"cons@{k}", f"pass@{k}", "tokens trained", "rollouts", "validation rollouts"]
     lines = [head]
