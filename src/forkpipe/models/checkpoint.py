@@ -77,6 +77,11 @@ class Checkpoint:
         if given is None:
             return load_tags(self.folder, self.tokenizer)
         tags = ForkingTags.encoded(*given, encoder(self.tokenizer))
+        if any(self.tokenizer.unk_token_id in ids for ids in tags.token_ids):
+            raise InputError(
+                f"tags are '{self.tags_given}' and {self.name} has no token for a part of {tags.tags[0]!r}, expected a "
+                "vocabulary that can write it"
+            )
         check_begins_special(tags, self.tokenizer)
         return tags
 
