@@ -122,7 +122,7 @@ class SSFTTrainer(TagTrainer):
         inputs = self._prepare_inputs(self.data_collator(rows))
         with evaluating(self.model), self.accelerator.autocast():
             several = list(range(len(rows))) if self.tags.n > 1 else []
-            costed = self._costs(self.model, inputs, several, Measurement()) if several else []
+            costed = self._costs(self.model, inputs, several, self.matchings.measured) if several else []
             ends = self._ends | listed_ends(self.processing_class)
             return TagCheck.of(self.model, self.processing_class, self.tags, rows, costed, ends, self.args.logit_chunk)
 

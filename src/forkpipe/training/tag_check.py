@@ -20,7 +20,7 @@ from forkpipe.training.precision import Costed
 from forkpipe.training.scoring import token_nll
 from forkpipe.training.sequences import IGNORED
 
-PROBLEMS = 4
+PROBLEMS = 2
 """Problems whose tags are checked, the first of the training."""
 
 WRITTEN_TOKENS = 24
