@@ -25,8 +25,7 @@ class Checkpoint:
     Attributes:
         name: the folder, or a name on the hub.
         tokenizer_name: folder or hub name of the tokenizer, if the model does not bring its own.
-        tags_given: the tags of a model without forking.json, as STYLE:N ("text:6"), or "none" to leave out those that
-            it has; None takes them from forking.json.
+        tags_given: STYLE:N ("text:6") for a model without forking.json, or "none" to leave out the tags that it has.
     """
 
     name: str | Path
@@ -77,11 +76,6 @@ class Checkpoint:
         if given is None:
             return load_tags(self.folder, self.tokenizer)
         tags = ForkingTags.encoded(*given, encoder(self.tokenizer))
-        if any(self.tokenizer.unk_token_id in ids for ids in tags.token_ids):
-            raise InputError(
-                f"tags are '{self.tags_given}' and {self.name} has no token for a part of {tags.tags[0]!r}, expected a "
-                "vocabulary that can write it"
-            )
         check_begins_special(tags, self.tokenizer)
         return tags
 
@@ -118,10 +112,7 @@ class Checkpoint:
         return ids
 
     def prompt(self, content: str, tag: str = "", system: str = "") -> str:
-        """Put a user message through the chat template, see `render_prompt`.
-
-        Where tags are given, the opening mark of reasoning at the end of a prompt is left out: the tag takes its place.
-        """
+        """Return `render_prompt`'s text; a given tag takes the place of an opening mark of reasoning at its end."""
         text = render_prompt(self.tokenizer, content, tag, system)
         return text.removesuffix(opening_at_end(text)) if self.tags_given and self.has_tags else text
 
@@ -261,7 +252,9 @@ def encoder(tokenizer: Any) -> Any:
 
 
 def check_begins_special(tags: ForkingTags, tokenizer: Any) -> None:
-    """Raise InputError if tags begin with an ordinary token, which cannot be banned from the text after the tag."""
+    """Raise InputError if tags hold the unknown token, or begin with an ordinary one, which could not be banned."""
+    if any(tokenizer.unk_token_id in ids for ids in tags.token_ids):
+        raise InputError(f"the tokenizer has no token for a part of {tags.tags[0]!r}, expected one that can write it")
     if not tokenizer.added_tokens_decoder.keys() >= set(tags.banned_ids):
         raise InputError(
             f"tags.style is '{tags.style}' and the tokenizer begins {tags.tags[0]!r} with an ordinary token, expected "
