@@ -163,3 +163,18 @@ def test_the_comparison_shows_each_seed_and_the_interval_over_seeds():
         len(draw(whole, [row for row in seeds if row["training_seed"] is None]).data)
         == len(draw(whole, seeds).data) - 1
     )
+
+
+def test_figures_of_all_trainings_get_the_rows_of_every_seed():
+    """Two seeds: verdicts count both, tags show the first, since tags of different trainings differ."""
+    inputs = synthetic({"ssft": 0.5}, problems=3)
+    scores = inputs["scores"]
+    at = scores.column_names.index("training_seed")
+    parts = [
+        scores.set_column(at, scores.schema.field(at), pa.array([seed] * scores.num_rows, pa.int64()))
+        for seed in (0, 1)
+    ]
+    one, both = make_figures(**inputs), make_figures(**{**inputs, "scores": pa.concat_tables(parts)})
+    totals = [{total for bar in figures["verdicts"].data for _, total in bar.customdata} for figures in (one, both)]
+    assert [2 * total for total in totals[0]] == [*totals[1]]
+    assert both["tags"] == one["tags"]

@@ -92,7 +92,7 @@ def half_precision(wanted: bool | Literal["auto"]) -> dict[str, Any]:
     import torch
 
     if not computes_bf16(wanted):
-        return {}
+        return {"bf16": False}  # said, because it is True by default in TRL
     if not torch.cuda.is_available():
         return {"bf16": True, "use_cpu": True}  # transformers refuses bfloat16 without a GPU unless told so
     check_bf16()

@@ -13,13 +13,15 @@ class Figure:
 
     title, caption: for a reader who has not seen the project before. draw: takes datasets, each by its name in the
     catalog, and returns the figure. optional: whether the report leaves it out where there is nothing to show, instead
-    of saying so.
+    of saying so. all_seeds: whether it gets the rows of all training seeds; otherwise it gets the rows over all seeds
+    of a table that has such rows, or those of the first seed.
     """
 
     title: str
     caption: str
     draw: Callable[..., Drawing]
     optional: bool = False
+    all_seeds: bool = False
 
     @property
     def inputs(self) -> tuple[str, ...]:

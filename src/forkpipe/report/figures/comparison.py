@@ -83,4 +83,5 @@ FIGURE = Figure(
     "intervals, which stay wide at 0 and 100 %). With several training seeds, bands are 95 % t intervals over seeds "
     "and open circles single seeds.",
     draw,
+    all_seeds=True,
 )

@@ -40,11 +40,14 @@ def make_figures(**tables: Any) -> dict[str, Any]:
     """Return every plotly figure by name.
 
     Args:
-        **tables: those of `INPUTS`, see `base.Figure`. Of a table of several training seeds, figures show the rows over
-            all seeds where it has such, else those of the first seed.
+        **tables: those of `INPUTS`, see `base.Figure`.
     """
-    tables = {
+    of_one_seed = {
         name: first_seed(table) if "training_seed" in getattr(table, "column_names", ()) else table
         for name, table in tables.items()
     }
-    return {name: figure.draw(**{key: tables[key] for key in figure.inputs}) for name, figure in FIGURES.items()}
+    figures = {}
+    for name, figure in FIGURES.items():
+        given = tables if figure.all_seeds else of_one_seed
+        figures[name] = figure.draw(**{key: given[key] for key in figure.inputs})
+    return figures

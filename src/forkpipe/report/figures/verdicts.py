@@ -51,4 +51,5 @@ FIGURE = Figure(
     "verifier could not say. Many truncated or unparsed samples ask for a longer limit or another prompt rather than "
     "for another method.",
     draw,
+    all_seeds=True,
 )
