@@ -53,7 +53,7 @@ def test_declared_modules_and_packages_exist():
 
 @pytest.mark.parametrize("pattern", DECLARED.ignored_parameters)
 def test_an_ignored_parameter_exists(pattern):
-    node, _, pattern = pattern.rpartition(":")
+    node, _, pattern = pattern.removeprefix("!").rpartition(":")
     inputs = [f"params:{name}" for name in Parameters.model_fields]
     if node:
         inputs = [given for name, of in nodes().items() if fnmatchcase(name, node) for given in of.inputs]

@@ -27,7 +27,8 @@ def described(catalog: Any, nodes: Collection[Node]) -> Iterator[str]:
     """
     counts = Counter(without_seed(node.name)[0] for node in nodes)
     parameters = Parameters.model_validate(catalog.load("parameters"))
-    sets = _training_sets(catalog)
+    trained = any(f"{method}.train" in counts for method in SUPERVISED)
+    sets = _training_sets(catalog) if trained else None
     stale = " (trace sets as they are now)" if "build_trace_sets" in counts and sets is not None else ""
     together: dict[str, list[str]] = defaultdict(list)
     doubtful: dict[str, None] = {}

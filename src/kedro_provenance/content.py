@@ -12,8 +12,10 @@ again although nothing changes (say, requests that failed), or an empty text. `k
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +42,8 @@ class Contents:
 
     def __init__(self, cache: Path) -> None:
         self._cache = cache
-        self._cached: dict[str, Any] = {}
-        if cache.exists():
-            try:
-                self._cached = json.loads(cache.read_text())
-            except ValueError:
-                self._cached = {}
+        self._cached = self._saved()
+        self._computed: set[str] = set()
 
     def digest(self, dataset: Any) -> str | None:
         """Return the digest of a dataset's content, None where it does not exist."""
@@ -69,14 +67,27 @@ class Contents:
         digests = self._cached[path]
         if kind not in digests:
             digests[kind] = compute()
+            self._computed.add(path)
         return str(digests[kind])
 
     def save(self) -> None:
-        """Write the cached digests."""
-        self._cache.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._cache.with_suffix(".tmp")
-        temporary.write_text(json.dumps(self._cached))
-        temporary.replace(self._cache)
+        """Write the digests that were computed, beside those that other runs have written meanwhile."""
+        if not self._computed:
+            return
+        kept = self._saved() | {path: self._cached[path] for path in self._computed}
+        # Where nothing can be written, the next plan computes the digests again.
+        with suppress(OSError):
+            self._cache.parent.mkdir(parents=True, exist_ok=True)
+            temporary = self._cache.with_suffix(f".{os.getpid()}.tmp")
+            temporary.write_text(json.dumps(kept))
+            temporary.replace(self._cache)
+            self._computed.clear()
+
+    def _saved(self) -> dict[str, Any]:
+        try:
+            return dict(json.loads(self._cache.read_text()))
+        except (OSError, ValueError):
+            return {}
 
 
 def _own_digest(own: Callable[[], str], path: str) -> str:

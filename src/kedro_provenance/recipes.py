@@ -21,7 +21,8 @@ class Declared:
 
     packages: packages whose code counts. exempt_modules: modules in them whose code does not count.
     ignored_parameters: patterns of dotted parameter names that affect no result, such as worker counts and log levels;
-    a pattern "node:pattern" holds for that node alone. versions_of: packages whose versions are recorded.
+    a pattern "node:pattern" holds for that node alone, and of several that match a name the last decides: one that
+    begins with "!" makes the parameter count after all. versions_of: packages whose versions are recorded.
     refers_to: what an input names outside the project, such as the commit of a repository or the folder of a model;
     it is called with the node's name, the input's name and its dataset, or value if it is a parameter.
     """
@@ -85,14 +86,15 @@ class Recipes:
 
     def counted(self, node: Node, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters of a node without those that are declared to be ignored."""
-        return {
-            name: value
-            for name, value in parameters.items()
-            if not any(
-                fnmatchcase(name, pattern) or fnmatchcase(f"{node.name}:{name}", pattern)
-                for pattern in self._declared.ignored_parameters
-            )
-        }
+        return {name: value for name, value in parameters.items() if not self._is_ignored(node, name)}
+
+    def _is_ignored(self, node: Node, name: str) -> bool:
+        ignored = False
+        for pattern in self._declared.ignored_parameters:
+            plain = pattern.removeprefix("!")
+            if fnmatchcase(name, plain) or fnmatchcase(f"{node.name}:{name}", plain):
+                ignored = plain == pattern
+        return ignored
 
 
 def is_parameter(name: str) -> bool:

@@ -64,7 +64,7 @@ class Scheduler:
         self._maker = {output: node for node in self._nodes for output in node.outputs}
 
     def plan(self) -> list[Planned]:
-        """Return what a run would do, in order, without doing it; nodes that no target needs are left out."""
+        """Return what a run would do, in order; nodes that no target needs are left out. Saves computed digests."""
         plan: dict[str, Planned] = {}
         wanted = self._cone()
         for node in self._nodes:
@@ -83,6 +83,7 @@ class Scheduler:
         for node in reversed(self._nodes):
             if node.name in plan and plan[node.name].status != "fresh":
                 self._plan_absent_inputs(node, plan)
+        self.contents.save()
         return [plan[node.name] for node in self._nodes if node.name in plan]
 
     def check(self, plan: Iterable[Planned]) -> None:
@@ -155,8 +156,7 @@ class Scheduler:
             maker = self._maker.get(name)
             if maker is None or self._present(name) or plan[maker.name].status == "run":
                 continue
-            status = plan[node.name].status
-            plan[maker.name] = Planned(maker, status, [f"{name} is not there and {node.name} needs it"])
+            plan[maker.name] = Planned(maker, plan[node.name].status, [f"{name} is not there and {node.name} needs it"])
 
     def _resolve(self, node: Node, execute: Callable[[Node], None]) -> None:
         if node.name in self._resolved:

@@ -1,5 +1,8 @@
 """Figures: saved as they are, previewed for a narrow panel."""
 
+import subprocess
+import sys
+
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
@@ -30,3 +33,20 @@ def test_tables_and_heatmaps_have_a_preview(tmp_path):
     heatmap, table = dataset.preview()["data"]
     assert heatmap.get("texttemplate") is None
     assert table["cells"]["font"]["size"] == 9
+
+
+def test_a_catalog_of_figures_and_parameters_imports_neither_plotly_nor_pandas(tmp_path):
+    program = """
+import sys
+from forkpipe.catalog import ProjectCatalog
+entry = {"type": "forkpipe.datasets.figure.FigureDataset", "filepath": sys.argv[1]}
+catalog = ProjectCatalog.from_config({"figure": entry})
+given = {"teachers": ["a"]}
+catalog["params:generation"] = given
+given["teachers"].append("b")
+assert catalog.load("params:generation") == {"teachers": ["a"]}, "a parameter is a copy"
+assert not catalog.exists("figure")
+print([name for name in ("plotly", "pandas") if name in sys.modules])
+"""
+    command = [sys.executable, "-c", program, str(tmp_path / "figure.json")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -79,29 +79,58 @@ def test_an_evaluation_can_be_limited():
     assert evaluated(rows, 9) == whole
 
 
+def teachers(**of_t):
+    return {"teachers": {"t": {"engine": "procedural", "options": {"strategy": "cycle"}, **of_t}}}
+
+
+TEACHERS = GenerationSettings.model_validate(teachers())
+LIMITS = [{"limits": {"tokens": 5, "partial": True}}, {"limits": {"minutes": 3}}, {"early_stop": None}]
+LIMITS += [{"early_stop": {"first": 50}}, teachers(options={"strategy": "peasant"})]
+PRICE = teachers(price={"output": 1.0})
+SAMPLING = teachers(sampling={"max_tokens": 40000})
+STRATEGY = teachers(strategy="cycle")
+
+
 @pytest.mark.parametrize(
     ("node", "group", "changes"),
     [
         ("verify_traces", VerificationSettings(), [{"max_unscored": 1.0}]),
         ("ssft.score", VerificationSettings(), [{"max_unscored": 0.0}]),
-        (
-            "generate_traces",
-            GenerationSettings.model_validate({"teachers": {"t": {"engine": "procedural"}}}),
-            [{"limits": {"tokens": 5, "partial": True}}, {"limits": {"minutes": 3}}, {"early_stop": None}],
-        ),
+        ("generate_traces", TEACHERS, [*LIMITS, PRICE]),
+        ("cluster_strategies", TEACHERS, [*LIMITS, PRICE, SAMPLING, {"splits": ["rl"]}, {"use": ["t"]}]),
+        ("build_trace_sets", TEACHERS, [*LIMITS, PRICE, SAMPLING, STRATEGY, {"use": ["t"]}]),
+        ("report_generation", TEACHERS, [*LIMITS, SAMPLING, STRATEGY, {"splits": ["rl"]}, {"use": ["t"]}]),
+        ("measure_tag_information", TEACHERS, [*LIMITS, PRICE, SAMPLING, {"splits": ["rl"]}]),
     ],
 )
-def test_tolerances_and_limits_are_no_part_of_a_recipe(node, group, changes):
+def test_what_changes_no_result_of_a_node_is_no_part_of_its_recipe(node, group, changes):
+    for change in changes:
+        assert counted(node, type(group).model_validate({**group.model_dump(), **change})) == counted(node, group)
+
+
+@pytest.mark.parametrize(
+    ("node", "changes"),
+    [
+        ("generate_traces", [SAMPLING, {"splits": ["rl"]}]),
+        ("cluster_strategies", [STRATEGY]),
+        ("build_trace_sets", [{"splits": ["rl"]}]),
+        ("report_generation", [PRICE]),
+        ("measure_tag_information", [STRATEGY, {"use": ["t"]}]),
+    ],
+)
+def test_what_a_node_reads_of_the_settings_of_generation_counts(node, changes):
+    for change in changes:
+        changed = GenerationSettings.model_validate({**TEACHERS.model_dump(), **change})
+        assert counted(node, changed) != counted(node, TEACHERS)
+
+
+def counted(node, group):
+    """Return the parameters of one group that are part of a node's recipe."""
     (found,) = [one for one in register_pipelines()["__default__"].nodes if one.name == node]
     name = "params:generation" if isinstance(group, GenerationSettings) else "params:verification"
     assert name in found.inputs
-
-    def counted(value):
-        flat = dict(flatten(value, name.removeprefix("params:")))
-        return Recipes(DataCatalog({name: MemoryDataset(value)}), DECLARED).counted(found, flat)
-
-    for change in changes:
-        assert counted(type(group).model_validate({**group.model_dump(), **change})) == counted(group)
+    flat = dict(flatten(group, name.removeprefix("params:")))
+    return Recipes(DataCatalog({name: MemoryDataset(group)}), DECLARED).counted(found, flat)
 
 
 def test_a_tolerance_repeats_no_rollouts():

@@ -1,10 +1,13 @@
 """After an update of the code: what counts as a change, and what a user is told when nearly everything is stale."""
 
+import os
+
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 from kedro_datasets.json import JSONDataset
 
+from kedro_provenance import content
 from kedro_provenance.content import Contents
 from kedro_provenance.printing import MANY, print_accepted, print_plan
 from kedro_provenance.recipes import Declared, Recipes
@@ -119,6 +122,49 @@ def test_a_parameter_that_is_ignored_from_now_on_makes_nothing_stale(tmp_path):
     assert scheduler("p.a").plan()[0].status == "fresh"
     catalog["params:p"].save({"a": 2, "workers": 3})
     assert scheduler("p.workers").plan()[0].reasons == ["parameter p.a 1 -> 2"]
+
+
+def test_a_plan_keeps_the_digests_of_files_that_were_touched(tmp_path, monkeypatch):
+    output = JSONDataset(filepath=str(tmp_path / "o.json"))
+    catalog = DataCatalog({"o": output})
+    node = Node(lambda: 1, None, "o", name="n")
+
+    def scheduler(cache="cache.json"):
+        recipes = Recipes(catalog, Declared(packages=()))
+        return Scheduler(Pipeline([node]), catalog, recipes, Contents(tmp_path / cache), targets=["n"])
+
+    scheduler().run(lambda node: output.save(1))
+    os.utime(tmp_path / "o.json", (1e9, 1e9))
+    (tmp_path / "other.json").write_text("2")
+    of_other = scheduler().contents
+    other = of_other.of_files(str(tmp_path / "other.json"))
+    assert scheduler().plan()[0].status == "fresh"
+    of_other.save()  # it read the cache before the plan wrote it, and replaces nothing of the plan's
+
+    def read_again(path):
+        raise AssertionError(f"{path} is read again")
+
+    monkeypatch.setattr(content, "_bytes", read_again)
+    assert scheduler().plan()[0].status == "fresh"
+    assert scheduler().contents.of_files(str(tmp_path / "other.json")) == other
+    with pytest.raises(AssertionError, match=r"o\.json is read again"):
+        scheduler("another.json").plan()
+
+
+def test_a_project_that_cannot_be_written_is_planned(tmp_path):
+    (tmp_path / "file").write_text("1")
+    contents = Contents(tmp_path / "file" / "cache.json")  # below a file nothing can be written
+    assert contents.of_files(str(tmp_path / "file")) is not None
+    contents.save()
+
+
+def test_of_several_patterns_the_last_that_matches_decides():
+    node = Node(lambda p: p, "params:p", "o", name="n")
+    recipes = Recipes(DataCatalog(), Declared(packages=(), ignored_parameters=("n:p.*", "!n:p.*.kept", "p.b.kept")))
+    given = {"p.a.kept": 1, "p.a.other": 2, "p.b.kept": 3, "q": 4}
+    assert recipes.counted(node, given) == {"p.a.kept": 1, "q": 4}
+    other = Node(lambda p: p, "params:p", "o", name="m")
+    assert recipes.counted(other, given) == {"p.a.kept": 1, "p.a.other": 2, "q": 4}
 
 
 def test_a_class_that_is_counted_for_the_first_time_is_a_change_of_code():

@@ -1,20 +1,52 @@
 """Figures as catalog entries, with a preview for the narrow side panel of kedro viz."""
 
 import json
+from typing import Any
 
-import plotly.graph_objects as go
+import fsspec
+from kedro.io import AbstractDataset
 from kedro_datasets._typing import PlotlyPreview
-from kedro_datasets.plotly import JSONDataset
 
 SMALL = {"size": 9}
 
 
-class FigureDataset(JSONDataset):
-    """A plotly figure as one JSON file, as in `kedro_datasets`.
+class FigureDataset(AbstractDataset[Any, Any]):
+    """A plotly figure as one JSON file, written and read by the dataset of `kedro_datasets`.
 
-    Kedro viz draws it 400 pixels wide, with small letters and few ticks on the first panel alone; the preview has them
-    on all panels.
+    That one imports plotly, which takes longer than a plan in which all figures are fresh. So it is made when a figure
+    is loaded or saved. Kedro viz draws figures 400 pixels wide, with small letters and few ticks on the first panel
+    alone; the preview has them on all panels.
+
+    Args:
+        filepath: local path or any URL that fsspec knows.
+        metadata: ignored by Kedro, used by plugins.
+        options: other arguments of `kedro_datasets.plotly.JSONDataset`.
     """
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None, **options: Any) -> None:
+        self._filepath = filepath
+        self._options = options
+        self.metadata = metadata
+
+    def load(self) -> Any:
+        """Return the figure."""
+        return self._dataset().load()
+
+    def save(self, data: Any) -> None:
+        """Replace the file."""
+        self._dataset().save(data)
+
+    def _dataset(self) -> Any:
+        from kedro_datasets.plotly import JSONDataset
+
+        return JSONDataset(filepath=self._filepath, **self._options)
+
+    def _exists(self) -> bool:
+        filesystem, path = fsspec.core.url_to_fs(self._filepath)
+        return bool(filesystem.exists(path))
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": self._filepath, **self._options}
 
     def preview(self) -> PlotlyPreview:
         """Return the figure with letters, ticks and titles that fit into a narrow panel."""
@@ -36,7 +68,7 @@ class FigureDataset(JSONDataset):
         return PlotlyPreview(json.loads(figure.to_json()))
 
 
-def _name_all_rows(figure: go.Figure) -> None:
+def _name_all_rows(figure: Any) -> None:
     """Let the first vertical axis name all of its categories, of which Kedro viz would name five at most."""
     rows = [
         y for trace in figure.data if trace.type in ("bar", "scatter") and trace.yaxis in (None, "y") for y in trace.y
