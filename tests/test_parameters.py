@@ -54,6 +54,11 @@ def test_every_environment_is_valid(env):
         ({"supervised": {"learning_rate": "fast"}}, "parameter supervised.learning_rate is 'fast'"),
         ({"tags": {"n": 3}}, "tags.n is 3 and trace_sets.max_traces 4: expected at least as many tags"),
         ({"trace_sets": {"min_strategies": 5}}, "trace_sets.min_strategies is 5, expected at most"),
+        ({"trace_sets": {"teachers": ["me"]}}, "trace_sets.teachers names 'me', expected teachers that are asked: "),
+        (
+            {"trace_sets": {"select": "teachers", "teachers": ["peasant"]}},
+            "trace_sets.select is 'teachers' and trace_sets.teachers names one teacher, which gives one trace a set",
+        ),
         ({"rollouts": {"group_size": 8}}, "rollouts.group_size is 8, expected a multiple of tags.n, 6"),
         ({"supervised": {"warmup_steps": 500}}, "warmup_steps is 500, expected fewer than max_steps, 500"),
         ({"model": {"architecture": {"hiden_size": 3}}}, "parameter model.architecture.hiden_size does not exist"),

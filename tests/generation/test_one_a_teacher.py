@@ -114,8 +114,8 @@ def traces_of(teachers, texts):
     ]
 
 
-def sets(teachers, texts, distances, **changes):
-    traces = traces_of(teachers, texts)
+def sets(names, texts, distances, **changes):
+    traces = traces_of(names, texts)
     chosen = TraceSetSettings(**changes)
     return select_sets([PROBLEM], traces, rows_of(distances), chosen, 0)
 

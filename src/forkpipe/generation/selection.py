@@ -7,6 +7,7 @@ from forkpipe.core.errors import InputError
 from forkpipe.core.ids import content_hash
 from forkpipe.core.responses import canonical
 from forkpipe.core.rows import ProblemRow, RejectedRow, StrategyRow, TraceRow, TraceSetRow
+from forkpipe.generation.filters import left_out, rejected_row
 from forkpipe.generation.one_a_teacher import distances_between, one_a_teacher
 from forkpipe.models.student import Student, student_of
 from forkpipe.parameters import ModelSettings, TraceSetSettings
@@ -42,11 +43,14 @@ def select_sets(
     rejected: list[RejectedRow] = []
     for problem in problems:
         problem_id = problem["problem_id"]
-        unfit = {row["trace_id"]: _unfit(by_id[row["trace_id"]], settings, student) for row in correct[problem_id]}
-        dropped = {trace_id: why for trace_id, why in unfit.items() if why is not None}
-        rejected += dropped.values()
-        kept = _remaining(correct[problem_id], dropped)
-        drawn = sorted(kept, key=lambda row: content_hash("draw", seed, row["trace_id"]))
+        order = sorted(
+            (row["trace_id"] for row in correct[problem_id]), key=lambda name: content_hash("draw", seed, name)
+        )
+        ordered = [by_id[name] for name in order]
+        dropped = left_out(ordered, [whole_text(trace) for trace in ordered], settings, student)
+        rejected += [dropped[row["trace_id"]] for row in correct[problem_id] if row["trace_id"] in dropped]
+        kept = {row["trace_id"]: row for row in _remaining(correct[problem_id], dropped)}
+        drawn = [kept[name] for name in order if name in kept]
         if settings.select == "teachers":
             picked, refused = _by_teacher(problem_id, drawn, correct[problem_id], by_id, settings)
         else:
@@ -100,12 +104,12 @@ def _by_teacher(
         settings.near_identical,
     )
     refused: list[RejectedRow] = [
-        _rejected(same.trace_id, "near-identical", f"to trace {same.chosen}: {same.similarity:.2f} of their words")
+        rejected_row(same.trace_id, "near-identical", f"to trace {same.chosen}: {same.similarity:.2f} of their words")
         for same in passed
     ]
     if len(picked) < 2:
         detail = f"{len(picked)} teachers with a trace of their own, 2 needed"
-        return [], [*refused, _rejected(problem_id, "too few teachers", detail)]
+        return [], [*refused, rejected_row(problem_id, "too few teachers", detail)]
     return picked, refused
 
 
@@ -116,24 +120,8 @@ def _by_strategy(
     held = sum(row["representative"] for row in drawn)
     if held < settings.min_strategies:
         detail = f"{held} distinct strategies, {settings.min_strategies} needed"
-        return [], [_rejected(problem_id, "too few strategies", detail)]
+        return [], [rejected_row(problem_id, "too few strategies", detail)]
     return _CHOICES[settings.select](drawn, by_id, settings.max_traces), []
-
-
-def _rejected(name: str, reason: str, detail: str) -> RejectedRow:
-    return {"stage": "trace_sets", "id": name, "reason": reason, "detail": detail}
-
-
-def _unfit(trace: TraceRow, settings: TraceSetSettings, student: Student) -> RejectedRow | None:
-    """Return why the student cannot be trained on a trace, None where it can."""
-    text = whole_text(trace)
-    if token := student.reserved(text):
-        reason, detail = "special token", f"{trace['teacher']} wrote {token!r}, which the student reads as that token"
-    elif settings.max_tokens is not None and (tokens := student.count(text)) > settings.max_tokens:
-        reason, detail = "too long", f"{tokens} tokens, trace_sets.max_tokens allows {settings.max_tokens}"
-    else:
-        return None
-    return _rejected(trace["trace_id"], reason, detail)
 
 
 def _remaining(rows: Sequence[StrategyRow], dropped: Collection[str]) -> list[StrategyRow]:

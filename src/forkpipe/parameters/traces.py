@@ -202,9 +202,22 @@ class TraceSetSettings(Settings):
     common (Jaccard similarity); null: none is."""
     min_strategies: Count = 2
     """Not for teachers: problems with fewer distinct strategies give no set."""
+    teachers: Annotated[list[str], Field(min_length=1)] | None = None
+    """Teachers whose traces may be in sets; null: all. The traces of the others are verified and clustered too."""
     max_tokens: Count | None = None
     """Longer traces are dropped; null: none is. Counted with the student's tokenizer, in words for `scratch`, without
     prompt, tag and end token."""
+    min_tokens: Count | None = None
+    """Shorter traces are dropped; null: none is. Counted as for `max_tokens`."""
+    near_duplicates: Annotated[float, Field(gt=0, le=1)] | None = None
+    """For every selection, before it: of traces of one problem, by any teachers, that have this share of their runs of
+    three words in common, the first drawn stays; null: all do."""
+
+    @model_validator(mode="after")
+    def _lengths_agree(self) -> "TraceSetSettings":
+        if self.min_tokens and self.max_tokens and self.min_tokens > self.max_tokens:
+            raise ValueError(f"min_tokens is {self.min_tokens}, expected at most max_tokens, {self.max_tokens}")
+        return self
 
     @model_validator(mode="after")
     def _room_for_two(self) -> "TraceSetSettings":

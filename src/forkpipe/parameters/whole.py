@@ -69,9 +69,16 @@ class Parameters(MethodSections):
                 f"trace_sets.min_strategies is {self.trace_sets.min_strategies}, "
                 f"expected at most trace_sets.max_traces, {self.trace_sets.max_traces}"
             )
-        if self.trace_sets.select == "teachers" and len(self.generation.asked) < 2:
+        asked = self.generation.asked
+        for name in self.trace_sets.teachers or ():
+            if name not in asked:
+                raise ValueError(
+                    f"trace_sets.teachers names '{name}', expected teachers that are asked: {', '.join(asked)}"
+                )
+        if self.trace_sets.select == "teachers" and len(set(self.trace_sets.teachers or asked)) < 2:
+            where = "trace_sets.teachers names" if self.trace_sets.teachers else "generation asks"
             raise ValueError(
-                "trace_sets.select is 'teachers' and generation asks one teacher, which gives one trace a set: "
+                f"trace_sets.select is 'teachers' and {where} one teacher, which gives one trace a set: "
                 "expected several teachers, or select 'divergent'"
             )
         if self.rollouts.group_size % self.tags.n:
