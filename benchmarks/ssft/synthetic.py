@@ -50,7 +50,7 @@ def make_trainer(model: Any, tokenizer: Any, sets: Dataset, n_tags: int, **chang
     tags = add_tags(model, tokenizer, n_tags, "special")
     settings = {
         "output_dir": tempfile.mkdtemp(), "per_device_train_batch_size": 1, "save_strategy": "no", "report_to": [],
-        "disable_tqdm": True, "use_cpu": not torch.cuda.is_available(), "max_length": 10**6,
+        "disable_tqdm": True, "use_cpu": not torch.cuda.is_available(), "max_length": 65536,
     }  # fmt: skip
     trainer = SSFTTrainer(
         model, SSFTConfig(**{**settings, **changes}), processing_class=tokenizer, tags=tags, train_dataset=sets

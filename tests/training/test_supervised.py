@@ -157,7 +157,26 @@ def test_a_killed_training_goes_on_where_it_was(base, tmp_path, trace_sets, monk
     assert not list((tmp_path / "work").glob("checkpoint-*"))
 
 
-SMALLER = {"matching_tokens": 40, "logit_chunk": 7, "gradient_checkpointing": True, "save_every": 3}
+def test_an_optimiser_step_is_one_batch_in_passes(base, tmp_path, trace_sets, monkeypatch):
+    """The same losses as of whole batches, matchings included, from as many batches as there are steps."""
+    from forkpipe.training.ssft import SSFTTrainer
+
+    sizes, original = [], SSFTTrainer.compute_loss
+
+    def counted(self, model, inputs, **kwargs):
+        sizes.append(len(inputs["problem_index"]))
+        return original(self, model, inputs, **kwargs)
+
+    whole, _ = train(base, tmp_path, trace_sets(12), max_steps=6)
+    monkeypatch.setattr(SSFTTrainer, "compute_loss", counted)
+    changes = {"problems_per_step": 2, "gradient_accumulation": 2, "pass_tokens": 40}
+    parts, _ = train(base, tmp_path, trace_sets(12), max_steps=6, **changes)
+    assert sizes == [4] * 6
+    assert losses(parts) == pytest.approx(losses(whole), rel=1e-5)
+    assert [row["tag"] for row in parts.matching] == [row["tag"] for row in whole.matching]
+
+
+SMALLER = {"pass_tokens": 40, "matching_tokens": 40, "logit_chunk": 7, "gradient_checkpointing": True, "save_every": 3}
 
 
 def test_a_training_that_ran_out_of_memory_goes_on_with_smaller_passes(base, tmp_path, trace_sets, monkeypatch, caplog):

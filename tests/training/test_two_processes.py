@@ -35,6 +35,19 @@ trainer = SSFTTrainer(
     processing_class=tokenizer, tags=tags, train_dataset=rows["sets"], eval_dataset=rows["sets"],
 )
 result["evaluation"] = trainer.evaluate()
+# Two processes in passes, of which they have different numbers, against one process in none.
+passes = {"pass_tokens": 60} if processes == "2" else {}
+model, tokenizer, tags = load_checkpoint(base)
+trainer = SSFTTrainer(
+    model,
+    SSFTConfig(
+        output_dir=out, max_steps=6, prefix_length=8, per_device_train_batch_size=4 // int(processes),
+        learning_rate=4e-3, logging_steps=1, **passes, **common,
+    ),
+    processing_class=tokenizer, tags=tags, train_dataset=rows["sets"] + [{**rows["sets"][0], "problem_id": "again"}],
+)
+trainer.train()
+result["ssft"] = [logs for logs in trainer.state.log_history if "loss" in logs]
 model, tokenizer, tags = load_checkpoint(base)
 trainer = GFPOTrainer(
     model,
@@ -90,6 +103,12 @@ def test_the_loss_and_the_tags_of_an_evaluation_are_those_of_one_process(results
     )
     for name in ("eval_loss", "eval_usage_1", "eval_usage_6"):
         assert two[name] == pytest.approx(one[name], abs=1e-6), name
+
+
+def test_training_in_passes_is_that_of_one_process(results):
+    for expected, logs in zip(results["1"]["ssft"], results["2"]["ssft"], strict=True):
+        for name in ("loss", "trace_loss", "tag_loss", "tokens", "grad_norm"):
+            assert logs[name] == pytest.approx(expected[name], rel=1e-5), name
 
 
 def test_the_log_of_gfpo_covers_all_processes(results):

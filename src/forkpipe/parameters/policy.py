@@ -44,6 +44,8 @@ class AnchorSettings(Settings):
     """Sequences a step."""
     micro_batch_size: Count | None = None
     """Sequences a forward and backward pass, null for all of a step: bounds memory, changes no result."""
+    pass_tokens: Count | None = None
+    """The same in tokens, padding counted; a longer sequence has a pass of its own."""
     logit_chunk: Count = 4096
     """Positions whose logits exist at once; a pass of more is cut (`training.scoring`)."""
 

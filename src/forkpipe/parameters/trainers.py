@@ -30,6 +30,9 @@ class SSFTFields:
     """A problem is matched at its visits 0, k, 2k, ...; in between its last matching is kept."""
     matching_tokens: Count = 65536
     """Tokens in a forward pass when costs are computed: bounds memory, changes no result."""
+    pass_tokens: Count | None = None
+    """Tokens in a forward and backward pass, padding counted; a longer sequence has a pass of its own. null for the
+    whole batch. Bounds memory, changes no result: the passes of a batch add up to its loss and its gradient."""
     logit_chunk: Count = 1024
     """Positions whose logits exist at once. A batch of no more positions gives bit for bit the loss of
     transformers.Trainer; a larger one is cut, so that no tensor is positions x vocabulary (`training.scoring`)."""

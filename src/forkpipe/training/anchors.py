@@ -25,6 +25,7 @@ from forkpipe.models.checkpoint import encoder, end_of, listed_ends, max_positio
 from forkpipe.parameters import AnchorSettings
 from forkpipe.training.config import SSFTConfig
 from forkpipe.training.costs import CostSettings, matching_costs
+from forkpipe.training.passes import passes_of
 from forkpipe.training.scoring import inner_model, next_tokens, summed_kl, token_nll
 from forkpipe.training.sequences import IGNORED, SetCollator, encode_sets, matched_sequences, set_rows
 
@@ -59,11 +60,10 @@ class Anchor:
         rng = np.random.default_rng(derived_seed("anchor", self.seed, step))
         size = min(self.settings.sequences, len(self.sequences))
         picked = [self.sequences[i] for i in rng.choice(len(self.sequences), size=size, replace=False)]
-        at_once = self.settings.micro_batch_size or size
-        if at_once < size:
-            picked.sort(key=lambda pair: len(pair[0]) + len(pair[1]))  # less padding
+        lengths = [len(given) + len(text) for given, text in picked]
+        passes = passes_of(lengths, self.settings.pass_tokens, rows=self.settings.micro_batch_size)
         written = sum(len(text) for _, text in picked)
-        *parts, last = [picked[i : i + at_once] for i in range(0, size, at_once)]
+        *parts, last = [[picked[i] for i in rows] for rows in passes]
         earlier = []
         for part in parts:
             loss = self._summed(model, part) / written

@@ -6,7 +6,9 @@ from typing import Any
 from accelerate import Accelerator
 from torch import Tensor
 
+from forkpipe.core.matching import Costs
 from forkpipe.training.costs import CostSettings, matching_costs
+from forkpipe.training.passes import passes_of
 from forkpipe.training.precision import (
     Compute,
     Costed,
@@ -41,9 +43,14 @@ def batch_costs(
     double = replace(settings, tokens=max(1, settings.tokens // 2)) if fast else settings
 
     def computed(settings: CostSettings, exact: bool) -> Compute:
-        def compute(rows: list[int]) -> list[Any]:
+        def compute(rows: list[int]) -> list[Costs]:
+            costs: dict[int, Costs] = {}
+            # The prompts of a group are computed together: a batch may be a whole optimiser step.
+            groups = passes_of(batch["prompt_lengths"][rows].tolist(), settings.tokens)
             with full_precision(model) if exact else accelerator.autocast():
-                return matching_costs(model, batch, rows, tag_ids, settings)
+                for group in ([rows[place] for place in places] for places in groups):
+                    costs |= zip(group, matching_costs(model, batch, group, tag_ids, settings), strict=True)
+            return [costs[row] for row in rows]
 
         return compute
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.statistics import mutual_information_bits, purity
 from forkpipe.training.matchings import Matchings
+from forkpipe.training.passes import next_token_nll, part_of, sequences_in_passes
 
 Sums = tuple[float, float, float, float]
 """Of one problem: NLL of its traces (nats), their tokens, NLL of its tags, their tokens."""
@@ -51,14 +53,14 @@ def loss_of(processes: Sequence[Mapping[int, Sums]], tag_weight: float) -> float
     return traces / trace_tokens + tag_weight * tags / tag_tokens
 
 
-def token_sums(nll: Tensor, trace_mask: Tensor, tag_mask: Tensor) -> Tensor:
-    """Return the sums of each sequence, (S, 4) in float64, from (S, T); see `Sums`."""
-    columns = [
-        values.cpu().double().sum(dim=1)
-        for mask in (trace_mask, tag_mask)
-        for values in (torch.where(mask, nll, torch.zeros_like(nll)), mask)
-    ]
-    return torch.stack(columns, dim=1)
+def token_sums(model: Any, sequences: dict[str, Tensor], pass_tokens: int | None, chunk: int) -> Tensor:
+    """Return the sums of each sequence of `sequences.matched_sequences`, (S, 4) in float64, see `Sums`."""
+    result = torch.zeros(len(sequences["input_ids"]), 4, dtype=torch.float64)
+    for rows in sequences_in_passes(sequences, pass_tokens):
+        nll, *masks, _ = next_token_nll(model, part_of(sequences, rows), chunk)
+        columns = [values for mask in masks for values in (torch.where(mask, nll, torch.zeros_like(nll)), mask)]
+        result[rows] = torch.stack([values.cpu().double().sum(dim=1) for values in columns], dim=1)
+    return result
 
 
 def tag_metrics(matchings: Matchings, tags: ForkingTags) -> dict[str, float]:

@@ -24,8 +24,9 @@ from forkpipe.training.config import SSFTConfig
 from forkpipe.training.costs import CostSettings, evaluating
 from forkpipe.training.evaluated import Evaluation, loss_of, tag_metrics, token_sums
 from forkpipe.training.matchings import Matchings, names_of
+from forkpipe.training.passes import next_token_nll, part_of, sequences_in_passes
 from forkpipe.training.precision import Costed, Measurement
-from forkpipe.training.scoring import next_tokens, token_nll
+from forkpipe.training.scoring import next_tokens
 from forkpipe.training.sequences import IGNORED, SetCollator, encode_sets, matched_sequences
 from forkpipe.training.tag_check import PROBLEMS, TagCheck
 from forkpipe.training.trainer import TagTrainer, check_tokenizer
@@ -151,41 +152,46 @@ class SSFTTrainer(TagTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        """Match, fill in the tags, return the set loss normalised over the optimiser step."""
+        """Match, fill in the tags, return the set loss normalised over the optimiser step.
+
+        With `pass_tokens` and gradients, all passes but the last go backward in here; the loss that is returned has the
+        value of all and the graph of the last. With `return_outputs` the batch is one pass.
+        """
         sequences = self._matched(model, inputs)
-        nll, trace_mask, tag_mask, outputs = self._nll(model, sequences)
-        loss, parts = set_loss(
-            nll,
-            trace_mask,
-            tag_mask,
-            tag_weight=self.args.tag_weight,
-            trace_tokens=trace_mask.sum() if num_items_in_batch is None else num_items_in_batch,
-            tag_tokens=tag_mask.sum() if num_items_in_batch is None else self._step_tag_tokens,
-        )
-        if num_items_in_batch is not None:
+        *earlier, last = sequences_in_passes(sequences, None if return_outputs else self.args.pass_tokens)
+        counts: list[Any] = [num_items_in_batch, self._step_tag_tokens]
+        if num_items_in_batch is None:
+            counts = [(next_tokens(sequences[name]) != IGNORED).sum() for name in ("trace_labels", "tag_labels")]
+        before: Tensor | float = 0.0
+        for rows in earlier:
+            # Gradients of data-parallel processes are exchanged once, in the last pass: processes may have different
+            # numbers of passes.
+            with self.accelerator.no_sync(model):
+                loss, _ = self._loss(model, part_of(sequences, rows), *counts, logged=num_items_in_batch is not None)
+                if torch.is_grad_enabled():
+                    self.accelerator.backward(loss)
+            before = before + loss.detach()
+        loss, outputs = self._loss(model, part_of(sequences, last), *counts, logged=num_items_in_batch is not None)
+        loss = loss + before if earlier else loss
+        return (loss, outputs) if return_outputs else loss
+
+    def _loss(
+        self, model: Any, sequences: dict[str, Tensor], trace_tokens: Any, tag_tokens: Any, *, logged: bool
+    ) -> tuple[Tensor, Any]:
+        """Return the set loss of some sequences of an optimiser step, with the step's denominators, and the output."""
+        nll, trace_mask, tag_mask, outputs = next_token_nll(model, sequences, self.args.logit_chunk)
+        counts = {"trace_tokens": trace_tokens, "tag_tokens": tag_tokens}
+        loss, parts = set_loss(nll, trace_mask, tag_mask, tag_weight=self.args.tag_weight, **counts)
+        if logged:
             # Processes average their gradients, but the denominators count the tokens of all processes.
             loss = loss * self.accelerator.num_processes
             self._add_to_log(**{name: part * self.accelerator.num_processes for name, part in parts.items()})
-        return (loss, outputs) if return_outputs else loss
+        return loss, outputs
 
     def _matched(self, model: Any, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the sequences of a batch with their tags, see `matched_sequences`."""
         tags = self._match(model, inputs)
         return matched_sequences(inputs, tags, self._tag_ids.to(tags.device))
-
-    def _nll(self, model: Any, sequences: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Any]:
-        """Return (S, T) the NLL of the next token, the masks of traces and of tags, and the model's output."""
-        trace, tag = next_tokens(sequences["trace_labels"]), next_tokens(sequences["tag_labels"])
-        trace_mask, tag_mask = trace != IGNORED, tag != IGNORED
-        nll, outputs = token_nll(
-            model,
-            torch.where(tag_mask, tag, trace),
-            chunk=self.args.logit_chunk,
-            input_ids=sequences["input_ids"],
-            attention_mask=sequences["attention_mask"],
-            use_cache=False,
-        )
-        return nll, trace_mask, tag_mask, outputs
 
     def _match(self, model: Any, inputs: dict[str, Tensor]) -> Tensor:
         """Return the tags that the assignment gives to the traces, (P, M)."""
@@ -251,7 +257,7 @@ class SSFTTrainer(TagTrainer):
         with torch.no_grad(), self.compute_loss_context_manager():
             if self._evaluation is None:
                 return self.compute_loss(model, inputs).detach(), None, None
-            sums = token_sums(*self._nll(model, self._matched(model, inputs))[:3])
+            sums = token_sums(model, self._matched(model, inputs), self.args.pass_tokens, self.args.logit_chunk)
         row_of = inputs["trace_mask"].nonzero()[:, 0]
         traces, tokens, tags, tag_tokens = self._evaluation.add(inputs["problem_index"].tolist(), row_of, sums)
         loss = traces / tokens + self.args.tag_weight * tags / tag_tokens

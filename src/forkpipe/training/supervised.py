@@ -95,7 +95,7 @@ def train_supervised(
 
 NO_PART_OF_JOB = frozenset(
     {
-        *("matching_tokens", "logit_chunk", "gradient_checkpointing"),  # bound memory
+        *("matching_tokens", "pass_tokens", "logit_chunk", "gradient_checkpointing"),  # bound memory
         *("problems_per_step", "gradient_accumulation"),  # only their product counts
         *("save_every", "report_to"),
         "epochs",  # `max_steps` has them
@@ -124,9 +124,7 @@ def _config(
         assignment=assignment,
         prompt=template,
         check_tags=check_tags,
-        per_device_train_batch_size=settings.problems_per_step,
-        per_device_eval_batch_size=settings.problems_per_step,
-        gradient_accumulation_steps=settings.gradient_accumulation,
+        **_batches(settings),
         lr_scheduler_type=settings.scheduler,
         train_sampling_strategy="group_by_length" if settings.group_by_length else "random",
         seed=seed,
@@ -144,6 +142,16 @@ def _config(
         **half_precision(settings.bf16),
         **checkpointing(settings.gradient_checkpointing),
     )
+
+
+def _batches(settings: SupervisedSettings) -> dict[str, Any]:
+    """Return the sizes of batches: with `pass_tokens` an optimiser step is one batch, whose passes bound memory."""
+    size, accumulated = settings.problems_per_step, settings.gradient_accumulation
+    return {
+        "per_device_train_batch_size": size if settings.pass_tokens is None else size * accumulated,
+        "gradient_accumulation_steps": accumulated if settings.pass_tokens is None else 1,
+        "per_device_eval_batch_size": size,
+    }
 
 
 TRANSFORMERS = ("max_steps", "learning_rate", "warmup_steps", "weight_decay", "max_grad_norm")

@@ -29,7 +29,7 @@ MOVED_FILE = "moved.txt"
 NO_PART_OF_JOB: dict[str, Any] = {
     "micro_batch_size": True,
     "gradient_checkpointing": True,
-    "anchor": {"micro_batch_size": True, "logit_chunk": True},
+    "anchor": {"micro_batch_size": True, "pass_tokens": True, "logit_chunk": True},
 }
 """Settings that only bound memory: a killed training may be resumed with other values, and draws the same rollouts."""
 
