@@ -1,15 +1,19 @@
 """Traces of a file are handed out in file order, and what the file lacks is said."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from forkpipe.core import read_rows
 from forkpipe.core.engine import Engine
 from forkpipe.core.errors import InputError
+from forkpipe.core.ids import digest
 from forkpipe.core.records import Request, Sampling
 from forkpipe.engines.imported import ImportEngine
 
@@ -89,6 +93,37 @@ def test_own_names_are_read_without_being_mapped_and_null_is_not_given(write):
     assert (first.reasoning, first.tokens_out, first.finish_reason) == ("d e", 4, "error")
     assert first.error == "refused: recorded as failed in the file"
     assert (second.reasoning, second.tokens_out, second.finish_reason) == ("", 1, "stop")
+
+
+def test_teachers_of_one_file_read_it_once_for_its_digest_and_again_when_it_changes(write, monkeypatch):
+    read = []
+
+    def counting(blocks):
+        blocks = list(blocks)
+        read.append(b"".join(blocks))
+        return digest(blocks)
+
+    monkeypatch.setattr(read_rows, "digest", counting)
+    monkeypatch.setattr(read_rows, "_digests", {})
+    monkeypatch.setattr(read_rows, "SETTLED_SECONDS", 0.0)
+    path = write(ROWS)
+
+    def identities():
+        return [ImportEngine(path, where={"teacher": name}).identity for name in "abc"]
+
+    first = identities()
+    assert len(set(first)) == 3
+    assert len(read) == 1
+    os.utime(path, (1e9, 1e9))
+    assert identities() == first  # touched: read again, and the same
+    assert len(read) == 2
+    Path(path).write_text(Path(path).read_text().replace("four", "fore"))  # the same size
+    os.utime(path, (1e9, 1e9))  # and the same time of modification
+    assert not set(identities()) & set(first)
+    assert len(read) == 3
+    monkeypatch.setattr(read_rows, "SETTLED_SECONDS", 1e12)  # it may still be written to
+    identities()
+    assert len(read) == 6
 
 
 def test_parquet_and_csv_are_read(tmp_path):

@@ -6,7 +6,9 @@ The name's ending gives the format: `.jsonl`, `.jsonl.gz`, `.parquet`, `.csv`. P
 
 import csv
 import json
+import os
 import sys
+import time
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -100,14 +102,40 @@ def file_exists(path: str) -> bool:
 
 
 def file_digest(path: str) -> str:
-    """Return a hash of a file's bytes, 16 hex digits; of a file on the hub at a commit, of its path."""
+    """Return a hash of a file's bytes, 16 hex digits; of a file on the hub at a commit, of its path.
+
+    A process reads a local file once for it, as long as neither its size nor its times change.
+    """
     import fsspec
 
     if pinned(path):
         return digest([path.encode()])
-
+    before = _settled_stat(path)
+    if before is not None and before in _digests:
+        return _digests[before]
     with fsspec.open(path, "rb") as file:
-        return digest(iter(lambda: file.read(1 << 20), b""))
+        computed = digest(iter(lambda: file.read(1 << 20), b""))
+    if before is not None and before == _settled_stat(path):
+        _digests[before] = computed
+    return computed
+
+
+_Stat = tuple[str, int, int, int, int]
+_digests: dict[_Stat, str] = {}
+"""Digests of local files by path, inode, size and times."""
+SETTLED_SECONDS = 1.0
+"""A file that changed so recently may change again without another time."""
+
+
+def _settled_stat(path: str) -> _Stat | None:
+    """Return what identifies the content of a local file; None for other files, and for one that just changed."""
+    try:
+        stat = os.stat(path)
+    except OSError:  # a URL
+        return None
+    if abs(time.time() - max(stat.st_mtime, stat.st_ctime)) < SETTLED_SECONDS:
+        return None
+    return os.path.abspath(path), stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
 def _read_jsonl(path: str, file: IO[bytes]) -> Iterator[tuple[int, Row]]:
