@@ -100,6 +100,24 @@ def test_rollouts_a_pass_do_not_change_the_gradient(base, routed, steps_of, tag,
     assert len(found.log) == 2
 
 
+@pytest.mark.parametrize(
+    ("tag", "loss_type", "size"), [("first", "grpo", None), ("own", "dapo", 12), ("router", "dr_grpo", None)]
+)
+def test_tokens_a_pass_do_not_change_the_gradient_of_rollouts(base, routed, steps_of, tag, loss_type, size):
+    common = {"kind": "traces", "tag": tag, "loss_type": loss_type, "learning_rate": 1e-3, "max_grad_norm": 1e9}
+    parent = routed if tag == "router" else base
+    beta = 0.1 if tag == "first" else 0.0
+    whole, expected, _ = steps_of(traces.train_traces, parent, TracesPhase(**common, beta=beta))
+    small = TracesPhase(**common, beta=beta, pass_tokens=60, micro_batch_size=size)
+    parts, found, _ = steps_of(traces.train_traces, parent, small)
+    assert max(parts.rows) < (size or STEP)
+    assert sum(parts.rows) == sum(whole.rows)
+    same(parts, whole)
+    assert found.rewards[:STEP] == expected.rewards[:STEP]  # the very same rollouts
+    for name in ("loss", "reward", "tokens", "rollouts", "groups", "groups_skipped"):
+        assert found.log[0][name] == pytest.approx(expected.log[0][name], abs=1e-6)
+
+
 @pytest.mark.parametrize("kind", ["kl", "replay"])
 @pytest.mark.parametrize("scope", ["lora", "full"])
 def test_problems_and_anchored_sequences_a_pass_do_not_change_the_gradient(base, steps_of, scope, kind):

@@ -32,7 +32,7 @@ def job(tmp_path, rl_problems, trace_sets):
 
 def test_ids_are_those_of_versions_that_hashed_the_parameters_of_the_engine(job):
     parent, context, found = job()
-    without_passes = {"micro_batch_size", "gradient_checkpointing", "bf16"}
+    without_passes = {"micro_batch_size", "pass_tokens", "gradient_checkpointing", "bf16"}
     assert found == content_hash(
         parent.digest,
         PHASE.model_dump(exclude=without_passes),
@@ -49,6 +49,7 @@ def test_ids_are_those_of_versions_that_hashed_the_parameters_of_the_engine(job)
 def test_sizes_of_batches_do_not_change_a_job_and_another_engine_does(job):
     usual = job()[2]
     assert job(EngineSettings(options={"batch_rows": 7}))[2] == usual
-    assert job(phase=PHASE.model_copy(update={"micro_batch_size": 2}))[2] == usual
+    for changes in ({"micro_batch_size": 2}, {"pass_tokens": 900}):
+        assert job(phase=PHASE.model_copy(update=changes))[2] == usual
     assert job(EngineSettings(options={"chat": True}))[2] != usual
     assert job(phase=PHASE.model_copy(update={"beta": 0.1}))[2] != usual

@@ -126,6 +126,9 @@ class TracesPhase(PhaseSettings):
     is trained as the completion's first token; router: the router draws it, and the trace alone is trained."""
     router_learning_rate: Weight = 0.0
     """For router: its step on the tags of the same rollouts; 0 leaves the router as it is."""
+    pass_tokens: Count | None = None
+    """Tokens in a forward and backward pass, padding counted, of rollouts of a micro-batch, the longest first; a longer
+    rollout has a pass of its own. null for the whole micro-batch."""
     learning_rate: Positive = 1e-6
     beta: Weight = 0.0
     """Weight of the KL to the reference."""

@@ -28,6 +28,7 @@ MOVED_FILE = "moved.txt"
 
 NO_PART_OF_JOB: dict[str, Any] = {
     "micro_batch_size": True,
+    "pass_tokens": True,
     "gradient_checkpointing": True,
     "anchor": {"micro_batch_size": True, "pass_tokens": True, "logit_chunk": True},
 }

@@ -26,6 +26,7 @@ from forkpipe.models.checkpoint import Checkpoint, check_positions
 from forkpipe.parameters import TracesPhase
 from forkpipe.training.jobs import clear, phase_arguments, run, unfinished
 from forkpipe.training.logs import logged_columns
+from forkpipe.training.passes import passes_of
 from forkpipe.training.phases.base import Context, PhaseResult
 from forkpipe.training.phases.drawing import OwnTags, RouterTags
 
@@ -62,7 +63,7 @@ def train_traces(
         drawn = OwnTags(model, parent, prompts, context, job)
     rewards.drawn = drawn
     warnings.filterwarnings("ignore", message="You are using 'rollout_func'")  # docs/decisions/gfpo-scope.md
-    trainer = bounded_trainer(context.rollouts.batch_rows)(
+    trainer = bounded_trainer(context.rollouts.batch_rows, settings.pass_tokens)(
         model=model,
         reward_funcs=rewards.verified,
         args=_config(work, settings, steps, context),
@@ -88,8 +89,10 @@ def train_traces(
     return PhaseResult(callback.log, rewards.rows)
 
 
-def bounded_trainer(rows: int) -> Any:
-    """Return TRL's trainer, changed to sample at most `rows` sequences at a time."""
+def bounded_trainer(rows: int, pass_tokens: int | None = None) -> Any:
+    """Return TRL's trainer, changed to sample at most `rows` sequences at a time, and to train in passes of at most
+    `pass_tokens` tokens."""
+    import torch
     from trl import GRPOTrainer
 
     class BoundedTrainer(GRPOTrainer):
@@ -98,7 +101,45 @@ def bounded_trainer(rows: int) -> Any:
             drawn = [super(BoundedTrainer, self)._generate_single_turn(part, *args, **kwargs)[0] for part in parts]
             return [ids for part in drawn for ids in part], None  # None for log-probabilities, which only vLLM returns
 
+        def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Any:
+            """Return the loss; all passes but the last go backward in here, see `SSFTTrainer.compute_loss`."""
+            prompts, completions = (inputs[f"{name}_mask"].sum(dim=1) for name in ("prompt", "completion"))
+            *earlier, last = passes_of((prompts.max() + completions).tolist(), pass_tokens)
+            if not earlier:
+                return super()._compute_loss(model, inputs)
+            before = 0.0
+            for part in earlier:
+                with self.accelerator.no_sync(model):
+                    loss = self._of_pass(model, inputs, part)
+                    if torch.is_grad_enabled():
+                        self.accelerator.backward(loss)
+                before += loss.detach()
+            return self._of_pass(model, inputs, last) + before
+
+        def _of_pass(self, model: Any, inputs: dict[str, Any], part: list[int]) -> Any:
+            # dapo divides by the tokens of all rollouts, the others by the number of rollouts in the pass.
+            share = 1.0 if self.loss_type == "dapo" else len(part) / len(inputs["prompt_ids"])
+            return super()._compute_loss(model, rollouts_of(inputs, part)) * share
+
     return BoundedTrainer
+
+
+def rollouts_of(inputs: dict[str, Any], rows: list[int]) -> dict[str, Any]:
+    """Return some rollouts of a batch of TRL's trainer, without the padding that the others need: prompts (B, P) are
+    padded on the left, completions and what is known of each of their tokens (B, C) on the right."""
+    whole, width = inputs["completion_ids"].shape
+    given = int(inputs["prompt_mask"][rows].sum(dim=1).max())
+    written = max(1, int(inputs["completion_mask"][rows].sum(dim=1).max()))
+    result = {}
+    for name, value in inputs.items():
+        if getattr(value, "ndim", 0) and len(value) == whole:
+            value = value[rows]
+            if name in ("prompt_ids", "prompt_mask"):
+                value = value[:, value.shape[1] - given :]
+            elif value.ndim == 2 and value.shape[1] == width:
+                value = value[:, :written]
+        result[name] = value
+    return result
 
 
 def _prompts(context: Context, parent: Checkpoint, tag: str) -> dict[str, Problem]:
