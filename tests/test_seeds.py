@@ -7,6 +7,7 @@ from forkpipe.core.errors import InputError
 from forkpipe.parameters.comparison import comparison_of, of_seed, without_seed
 from forkpipe.pipeline_registry import register_pipelines
 from forkpipe.wiring import wired_for
+from kedro_provenance.options import Options, asking
 from test_methods import Project
 
 
@@ -85,14 +86,11 @@ def test_another_seed_trains_that_seed_only(project, caplog, capsys):
     }
     assert "build_trace_sets" not in ran
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    caplog.clear()
-    project.run(methods=["sft", "ssft"], seeds=[3])  # one that is removed runs no training
-    assert {name for name in trained(caplog) if "." in name or name.startswith("make_base")} == set()
-    caplog.clear()
-    capsys.readouterr()
-    project.run(methods=["sft", "ssft"], seeds=[0, 3])
-    assert {name for name in trained(caplog) if "." in name} == set()
     assert "Means over 2 training seeds" in capsys.readouterr().out
+    with asking(Options("plan")):
+        project.run(methods=["sft", "ssft"], seeds=[3])
+    planned = [line.split()[1].rstrip(":") for line in capsys.readouterr().out.splitlines() if line[:5] == "run  "]
+    assert sorted(planned) == ["collect_scores", "collect_training", "measure_tag_information", "pick_sample_texts"]
 
 
 def test_the_seeds_are_trained_apart(project):
@@ -130,8 +128,6 @@ def test_tables_hold_all_seeds_and_their_mean(project):
 
 
 def test_the_plan_has_one_line_for_all_seeds(project, capsys):
-    from kedro_provenance.options import Options, asking
-
     with asking(Options("plan")):
         project.run(methods=["sft"], seeds=[0, 3, 5], supervised={"learning_rate": 1e-3})
     lines = capsys.readouterr().out.splitlines()
