@@ -110,7 +110,7 @@ def test_a_teacher_of_several_strategies_draws_one_a_trace():
 
 
 def test_an_unknown_strategy_among_several_is_named():
-    with pytest.raises(InputError, match="strategy 'abacus' is unknown, expected one of: square_multiply"):
+    with pytest.raises(InputError, match="strategy 'abacus' is unknown, expected one or several of: square_multiply"):
         ProceduralEngine(strategy=["peasant", "abacus"])
     with pytest.raises(InputError, match="strategy '' is unknown"):
         ProceduralEngine(strategy=[])

@@ -11,44 +11,33 @@ from forkpipe.core.ids import unit_interval
 from forkpipe.core.records import REFUSED, Completion, Request
 from forkpipe.demo import linear_equations, modular_powers
 
-TASKS: dict[str, Any] = {"modular_powers": modular_powers, "linear_equations": linear_equations}
-"""Modules with the same names: `parse`, `STRATEGIES`, `wrong_values`, and an `EXAMPLE` of the problems they solve."""
+TASKS: tuple[Any, ...] = (modular_powers, linear_equations)
+"""Modules with the same names: `parse`, `STRATEGIES`, `wrong_values`, and an `EXAMPLE` of the problems they solve. No
+two of them have a strategy of the same name."""
 
 
 class ProceduralEngine(Engine):
-    """Solves the problems of a task by the named strategy; a token is a word.
+    """Solves the problems of one of `TASKS` by the named strategy; a token is a word.
 
     Args:
-        strategy: one of the task's `STRATEGIES`, or a list of them, of which every trace draws one.
+        strategy: one of a task's `STRATEGIES`, or a list of them, of which every trace draws one.
         error_rate: share of traces with one wrong step, from which the rest is carried on, 0 to 1.
         truncation_rate: share of traces cut at a random word, finish_reason "length", 0 to 1.
-        task: one of `TASKS`.
     """
 
     version = "1"
 
-    def __init__(
-        self,
-        *,
-        strategy: str | Sequence[str],
-        error_rate: float = 0.0,
-        truncation_rate: float = 0.0,
-        task: str = "modular_powers",
-    ) -> None:
-        if task not in TASKS:
-            raise InputError(f"task '{task}' is unknown, expected one of: {', '.join(TASKS)}")
+    def __init__(self, *, strategy: str | Sequence[str], error_rate: float = 0.0, truncation_rate: float = 0.0) -> None:
         names = [strategy] if isinstance(strategy, str) else list(strategy)
-        for name in names or [""]:
-            if name not in TASKS[task].STRATEGIES:
-                known = ", ".join(TASKS[task].STRATEGIES)
-                raise InputError(f"strategy '{name}' is unknown, expected one of: {known}")
+        tasks = [task for task in TASKS if set(names) <= task.STRATEGIES.keys()]
+        if not names or not tasks:
+            known = "; or ".join(", ".join(task.STRATEGIES) for task in TASKS)
+            raise InputError(f"strategy {strategy!r} is unknown, expected one or several of: {known}")
         for name, rate in (("error_rate", error_rate), ("truncation_rate", truncation_rate)):
             if not isinstance(rate, int | float) or not 0 <= rate <= 1:
                 raise InputError(f"{name} is {rate!r}, expected a number from 0 to 1")
-        # The first task is not named, so that its requests keep the ids that they had when it was the only one.
-        named = "" if task == "modular_powers" else f"{task} "
-        self.identity = f"procedural {named}{'+'.join(names)} {error_rate} {truncation_rate}"
-        self._task = TASKS[task]
+        self.identity = f"procedural {'+'.join(names)} {error_rate} {truncation_rate}"
+        self._task = tasks[0]
         self._names = names
         self._error_rate = error_rate
         self._truncation_rate = truncation_rate
