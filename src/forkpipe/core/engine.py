@@ -1,6 +1,5 @@
 """The protocol of engines. An engine completes requests: a program, a file, a model in this process, or a server."""
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
@@ -39,13 +38,6 @@ class Engine(Protocol):
         ...
 
 
-def described(engine: Engine, checkpoint: str = "") -> str:
-    """Return the version and identity of an engine, without the path of the checkpoint that it samples.
-
-    Requests hold the digest of the checkpoint, so moving its folder does not change them.
-    """
-    identity = engine.identity
-    if checkpoint:
-        for written in (json.dumps(checkpoint)[1:-1], checkpoint):  # some identities are JSON
-            identity = identity.replace(written, "checkpoint")
-    return f"{getattr(engine, 'version', '')} {identity}"
+def described(engine: Engine) -> str:
+    """Return the version and identity of an engine."""
+    return f"{getattr(engine, 'version', '')} {engine.identity}"

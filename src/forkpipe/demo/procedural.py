@@ -29,10 +29,13 @@ class ProceduralEngine(Engine):
 
     def __init__(self, *, strategy: str | Sequence[str], error_rate: float = 0.0, truncation_rate: float = 0.0) -> None:
         names = [strategy] if isinstance(strategy, str) else list(strategy)
+        known = "; or ".join(", ".join(task.STRATEGIES) for task in TASKS)
+        for name in names or [""]:
+            if not any(name in task.STRATEGIES for task in TASKS):
+                raise InputError(f"strategy '{name}' is unknown, expected one or several of: {known}")
         tasks = [task for task in TASKS if set(names) <= task.STRATEGIES.keys()]
-        if not names or not tasks:
-            known = "; or ".join(", ".join(task.STRATEGIES) for task in TASKS)
-            raise InputError(f"strategy {strategy!r} is unknown, expected one or several of: {known}")
+        if not tasks:
+            raise InputError(f"strategies {', '.join(names)} solve different problems, expected some of: {known}")
         for name, rate in (("error_rate", error_rate), ("truncation_rate", truncation_rate)):
             if not isinstance(rate, int | float) or not 0 <= rate <= 1:
                 raise InputError(f"{name} is {rate!r}, expected a number from 0 to 1")

@@ -42,13 +42,20 @@ def create_engines(teachers: Mapping[str, TeacherSettings]) -> dict[str, Engine]
     return engines
 
 
-def unnamed_engine(settings: EngineSettings, batch_rows: int) -> Engine:
+def unnamed_engine(settings: EngineSettings, batch_rows: int, where: str = "engine") -> Engine:
     """Return an engine whose identity names neither the checkpoint's path nor its name at a server.
 
     It completes nothing: requests hold the checkpoint's digest, and this engine's identity says what else counts.
     """
-    options = {name: value for name, value in settings.options.items() if name not in ("model", "checkpoint")}
-    return create_completing(EngineSettings(name=settings.name, options=options), "checkpoint", batch_rows, "engine")
+    options = dict(settings.options)
+    if settings.name == "ray":  # the options that name the model are those of the engine that the actors hold
+        options["options"] = _without_names(options.get("options") or {})
+    unnamed = settings.model_copy(update={"options": _without_names(options)})
+    return create_completing(unnamed, "checkpoint", batch_rows, where)
+
+
+def _without_names(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name not in ("model", "checkpoint")}
 
 
 def create_completing(settings: EngineSettings, checkpoint: str, batch_rows: int, where: str) -> Engine:

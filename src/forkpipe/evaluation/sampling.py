@@ -10,7 +10,7 @@ from forkpipe.core.progress import Progress, logger
 from forkpipe.core.prompts import render
 from forkpipe.core.records import Completion, Problem, Request
 from forkpipe.core.rows import GenerationRow, ProblemRow
-from forkpipe.engines.registry import create_completing
+from forkpipe.engines.registry import create_completing, unnamed_engine
 from forkpipe.models.checkpoint import Checkpoint
 from forkpipe.models.new_tokens import fitted
 from forkpipe.parameters import EvaluationSettings
@@ -92,7 +92,8 @@ def sample_checkpoint(
     engine = create_completing(settings.engine, str(checkpoint), settings.batch_rows, "evaluation.engine")
     try:
         completions = (store or CompletionStore(None)).of(
-            (request for _, request in asked.values()), described(engine, str(checkpoint))
+            (request for _, request in asked.values()),
+            described(unnamed_engine(settings.engine, settings.batch_rows, "evaluation.engine")),
         )
         if completions:
             logger.info("%s: %d of %d samples are in the store", method, len(completions), len(asked))

@@ -9,7 +9,7 @@ from typing import Any
 
 from forkpipe.core.engine import Engine
 from forkpipe.core.plugins import find_class
-from forkpipe.engines.registry import create_completing, create_engine, create_engines, unnamed_engine
+from forkpipe.engines.registry import create_engine, create_engines, unnamed_engine
 from forkpipe.strategies.registry import CLUSTERERS
 from forkpipe.verification.registry import VERIFIERS
 
@@ -38,7 +38,7 @@ def verifiers_of(given: Mapping[str, Any]) -> list[Any]:
 
 def checkpoints_sampled_by(given: Mapping[str, Any]) -> list[Any]:
     """Return the engine that samples checkpoints for evaluation."""
-    return _with_inner([create_completing(given["params:evaluation"].engine, "checkpoint", 1, "evaluation.engine")])
+    return _with_inner([unnamed_engine(given["params:evaluation"].engine, 1, "evaluation.engine")])
 
 
 def models_measured_by(given: Mapping[str, Any]) -> list[Any]:
@@ -50,7 +50,7 @@ def models_measured_by(given: Mapping[str, Any]) -> list[Any]:
 
 def rollouts_made_by(given: Mapping[str, Any]) -> list[Any]:
     """Return the engine that draws rollouts, and the verifiers that score them."""
-    engine = create_completing(given["params:rollouts"].engine, "checkpoint", 1, "rollouts.engine")
+    engine = unnamed_engine(given["params:rollouts"].engine, 1, "rollouts.engine")
     return [*_with_inner([engine]), *verifiers_of(given)]
 
 

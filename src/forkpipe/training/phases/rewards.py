@@ -13,7 +13,7 @@ from forkpipe.core.progress import Progress, logger
 from forkpipe.core.prompts import render
 from forkpipe.core.records import Completion, Problem, Request, Verdict
 from forkpipe.core.rows import RewardColumns
-from forkpipe.engines.registry import create_completing
+from forkpipe.engines.registry import create_completing, unnamed_engine
 from forkpipe.models.checkpoint import Checkpoint
 from forkpipe.parameters import VerificationSettings
 from forkpipe.stores.completions import Completions
@@ -105,7 +105,9 @@ def _sampled(checkpoint: Path, context: Context, requests: Sequence[Request]) ->
     settings = context.rollouts.engine
     engine = create_completing(settings, str(checkpoint), context.rollouts.batch_rows, "rollouts.engine")
     try:
-        completions = context.store.of(requests, described(engine, str(checkpoint)))
+        completions = context.store.of(
+            requests, described(unnamed_engine(settings, context.rollouts.batch_rows, "rollouts.engine"))
+        )
         if completions:
             logger.info("%s: %d of %d rollouts are in the store", context.method, len(completions), len(requests))
         missing = len(completions.missing)

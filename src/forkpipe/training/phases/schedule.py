@@ -12,7 +12,7 @@ from forkpipe.core.engine import described
 from forkpipe.core.ids import content_hash
 from forkpipe.core.progress import logger
 from forkpipe.core.prompts import render
-from forkpipe.engines.registry import create_completing
+from forkpipe.engines.registry import unnamed_engine
 from forkpipe.models.checkpoint import Checkpoint
 from forkpipe.models.new_tokens import fitted
 from forkpipe.parameters import EngineSettings, Schedule
@@ -117,8 +117,7 @@ def job_of(parent: Checkpoint, phase: Phase, steps: int, context: Context) -> st
     """
     default = EngineSettings()
     engine, usual = (
-        described(create_completing(settings, "checkpoint", 1, "rollouts.engine"))
-        for settings in (context.rollouts.engine, default)
+        described(unnamed_engine(settings, 1, "rollouts.engine")) for settings in (context.rollouts.engine, default)
     )
     return content_hash(
         parent.digest,
