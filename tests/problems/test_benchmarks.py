@@ -89,6 +89,16 @@ def test_rows_become_problems_of_the_benchmarks_answer_type(tmp_path):
     assert (problems.learnt, problems.origin) == (True, str(path))
 
 
+def test_a_fault_is_told_of_the_source_whose_columns_the_file_has(tmp_path):
+    rows = [{"problem": f"What is {n} + 1?", "answer": n + 1, "id": n} for n in range(30)]
+    other = {"fields": {"problem": "question", "answer": "gold"}, "digest": "0" * 64}
+    two = benchmark()
+    two = two.model_copy(update={"sources": [two.sources[0].model_validate(other), *two.sources]})
+    rows[7]["id"] = 3
+    with pytest.raises(InputError, match="row 8: id '3' stands in row 4 already"):
+        load(two, write(tmp_path / "own.jsonl", rows), tmp_path / "cache")
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -137,13 +137,15 @@ def _read_given(benchmark: Benchmark, path: Path, tests: str | Path | None) -> t
     where = f"benchmark {benchmark.name}: {path}"
     if not path.is_file():
         raise InputError(f"{where}: no such file")
-    sha256, digests, misfit = "", [], None
+    sha256, digests = "", []
+    misfits: list[tuple[int, InputError]] = []
     readings: list[tuple[list[Question], str]] = []
     for source in benchmark.sources:
+        questions: list[Question] = []
         try:
-            questions = list(_questions(benchmark, source, path, tests))
+            questions.extend(_questions(benchmark, source, path, tests))
         except InputError as error:
-            misfit = misfit or error
+            misfits.append((len(questions), error))
             continue
         _check_rows(benchmark, path, len(questions))
         digest = content_digest(questions)
@@ -165,7 +167,9 @@ def _read_given(benchmark: Benchmark, path: Path, tests: str | Path | None) -> t
     if sha256:
         expected = " or ".join(source.sha256 for source in benchmark.sources if source.sha256)
         raise InputError(f"{where} has SHA-256 {sha256}, expected {expected}")
-    raise misfit or InputError(f"{where}: cannot be read as any source of the benchmark")
+    if misfits:  # of the source by which most rows could be read
+        raise max(misfits, key=lambda misfit: misfit[0])[1]
+    raise InputError(f"{where}: cannot be read as any source of the benchmark")
 
 
 def _check_rows(benchmark: Benchmark, path: Path, rows: int) -> None:
