@@ -3,13 +3,14 @@
 import http.server
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
 
 import pytest
 
-from forkpipe.core.hub import pinned
+from forkpipe.core.hub import pinned, unreachable
 from forkpipe.core.read_rows import file_digest, file_exists
 
 COMMIT, OTHER = "0123456789" * 4, "abcdef0123" * 4
@@ -98,6 +99,29 @@ def test_what_the_hub_has_not_is_named(hub):
         PATH.replace("part-0", "part-7")
     )
     assert hub(PATH.replace("part-0", "x-*")).endswith("x-*.jsonl: no such file")
+
+
+def test_a_hub_that_cannot_be_reached_is_tried_once(hub):
+    away = {"HF_ENDPOINT": "http://127.0.0.1:9"}
+    line = hub(PATH, **away)
+    assert "cannot be fetched: http://127.0.0.1:9 cannot be reached (" in line
+    assert "Retry" not in line
+    assert hub(PATH) == hub(PATH, **away) == "(1, {'n': 1}) (2, {'n': 2})"
+
+
+def test_a_hub_that_does_not_answer_is_waited_for_once(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+        monkeypatch.setattr("forkpipe.core.hub.SECONDS", 0.2)
+        assert "cannot be reached" in unreachable()
+        silent.setblocking(False)
+        silent.accept()[0].close()
+        assert "cannot be reached" in unreachable()
+        with pytest.raises(BlockingIOError):  # nobody asked again
+            silent.accept()
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        assert not unreachable()
 
 
 def test_another_commit_is_refused(hub):

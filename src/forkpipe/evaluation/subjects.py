@@ -7,6 +7,7 @@ from pathlib import Path
 
 from forkpipe.core.errors import InputError, one_line
 from forkpipe.core.forking import NO_TAGS, parse_tags
+from forkpipe.core.hub import unreachable
 from forkpipe.core.ids import content_hash
 from forkpipe.core.protocols import Asked, TagPolicy
 from forkpipe.models.checkpoint import Checkpoint
@@ -112,10 +113,13 @@ def _from_hub(model: str, weights: bool) -> tuple[Path, str]:
         raise InputError(f"model '{model}': no such folder, and no name on the hub (NAME or NAME@REVISION)")
     wanted = [*FILES, "*/adapter_config.json", "*/*.safetensors", "additional_chat_templates/*"]
     patterns = wanted if weights else [pattern for pattern in wanted if "safetensors" not in pattern]
+    missing = unreachable()
     try:
-        folder = Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
+        folder = Path(
+            snapshot_download(repository, revision=revision, allow_patterns=patterns, local_files_only=bool(missing))
+        )
     except Exception as error:  # each version of the library has errors of its own
         raise InputError(
-            f"model '{model}': no such folder, and it cannot be fetched from the hub: {one_line(error)}"
+            f"model '{model}': no such folder, and it cannot be fetched from the hub: {missing or one_line(error)}"
         ) from error
     return folder, folder.name if _COMMIT.fullmatch(folder.name) else revision

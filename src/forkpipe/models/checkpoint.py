@@ -8,6 +8,7 @@ from typing import Any
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags, parse_tags
+from forkpipe.core.hub import source_of
 from forkpipe.core.records import Completion
 from forkpipe.core.responses import opening_at_end
 from forkpipe.models.identity import FORKING_FILE, ROUTER_FOLDER, checkpoint_digest
@@ -48,14 +49,14 @@ class Checkpoint:
         """The tokenizer."""
         from transformers import AutoTokenizer
 
-        return AutoTokenizer.from_pretrained(self.tokenizer_name or self.name, revision=self.revision)
+        return AutoTokenizer.from_pretrained(name := self.tokenizer_name or self.name, **source_of(name, self.revision))
 
     @cached_property
     def config(self) -> Any:
         """The model's configuration."""
         from transformers import AutoConfig
 
-        return AutoConfig.from_pretrained(self.name, revision=self.revision)
+        return AutoConfig.from_pretrained(self.name, **source_of(self.name, self.revision))
 
     @property
     def has_tags(self) -> bool:
@@ -90,7 +91,7 @@ class Checkpoint:
         from transformers import GenerationConfig
 
         try:
-            settings: Any = GenerationConfig.from_pretrained(self.name, revision=self.revision)
+            settings: Any = GenerationConfig.from_pretrained(self.name, **source_of(self.name, self.revision))
         except OSError:  # not every model has one
             settings = self.config
         return listed_ends(self.tokenizer) | listed_ends(settings)
@@ -129,7 +130,7 @@ class Checkpoint:
         if self.folder.exists():
             without_progress_bars()
         model = AutoModelForCausalLM.from_pretrained(
-            self.name, revision=self.revision, dtype=dtype, use_safetensors=True
+            self.name, **source_of(self.name, self.revision), dtype=dtype, use_safetensors=True
         )
         return model.to("cuda" if torch.cuda.is_available() else "cpu") if to_device else model
 
