@@ -4,7 +4,7 @@ A registered pipeline holds its own nodes and everything upstream of them, down 
 its name as a tag; `kedro_provenance.runner.ProvenanceRunner` leaves out of the rest what is fresh.
 
 `__default__`, `evaluation` and `report` hold the methods that the parameters choose (`wiring.chosen`). Every method has
-a pipeline `train_{method}`, chosen or not.
+a pipeline `train_{method}`, chosen or not. `__default__` holds no nodes of benchmarks where none is in use.
 """
 
 import warnings
@@ -37,15 +37,17 @@ def register_pipelines() -> dict[str, Pipeline]:
     }
     base = for_seeds(create_base_pipeline(), [None] if shares_base else seeds)
     own = {
-        "problems": create_problems(),
+        "problems": create_problems(comparison),
         "trace_generation": create_trace_generation(),
         **{f"train_{method}": pipeline for method, pipeline in training.items()},
         "evaluation": for_seeds(create_sampling_pipeline(comparison), seeds, shares_base)
         + create_evaluation(comparison),
         "benchmarks": create_benchmarks(comparison),
-        "report": create_reporting(),
+        "report": create_reporting(comparison),
     }
     everything = sum(own.values(), start=base + create_collecting_pipeline(comparison))
     registered = {name: everything.to_nodes(*(node.name for node in part.nodes)) for name, part in own.items()}
     unused = sum((part for method, part in training.items() if method not in comparison.trained), start=Pipeline([]))
+    if not comparison.benchmarks.use:
+        unused += own["benchmarks"] + own["problems"].to_outputs("benchmark_problems")
     return {**registered, "__default__": everything - unused}

@@ -15,9 +15,11 @@ from forkpipe.datasets.completions import CompletionStoreDataset
 from forkpipe.datasets.table import StoredTableDataset, TableDataset
 from forkpipe.parameters import Comparison, VerificationSettings
 from forkpipe.parameters.benchmarks import BenchmarksSettings
+from forkpipe.pipeline_registry import register_pipelines
 from forkpipe.pipelines.benchmarks.pipeline import create_pipeline
 from forkpipe.problems.benchmark_rows import load_benchmarks
 from forkpipe.report.figures.benchmarks import draw, draw_table
+from forkpipe.wiring import wired_for
 
 ONE = {"answer_type": "math", "rows": 1, "sources": [{}]}
 
@@ -121,3 +123,18 @@ def test_without_models_the_tables_are_empty_and_the_figures_say_so(run):
 def test_wrong_parameters_are_named(measure, message):
     with pytest.raises(ValueError, match=message):
         BenchmarksSettings.model_validate({"use": ["sums"], "define": {"sums": ONE}, "measure": measure})
+
+
+def test_only_benchmarks_in_use_have_nodes_in_the_default_run():
+    def nodes(**benchmarks):
+        with wired_for(Comparison(methods=["ssft"], benchmarks=BenchmarksSettings.model_validate(benchmarks))):
+            return {name: {node.name for node in part.nodes} for name, part in register_pipelines().items()}
+
+    of_benchmarks = {"load_benchmarks", "subjects.benchmark", "subjects.benchmark_score", "compute_benchmark_metrics"}
+    without, with_some = nodes(), nodes(use=["aime24"])
+    assert with_some["__default__"] - without["__default__"] == of_benchmarks
+    for name in ("evaluation", "report", "train_ssft"):
+        assert not without[name] & of_benchmarks
+    assert of_benchmarks <= without["benchmarks"]
+    with wired_for(Comparison()):
+        assert not [name for name in register_pipelines()["__default__"].inputs() if "benchmark" in name]

@@ -8,13 +8,17 @@ from kedro.pipeline import Pipeline
 from kedro.runner import SequentialRunner
 
 from forkpipe.hooks import ProjectHooks
+from forkpipe.parameters import Comparison
+from forkpipe.parameters.benchmarks import BenchmarksSettings
 from forkpipe.parameters.methods import COMPARED, METHODS, POLICY, SUPERVISED, TAGGED, lineage
 from forkpipe.pipeline_registry import register_pipelines
 from forkpipe.pipelines.nodes import concatenate_methods
 from forkpipe.pipelines.stages import StageNode
 from forkpipe.report.figures.registry import FIGURES
+from forkpipe.wiring import wired_for
 
-NODES = register_pipelines()["__default__"].nodes
+with wired_for(Comparison(benchmarks=BenchmarksSettings(use=["aime24"]))):
+    NODES = register_pipelines()["__default__"].nodes
 
 
 def add(left, right, *, store):

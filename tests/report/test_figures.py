@@ -178,3 +178,11 @@ def test_figures_of_all_trainings_get_the_rows_of_every_seed():
     totals = [{total for bar in figures["verdicts"].data for _, total in bar.customdata} for figures in (one, both)]
     assert [2 * total for total in totals[0]] == [*totals[1]]
     assert both["tags"] == one["tags"]
+
+
+def test_without_benchmarks_in_use_their_figures_are_empty():
+    inputs = synthetic({"sft": 0.5, "ssft": 0.6}, n=4, problems=2, samples=1)
+    inputs.pop("benchmark_metrics", None)
+    figures = make_figures(**inputs)
+    assert not figures["benchmarks"].data
+    assert not figures["benchmark_table"].data

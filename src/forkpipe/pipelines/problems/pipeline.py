@@ -2,6 +2,7 @@
 
 from kedro.pipeline import Pipeline
 
+from forkpipe.parameters import Comparison
 from forkpipe.pipelines.implementations import verifiers_of
 from forkpipe.pipelines.inputs import inputs
 from forkpipe.pipelines.stages import StageNode
@@ -11,8 +12,9 @@ from forkpipe.problems.raw_rows import normalise_problems
 from kedro_provenance.recipes import implementations
 
 
-def create_pipeline() -> Pipeline:
-    """Return the pipeline `problems`."""
+def create_pipeline(comparison: Comparison) -> Pipeline:
+    """Return the pipeline `problems`; without benchmarks in use, no node of it reads `benchmark_problems`."""
+    benchmarks = {"benchmarks": "benchmark_problems"} if comparison.benchmarks.use else {}
     return Pipeline(
         [
             StageNode(
@@ -33,8 +35,8 @@ def create_pipeline() -> Pipeline:
                     problems="normalised_problems",
                     evaluation="evaluation_sets",
                     settings="params:decontamination",
-                    benchmarks="benchmark_problems",
-                ),
+                )
+                | benchmarks,
                 ["problems", "overlaps", "rejected_overlaps", "decontamination"],
                 box="data.problems",
             ),

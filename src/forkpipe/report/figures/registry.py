@@ -40,12 +40,13 @@ def make_figures(**tables: Any) -> dict[str, Any]:
     """Return every plotly figure by name.
 
     Args:
-        **tables: those of `INPUTS`, see `base.Figure`.
+        **tables: those of `INPUTS`, see `base.Figure`; `benchmark_metrics` may be left out.
     """
     of_one_seed = {
         name: first_seed(table) if "training_seed" in getattr(table, "column_names", ()) else table
         for name, table in tables.items()
     }
+    tables, of_one_seed = ({"benchmark_metrics": [], **given} for given in (tables, of_one_seed))
     figures = {}
     for name, figure in FIGURES.items():
         given = tables if figure.all_seeds else of_one_seed
