@@ -28,6 +28,7 @@ def project(tmp_path, monkeypatch):
     [
         ("local/parameters.yml", ""),
         ("local/parameters.yml", "methods: [ssft]"),
+        ("local/parameters.yml", "benchmarks: {use: [aime24]}"),
         ("local/parameters_mine.yaml", "{seeds: [0, 1]}"),
         ("local/parameters/mine.yml", "methods: [sft]"),
         ("local/mine/parameters.json", '{"methods": ["gfpo"], "seeds": [3]}'),
@@ -50,3 +51,4 @@ def test_files_that_choose_nothing_are_told_apart_without_the_loader(project, mo
     assert chosen().methods == loaded.methods
     assert chosen().replicates == loaded.replicates
     assert chosen().measured == loaded.measured
+    assert chosen().benchmarks.use == loaded.benchmarks.use

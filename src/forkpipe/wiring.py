@@ -67,7 +67,9 @@ def _chooses(file: Path, folder: Path) -> bool:
     if not isinstance(written, dict):
         return written is not None
     benchmarks = written.get("benchmarks") or {}
-    return bool({"methods", "seeds"} & set(written)) or not isinstance(benchmarks, dict) or "measure" in benchmarks
+    if {"methods", "seeds"} & set(written) or not isinstance(benchmarks, dict):
+        return True
+    return "measure" in benchmarks or bool(benchmarks.get("use"))
 
 
 class ForkpipeContext(KedroContext):
