@@ -1,7 +1,8 @@
 """The verdicts of inspect_evals' AIME scorer beside those of a measurement, in an environment that has both packages.
 
 `pip install inspect-evals pyarrow` elsewhere (it cannot be beside this project), then
-`python docs/results/inspect_verdicts.py OUTPUT`, where OUTPUT was written by `forkpipe evaluate`. Prints every difference.
+`python docs/results/inspect_verdicts.py OUTPUT`, where OUTPUT was written by `forkpipe evaluate`.
+Prints every difference.
 """
 
 import asyncio
