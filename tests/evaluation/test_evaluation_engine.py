@@ -49,7 +49,8 @@ def sample(base, rl_problems):
 
 def test_another_engine_is_asked_the_same_and_gives_the_rows(sample, base):
     rows = sample({"name": "test_evaluation_engine:Recording", "options": {"batch_rows": 512}})
-    (engine,) = Recording.made
+    engine, identified = Recording.made
+    assert not identified.asked
     assert rows == sample()
     assert engine._checkpoint.name == str(base)
     assert len(engine.asked) == len(rows) == 2 * 12
@@ -57,7 +58,7 @@ def test_another_engine_is_asked_the_same_and_gives_the_rows(sample, base):
     assert len(forced) == sum(request.own_tag for request in engine.asked) == 12
     # Tags that the model wrote are named by their ids.
     assert len({row["tag"] for row in rows if row["policy"] == "own"} & set(range(6))) > 2
-    assert engine.closed == 1
+    assert [one.closed for one in Recording.made] == [1, 1]
 
 
 def test_the_sizes_of_batches_are_the_engine_s(sample):
@@ -71,7 +72,7 @@ def test_an_engine_that_does_not_answer_everything_is_named_and_freed(sample):
         sample({"name": "test_evaluation_engine:Recording", "options": {"left_out": 3}})
     with pytest.raises(RuntimeError, match="no memory"):
         sample({"name": "test_evaluation_engine:Recording", "options": {"fails": True}})
-    assert [engine.closed for engine in Recording.made] == [1, 1]
+    assert [engine.closed for engine in Recording.made] == [1] * 4
 
 
 def test_an_engine_that_does_not_exist_is_named(sample):

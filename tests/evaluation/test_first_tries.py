@@ -11,7 +11,6 @@ from forkpipe.evaluation.sampling import evaluated
 from forkpipe.parameters import GenerationSettings, VerificationSettings
 from forkpipe.pipeline_registry import register_pipelines
 from forkpipe.pipelines.evaluation.nodes import score_generations
-from forkpipe.pipelines.training.nodes import verified_by
 from forkpipe.session import DECLARED
 from kedro_provenance.recipes import Recipes, flatten
 
@@ -135,6 +134,6 @@ def counted(node, group):
 
 def test_a_tolerance_repeats_no_rollouts():
     default = VerificationSettings()
-    assert verified_by(default) == content_hash(default.model_dump())  # as in earlier versions
-    assert verified_by(VerificationSettings(max_unscored=1.0)) == verified_by(default)
-    assert verified_by(VerificationSettings(options={"math": {"timeout_seconds": 1}})) != verified_by(default)
+    assert default.decides == content_hash(default.model_dump())  # as in earlier versions
+    assert VerificationSettings(max_unscored=1.0).decides == default.decides
+    assert VerificationSettings(options={"math": {"timeout_seconds": 1}}).decides != default.decides

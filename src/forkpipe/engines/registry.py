@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from forkpipe.core.engine import Engine
+from forkpipe.core.engine import Engine, described
 from forkpipe.core.errors import InputError
 from forkpipe.core.plugins import Plugin, create
 from forkpipe.parameters import EngineSettings, TeacherSettings
@@ -52,6 +52,15 @@ def unnamed_engine(settings: EngineSettings, batch_rows: int, where: str = "engi
         options["options"] = _without_names(options.get("options") or {})
     unnamed = settings.model_copy(update={"options": _without_names(options)})
     return create_completing(unnamed, "checkpoint", batch_rows, where)
+
+
+def description_of(settings: EngineSettings, batch_rows: int, where: str = "engine") -> str:
+    """Return the version and identity of the engine that samples a checkpoint, without the checkpoint's names."""
+    engine = unnamed_engine(settings, batch_rows, where)
+    try:
+        return described(engine)
+    finally:
+        engine.close()
 
 
 def _without_names(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,12 +6,11 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from forkpipe.core.engine import described
 from forkpipe.core.progress import Progress, logger
 from forkpipe.core.protocols import Asked, Protocol, Share, TagPolicy, needed
 from forkpipe.core.records import Request, Sampling
 from forkpipe.core.rows import BenchmarkProblemRow
-from forkpipe.engines.registry import create_completing, unnamed_engine
+from forkpipe.engines.registry import create_completing, description_of
 from forkpipe.evaluation.subjects import Subject
 from forkpipe.parameters import EngineSettings
 from forkpipe.stores import run_id
@@ -145,7 +144,7 @@ def _ask(
     batch_rows: int,
 ) -> Completions:
     # Requests hold the model's digest, so neither its path nor its name at a server names an engine's completions.
-    completions = store.of(requests, described(unnamed_engine(_with_tags(settings, tags), batch_rows)))
+    completions = store.of(requests, description_of(_with_tags(settings, tags), batch_rows))
     logger.info("%s: %d of %d samples are in the store", subject.name, len(completions), len(requests))
     if completions.missing:
         running = create_completing(_with_tags(settings, tags), str(subject.folder), batch_rows, "engine")

@@ -4,13 +4,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
-from forkpipe.core.engine import described
 from forkpipe.core.limits import first_ids
 from forkpipe.core.progress import Progress, logger
 from forkpipe.core.prompts import render
 from forkpipe.core.records import Completion, Problem, Request
 from forkpipe.core.rows import GenerationRow, ProblemRow
-from forkpipe.engines.registry import create_completing, unnamed_engine
+from forkpipe.engines.registry import create_completing, description_of
 from forkpipe.models.checkpoint import Checkpoint
 from forkpipe.models.new_tokens import fitted
 from forkpipe.parameters import EvaluationSettings
@@ -93,7 +92,7 @@ def sample_checkpoint(
     try:
         completions = (store or CompletionStore(None)).of(
             (request for _, request in asked.values()),
-            described(unnamed_engine(settings.engine, settings.batch_rows, "evaluation.engine")),
+            description_of(settings.engine, settings.batch_rows, "evaluation.engine"),
         )
         if completions:
             logger.info("%s: %d of %d samples are in the store", method, len(completions), len(asked))

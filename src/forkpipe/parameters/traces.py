@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from forkpipe.core.ids import content_hash
 from forkpipe.core.prompts import PLACEHOLDER
 from forkpipe.core.records import Sampling
 from forkpipe.core.rows import Split
@@ -156,6 +157,11 @@ class VerificationSettings(Settings):
     """A run stops when more than this share of its verdicts is unparsed, timeout or failed: something is broken."""
     judge: JudgeSettings | None = None
     """null: none."""
+
+    @property
+    def decides(self) -> str:
+        """A hash of what verdicts depend on: a changed tolerance repeats no training that is under way."""
+        return content_hash(self.model_copy(update={"max_unscored": 0.5}).model_dump())
 
     @model_validator(mode="after")
     def _options_of_known(self) -> "VerificationSettings":

@@ -50,8 +50,7 @@ def models_measured_by(given: Mapping[str, Any]) -> list[Any]:
 
 def rollouts_made_by(given: Mapping[str, Any]) -> list[Any]:
     """Return the engine that draws rollouts, and the verifiers that score them."""
-    engine = unnamed_engine(given["params:rollouts"].engine, 1, "rollouts.engine")
-    return [*_with_inner([engine]), *verifiers_of(given)]
+    return [*_with_inner([unnamed_engine(given["params:rollouts"].engine, 1, "rollouts.engine")]), *verifiers_of(given)]
 
 
 def clusterer_of(given: Mapping[str, Any]) -> list[Any]:

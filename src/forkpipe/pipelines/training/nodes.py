@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from forkpipe.core.errors import InputError
-from forkpipe.core.ids import content_hash
 from forkpipe.core.progress import logger
 from forkpipe.core.records import Assignment, Problem, TraceSet
 from forkpipe.core.rows import MatchingRow, RewardRow, TrainingLogRow
@@ -112,7 +111,7 @@ def policy_node(method: str) -> Callable[..., Any]:
                 store,
                 model.prompt,
                 seed,
-                verified_by(verification),
+                verification.decides,
             )
             result = train_policy(parent, work / STAGING, work, schedule, context)
         log: list[TrainingLogRow] = [{"method": method, **row} for row in result.log]
@@ -126,11 +125,6 @@ def policy_node(method: str) -> Callable[..., Any]:
 def collect_training(seed: int, **tables: Any) -> dict[str, Any]:
     """Return one table a kind, from the tables of all methods; `rewards` is empty where no method has any."""
     return {"rewards": []} | concatenate_methods(seed, **tables)
-
-
-def verified_by(verification: VerificationSettings) -> str:
-    """Return a hash of what verdicts depend on: a changed tolerance repeats no training that is under way."""
-    return content_hash(verification.model_copy(update={"max_unscored": 0.5}).model_dump())
 
 
 def sets_of(split: str, trace_sets: Any) -> list[TraceSet]:

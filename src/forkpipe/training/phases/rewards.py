@@ -6,14 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from forkpipe.core.engine import described
 from forkpipe.core.errors import InputError
 from forkpipe.core.ids import derived_seed
 from forkpipe.core.progress import Progress, logger
 from forkpipe.core.prompts import render
 from forkpipe.core.records import Completion, Problem, Request, Verdict
 from forkpipe.core.rows import RewardColumns
-from forkpipe.engines.registry import create_completing, unnamed_engine
+from forkpipe.engines.registry import create_completing, description_of
 from forkpipe.models.checkpoint import Checkpoint
 from forkpipe.parameters import VerificationSettings
 from forkpipe.stores.completions import Completions
@@ -106,7 +105,7 @@ def _sampled(checkpoint: Path, context: Context, requests: Sequence[Request]) ->
     engine = create_completing(settings, str(checkpoint), context.rollouts.batch_rows, "rollouts.engine")
     try:
         completions = context.store.of(
-            requests, described(unnamed_engine(settings, context.rollouts.batch_rows, "rollouts.engine"))
+            requests, description_of(settings, context.rollouts.batch_rows, "rollouts.engine")
         )
         if completions:
             logger.info("%s: %d of %d rollouts are in the store", context.method, len(completions), len(requests))

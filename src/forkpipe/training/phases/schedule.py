@@ -8,11 +8,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from forkpipe.core.engine import described
 from forkpipe.core.ids import content_hash
 from forkpipe.core.progress import logger
 from forkpipe.core.prompts import render
-from forkpipe.engines.registry import unnamed_engine
+from forkpipe.engines.registry import description_of
 from forkpipe.models.checkpoint import Checkpoint
 from forkpipe.models.new_tokens import fitted
 from forkpipe.parameters import EngineSettings, Schedule
@@ -116,9 +115,7 @@ def job_of(parent: Checkpoint, phase: Phase, steps: int, context: Context) -> st
     are the same as in versions that hashed the engine's parameters.
     """
     default = EngineSettings()
-    engine, usual = (
-        described(unnamed_engine(settings, 1, "rollouts.engine")) for settings in (context.rollouts.engine, default)
-    )
+    engine, usual = (description_of(settings, 1, "rollouts.engine") for settings in (context.rollouts.engine, default))
     return content_hash(
         parent.digest,
         phase.model_dump(exclude=NO_PART_OF_JOB if phase.bf16 else {**NO_PART_OF_JOB, "bf16": True}),
