@@ -114,7 +114,7 @@ def evaluated(
     rows = sample_checkpoint(method, checkpoint, chosen, settings, model.prompt, total, own=own, seed=seed)
     verification = VerificationSettings.model_validate(parameters["verification"])
     scores = score_generations(pa.Table.from_pylist(rows), problems, verification)
-    metrics = compute_metrics([pa.Table.from_pylist(scores)], ks=[1, 6], resamples=100, seed=seed)
+    metrics = compute_metrics([pa.Table.from_pylist(scores)], ks=[1, 6], seed=seed)
     comparison = compare(metrics, {method: {"tokens_trained": 0, "rollouts": 0}}, {method: 0})
     head = headline(comparison)[0]
     mixed = next(row["value"] for row in comparison if (row["protocol"], row["policy"]) == ("pass@1", "mixed"))
