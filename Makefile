@@ -26,8 +26,15 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: install
 	$(BIN)/kedro run
 
+# In two processes, for machines of two cores: these folders in one, everything else in the other.
+TESTED_APART := tests/sandbox tests/training tests/verification
 test: install
-	$(BIN)/python -m pytest
+	@mkdir -p build
+	@$(BIN)/python -m pytest $(TESTED_APART) > build/tests_apart.log 2>&1 & apart=$$!; \
+	trap "kill $$apart" INT TERM; \
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(TESTED_APART)); rest=$$?; \
+	echo "waiting for the tests of $(TESTED_APART)"; \
+	wait $$apart; apart=$$?; cat build/tests_apart.log; exit $$((apart + rest))
 
 # The tests of the vLLM engine, on the CPU build of vLLM in an environment of its own.
 test-vllm: $(VENV_VLLM)/.installed
