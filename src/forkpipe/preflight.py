@@ -15,7 +15,6 @@ from forkpipe.parameters.comparison import without_seed
 from forkpipe.parameters.methods import COMPARED, POLICY, SUPERVISED
 from forkpipe.parameters.recipes import refused_phase_rate, refused_rate
 from forkpipe.parameters.training import SCRATCH
-from forkpipe.strategies.grouping import check_measures
 from forkpipe.strategies.registry import create_clusterer
 from forkpipe.verification.registry import create_verifiers
 
@@ -60,6 +59,8 @@ def _check_clusterer(parameters: Parameters) -> None:
     clusterer = create_clusterer(settings)
     for model, where in ((settings.summaries, "summaries"), (settings.judge, "judge")):
         if model is not None:
+            from forkpipe.strategies.grouping import check_measures
+
             check_measures(clusterer)
             create_engine(model.engine, model.options, f"strategies.{where}").close()
 

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,9 +16,10 @@ from forkpipe.parameters import GenerationSettings, StrategySettings
 from forkpipe.parameters.traces import AskedModelSettings
 from forkpipe.strategies.asker import Asker
 from forkpipe.strategies.base import Clusters
-from forkpipe.strategies.grouping import Judging, cluster_all
-from forkpipe.strategies.linkage import far_apart
 from forkpipe.strategies.registry import create_clusterer
+
+if TYPE_CHECKING:
+    from forkpipe.strategies.grouping import Judging
 
 
 def cluster_strategies(
@@ -30,6 +31,10 @@ def cluster_strategies(
         Rows of `strategies`, rows of `rejected`, and the agreement with known strategies: problems (how many were
         compared), v_measure and adjusted_rand.
     """
+    # Their word lists take a while to load, and are not needed to list the pipelines.
+    from forkpipe.strategies.grouping import cluster_all
+    from forkpipe.strategies.linkage import far_apart
+
     clusterer = create_clusterer(settings)
     texts = {row["problem_id"]: row["problem"] for row in problems.to_pylist()}
     correct, rejected = _distinct_correct(traces, verdicts)
@@ -55,8 +60,10 @@ def cluster_strategies(
 
 
 @contextmanager
-def strategy_models(settings: StrategySettings) -> Iterator[tuple[Asker | None, Judging | None]]:
+def strategy_models(settings: StrategySettings) -> Iterator[tuple[Asker | None, "Judging | None"]]:
     """Yield the models that `grouping.cluster_all` takes, and close their engines at the end."""
+    from forkpipe.strategies.grouping import Judging
+
     with ExitStack() as stack:
 
         def asker(model: AskedModelSettings, where: str) -> Asker:

@@ -118,7 +118,7 @@ class BenchmarksSettings(Settings):
     """Folder for test cases that are too large for a table, the same as `verification.options.code.tests`."""
     define: dict[str, Benchmark] = {}
     """Benchmarks of your own; one with the name of another replaces it."""
-    measure: MeasureSettings = MeasureSettings()
+    measure: MeasureSettings = Field(default_factory=MeasureSettings)
     """Which models are measured on them, and how."""
 
     @model_validator(mode="before")

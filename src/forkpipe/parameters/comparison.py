@@ -53,8 +53,8 @@ class Comparison(Settings):
     """Of problems, teachers and trace sets, which all trainings share, and of trainings where `seeds` is not given."""
     seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
     """Of trainings and evaluations: every method is trained and evaluated once with each; null for `seed` alone."""
-    model: ModelSettings = ModelSettings()
-    benchmarks: BenchmarksSettings = BenchmarksSettings()
+    model: ModelSettings = Field(default_factory=ModelSettings)
+    benchmarks: BenchmarksSettings = Field(default_factory=BenchmarksSettings)
 
     @field_validator("methods")
     @classmethod

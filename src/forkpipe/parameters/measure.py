@@ -54,8 +54,10 @@ class MeasureSettings(AsksEngine):
     """Under which tags a model is asked; one without tags is asked under none."""
     protocols: Annotated[list[str], Field(min_length=1)] = ["avg@4"]
     """What is computed."""
-    sampling: SamplingSettings = SamplingSettings(temperature=0.7, top_p=0.95, max_tokens=32768)
-    engine: EngineSettings = EngineSettings()
+    sampling: SamplingSettings = Field(
+        default_factory=lambda: SamplingSettings(temperature=0.7, top_p=0.95, max_tokens=32768)
+    )
+    engine: EngineSettings = Field(default_factory=EngineSettings)
     batch_rows: Count = 64
     """Sequences generated at a time by the engine transformers."""
     bootstrap: Annotated[int, Field(ge=100)] = 2000

@@ -20,8 +20,8 @@ class RolloutSettings(AsksEngine):
     problems_per_step: Count = 32
     group_size: Annotated[int, Field(ge=2)] = 6
     """Rollouts a problem and step; a table of rewards has one under each tag, so it must be a multiple of tags.n."""
-    sampling: CheckpointSampling = CheckpointSampling()
-    engine: EngineSettings = EngineSettings()
+    sampling: CheckpointSampling = Field(default_factory=CheckpointSampling)
+    engine: EngineSettings = Field(default_factory=EngineSettings)
     """Fills tables of rewards; within phases of kind traces the model being trained is sampled in this process."""
     batch_rows: Count = 192
     """Sequences generated at a time in this process, by the engine transformers or while traces are trained."""
@@ -91,7 +91,7 @@ class TagsPhase(PhaseSettings, GFPOFields):
     """What is trained. head: the tags' rows of the output matrix; router: a low-rank adapter that picks the tag,
     beside the model that completes: in both no completion changes. lora, full: an adapter that is merged at the end,
     or all weights: completions change, so these need an anchor and fresh rewards."""
-    adapter: LoraSettings = LoraSettings()
+    adapter: LoraSettings = Field(default_factory=LoraSettings)
     """For router and lora."""
     anchor: AnchorSettings | None = None
     """For lora and full."""
@@ -148,7 +148,7 @@ class FoldPhase(PhaseSettings):
     kind: Literal["fold"]
     steps: Count = 300
     learning_rate: Positive = 1e-3
-    anchor: FoldAnchorSettings = FoldAnchorSettings()
+    anchor: FoldAnchorSettings = Field(default_factory=FoldAnchorSettings)
     save_every: Count = 100
 
 

@@ -202,9 +202,9 @@ class NearSettings(Settings):
 class DecontaminationSettings(Settings):
     """Which problems are rejected because they overlap evaluation sets, or one another."""
 
-    ngram: NgramSettings | None = NgramSettings()
+    ngram: NgramSettings | None = Field(default_factory=NgramSettings)
     """null: not looked for."""
-    near: NearSettings | None = NearSettings()
+    near: NearSettings | None = Field(default_factory=NearSettings)
     """null: not looked for."""
     renumbered: Literal["ignore", "report", "reject"] = "report"
     """Overlaps in wording whose numbers differ: another problem, unless told otherwise."""

@@ -62,7 +62,7 @@ class TeacherSettings(NamedEngine):
     prompt: Template = PLACEHOLDER
     samples: Count = 1
     """Samples a problem; an engine that holds fewer gives what it has."""
-    sampling: SamplingSettings = SamplingSettings()
+    sampling: SamplingSettings = Field(default_factory=SamplingSettings)
     strategy: str | None = None
     """The strategy this teacher is known to use: for reports on agreement, never for clustering."""
     price: PriceSettings | None = None
@@ -102,8 +102,8 @@ class GenerationSettings(Settings):
     teachers: dict[str, TeacherSettings] = Field(min_length=1)
     use: Annotated[list[str], Field(min_length=1)] | None = None
     """Names of the teachers that are asked, null for all: an environment cannot take away those of `conf/base`."""
-    limits: LimitSettings = LimitSettings()
-    early_stop: EarlyStopSettings | None = EarlyStopSettings()
+    limits: LimitSettings = Field(default_factory=LimitSettings)
+    early_stop: EarlyStopSettings | None = Field(default_factory=EarlyStopSettings)
     """null: never."""
 
     @model_validator(mode="after")
@@ -125,7 +125,7 @@ class GenerationSettings(Settings):
 class AskedModelSettings(NamedEngine):
     """A language model that is asked about answers or traces."""
 
-    sampling: SamplingSettings = SamplingSettings(temperature=0.0, max_tokens=1024)
+    sampling: SamplingSettings = Field(default_factory=lambda: SamplingSettings(temperature=0.0, max_tokens=1024))
     cache: str | None = None
     """File (JSONL) of the answers, so that nothing is asked twice; null keeps none."""
 
@@ -133,7 +133,7 @@ class AskedModelSettings(NamedEngine):
 class JudgeSettings(AskedModelSettings):
     """A language model that is asked where the rules say wrong, or find nothing to compare in an answer."""
 
-    sampling: SamplingSettings = SamplingSettings(temperature=0.0, max_tokens=512)
+    sampling: SamplingSettings = Field(default_factory=lambda: SamplingSettings(temperature=0.0, max_tokens=512))
     in_rewards: bool = False
     """Whether rewards are judged too: a policy learns to please its judge."""
 

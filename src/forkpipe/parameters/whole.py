@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError, create_model, model_validator
+from pydantic import Field, ValidationError, create_model, model_validator
 
 from forkpipe.core.errors import InputError
 from forkpipe.parameters.base import Count, problem_of
@@ -46,7 +46,7 @@ class Parameters(MethodSections):
     """Paths that catalog entries may refer to, for `--params=inputs.problems=...`."""
     tags: TagSettings
     problems: ProblemSettings
-    benchmarks: BenchmarksSettings = BenchmarksSettings()
+    benchmarks: BenchmarksSettings = Field(default_factory=BenchmarksSettings)
     decontamination: DecontaminationSettings
     generation: GenerationSettings
     verification: VerificationSettings

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter, defaultdict
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -10,7 +11,9 @@ from forkpipe.generation.selection import whole_text
 from forkpipe.report.figures.base import Figure
 from forkpipe.report.style import FAINT, NEUTRAL, Drawing, finish, nothing, panels, plain
 from forkpipe.strategies.base import Clusters
-from forkpipe.strategies.show import Column, columns_of
+
+if TYPE_CHECKING:
+    from forkpipe.strategies.show import Column
 
 
 def draw(traces: pa.Table, strategies: pa.Table, trace_sets: pa.Table) -> Drawing:
@@ -58,9 +61,11 @@ def draw(traces: pa.Table, strategies: pa.Table, trace_sets: pa.Table) -> Drawin
     return finish(figure, max(560, min(1200, 360 + 22 * (lines + 3)))).update_layout(barmode="group")
 
 
-def _example(traces: pa.Table, strategies: pa.Table, chosen: ProblemRow) -> list[Column]:
+def _example(traces: pa.Table, strategies: pa.Table, chosen: ProblemRow) -> "list[Column]":
     """Return the strategies of the correct traces of a problem, side by side."""
     import pyarrow.compute as pc  # slow to import, so only where it is used
+
+    from forkpipe.strategies.show import columns_of
 
     rows = strategies.filter(pc.equal(strategies["problem_id"], chosen["problem_id"])).to_pylist()
     asked = traces.filter(pc.is_in(traces["trace_id"], pa.array([row["trace_id"] for row in rows], pa.string())))
