@@ -53,7 +53,7 @@ def unreachable() -> str:
 def source_of(model: str | Path, revision: str) -> dict[str, Any]:
     """Return arguments for `from_pretrained`: of a name on the hub, the cache alone is read if the hub is unreachable.
 
-    Of a folder nothing is said: transformers writes it down in what is saved later.
+    A folder adds no argument: transformers would write it into the files that are saved later.
     """
     away = not Path(model).exists() and unreachable()
     return {"revision": revision, **({"local_files_only": True} if away else {})}

@@ -179,7 +179,7 @@ def _measure(samples: Samples, rows: Sequence[BenchmarkProblemRow], measurement:
             flat = {problem: [one for cell in cells.values() for one in cell] for problem, cells in used.items()}
             yield Measured(policy, protocol, values, flat, sum(counts.values()))
         for vote in share.protocols(measurement.protocols):
-            if vote.kind == "cons" and vote not in protocols:  # a value that does not exist is said to be null
+            if vote.kind == "cons" and vote not in protocols:  # programs have no vote: the row is kept, with null
                 yield Measured(policy, vote, {}, flat, sum(counts.values()))
 
 

@@ -81,7 +81,7 @@ class _Linear(NamedTuple):
     step: Any
     start: Any
     declared: bool
-    """Whether it is said that k is an integer."""
+    """Whether the text names k an integer."""
 
 
 def family(gold: str, prediction: str, ask: Ask) -> bool:
