@@ -194,7 +194,6 @@ class Long:
 def test_samples_are_never_all_in_memory(plain, tmp_path, monkeypatch):
     """1,500 samples of 3,000 ids are 250 MB as Python objects; a quarter of that is never held."""
     monkeypatch.setattr(benchmark_samples, "create_completing", lambda *_: Long())
-    monkeypatch.setattr(benchmark_samples, "unnamed_engine", lambda *_: Long())
     subject = open_subject(str(plain))
     measurement = Measurement([Share("b", 150)], [TagPolicy("none")], [Protocol("avg", 150)], Sampling())
     store = CompletionStore(tmp_path / "c.jsonl")
