@@ -8,8 +8,10 @@ a pipeline `train_{method}`, chosen or not. `__default__` holds no nodes of benc
 """
 
 import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 
-from kedro.pipeline import Pipeline
+from kedro.pipeline import Node, Pipeline
 
 from forkpipe.pipelines.benchmarks.pipeline import create_pipeline as create_benchmarks
 from forkpipe.pipelines.evaluation.pipeline import create_pipeline as create_evaluation
@@ -45,9 +47,28 @@ def register_pipelines() -> dict[str, Pipeline]:
         "benchmarks": create_benchmarks(comparison),
         "report": create_reporting(comparison),
     }
-    everything = sum(own.values(), start=base + create_collecting_pipeline(comparison))
-    registered = {name: everything.to_nodes(*(node.name for node in part.nodes)) for name, part in own.items()}
-    unused = sum((part for method, part in training.items() if method not in comparison.trained), start=Pipeline([]))
+    nodes = set(_nodes(base, create_collecting_pipeline(comparison), *own.values()))
+    parents = Pipeline(nodes).node_dependencies
+    unused = set(_nodes(*(part for method, part in training.items() if method not in comparison.trained)))
     if not comparison.benchmarks.use:
-        unused += own["benchmarks"] + own["problems"].to_outputs("benchmark_problems")
-    return {**registered, "__default__": everything - unused}
+        unused.update(_nodes(own["benchmarks"], own["problems"].to_outputs("benchmark_problems")))
+    return {
+        **{name: Pipeline(_with_upstream(part.nodes, parents)) for name, part in own.items()},
+        "__default__": Pipeline(nodes - unused),
+    }
+
+
+def _nodes(*parts: Pipeline) -> Iterator[Node]:
+    return chain.from_iterable(part.nodes for part in parts)
+
+
+def _with_upstream(nodes: Iterable[Node], parents: Mapping[Node, set[Node]]) -> set[Node]:
+    """Return nodes and all that they need, as `Pipeline.to_nodes` does, which makes a pipeline for each of them."""
+    needed: set[Node] = set()
+    waiting = list(nodes)
+    while waiting:
+        node = waiting.pop()
+        if node not in needed:
+            needed.add(node)
+            waiting.extend(parents[node])
+    return needed
