@@ -1,7 +1,8 @@
 """The benchmarks, one entry each: those of `benchmarks.toml`, and the user's own in the parameters."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -50,7 +51,7 @@ class BenchmarkSource(Settings):
     """programs: a data set of programs with their tests, told by its columns (`verification.code.readers`)."""
     public_only: bool = False
     """Take the public tests of programs where the private ones are missing; every figure then says so."""
-    fields: BenchmarkFields = BenchmarkFields()
+    fields: BenchmarkFields = Field(default_factory=BenchmarkFields)
 
     @model_validator(mode="after")
     def _one_place(self) -> "BenchmarkSource":
@@ -98,10 +99,25 @@ class Benchmark(Settings):
         return self.source.digest or ""
 
 
-BENCHMARKS = {
-    name: Benchmark.model_validate({"name": name, **entry})
-    for name, entry in tomllib.loads(data_text(__file__, "benchmarks.toml")).items()
-}
+class _Shipped(Mapping[str, Benchmark]):
+    """The entries of `benchmarks.toml`, read when one is first asked for: most commands ask for none."""
+
+    @cached_property
+    def _entries(self) -> dict[str, Benchmark]:
+        entries = tomllib.loads(data_text(__file__, "benchmarks.toml"))
+        return {name: Benchmark.model_validate({"name": name, **entry}) for name, entry in entries.items()}
+
+    def __getitem__(self, name: str) -> Benchmark:
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+BENCHMARKS: Mapping[str, Benchmark] = _Shipped()
 """Those that come with forkpipe, by name."""
 
 

@@ -81,7 +81,7 @@ class SourceSettings(Settings):
     """programs: `file` is a data set of programs with their tests, see `datasets.programs`."""
     options: dict[str, Any] = {}
     """Further arguments of the reader programs."""
-    fields: FieldNames = FieldNames()
+    fields: FieldNames = Field(default_factory=FieldNames)
     answer_type: AnswerType = "auto"
     use: Annotated[Annotated[Split, Tag(TEXT)] | Annotated[Shares, Tag(MAPPING)], Discriminator(form)]
     """The split of all its problems, or the share of each split."""
@@ -115,7 +115,7 @@ class ProblemSettings(Settings):
 
     source: str | None = None
     """Name of the source, kept in every row."""
-    fields: FieldNames = FieldNames()
+    fields: FieldNames = Field(default_factory=FieldNames)
     answer_type: AnswerType = "auto"
     """What the answers are, and so which of `verification.verifiers` compares them; auto: integer where the answer is
     one, else math."""

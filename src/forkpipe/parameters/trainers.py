@@ -5,6 +5,7 @@ inherit them as pydantic models, which check the ranges. `check_fields` makes th
 """
 
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
@@ -59,7 +60,9 @@ class GFPOFields:
 
 
 # Built once: transformers' command-line parser changes the types of the dataclasses' fields in place.
-_CHECKS: dict[type, TypeAdapter[Any]] = {declared: TypeAdapter(declared) for declared in (SSFTFields, GFPOFields)}
+@cache
+def _check_of(declared: type) -> TypeAdapter[Any]:
+    return TypeAdapter(declared)
 
 
 def values_of(settings: Any, declared: type) -> dict[str, Any]:
@@ -70,6 +73,6 @@ def values_of(settings: Any, declared: type) -> dict[str, Any]:
 def check_fields(config: Any, declared: type) -> None:
     """Raise InputError that names the first field of `config` whose value is not as `declared` says."""
     try:
-        _CHECKS[declared].validate_python(values_of(config, declared))
+        _check_of(declared).validate_python(values_of(config, declared))
     except ValidationError as error:
         raise InputError(problem_of(error, depth=1)) from None

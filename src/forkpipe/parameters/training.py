@@ -52,7 +52,7 @@ class ModelSettings(Settings):
     source: str = SCRATCH
     """scratch: a small Llama with a vocabulary of words; otherwise a checkpoint folder or hub name."""
     revision: str = "main"
-    architecture: Architecture = Architecture()
+    architecture: Architecture = Field(default_factory=Architecture)
     """For scratch."""
     prompt: Template = PLACEHOLDER
     """What the student is asked, before its chat template."""
