@@ -3,14 +3,19 @@
 import logging
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from kedro.config import MissingConfigException
 from kedro.framework.hooks import hook_impl
 
+from forkpipe.core import file_digests
 from forkpipe.engines import keys
 from forkpipe.parameters import Parameters, check_parameters
 from forkpipe.stores import run_id
+
+DIGESTS = Path("data") / ".provenance" / "read_files.json"
+"""Digests of files that engines and evaluation sets read, relative to the project; may be deleted at any time."""
 
 
 class ProjectHooks:
@@ -20,8 +25,9 @@ class ProjectHooks:
 
     @hook_impl
     def after_context_created(self, context: Any) -> None:
-        """Check all parameters, also those that no node of this run reads, and let engines find the credentials."""
+        """Check all parameters, also those that no node of this run reads; tell engines credentials and digests."""
         keys.provide(lambda: _credentials(context.config_loader))
+        file_digests.keep_in(Path(context.project_path) / DIGESTS)
         self._parameters = check_parameters(context.config_loader["parameters"])
 
     @hook_impl

@@ -10,8 +10,9 @@ import threading
 
 import pytest
 
+from forkpipe.core.file_digests import file_digest
 from forkpipe.core.hub import pinned, unreachable
-from forkpipe.core.read_rows import file_digest, file_exists
+from forkpipe.core.read_rows import file_exists
 
 COMMIT, OTHER = "0123456789" * 4, "abcdef0123" * 4
 PATH = f"hf://datasets/own/numbers@{COMMIT}/data/part-0.jsonl"

@@ -6,7 +6,7 @@ import pytest
 from test_imported import _request
 
 from forkpipe.core.errors import InputError
-from forkpipe.core.read_rows import file_digest
+from forkpipe.core.file_digests import file_digest
 from forkpipe.engines.imported import ImportEngine
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from forkpipe.core import read_rows
+from forkpipe.core import file_digests
 from forkpipe.core.engine import Engine
 from forkpipe.core.errors import InputError
 from forkpipe.core.ids import digest
@@ -103,9 +103,9 @@ def test_teachers_of_one_file_read_it_once_for_its_digest_and_again_when_it_chan
         read.append(b"".join(blocks))
         return digest(blocks)
 
-    monkeypatch.setattr(read_rows, "digest", counting)
-    monkeypatch.setattr(read_rows, "_digests", {})
-    monkeypatch.setattr(read_rows, "SETTLED_SECONDS", 0.0)
+    monkeypatch.setattr(file_digests, "digest", counting)
+    monkeypatch.setattr(file_digests, "_digests", {})
+    monkeypatch.setattr(file_digests, "SETTLED_SECONDS", 0.0)
     path = write(ROWS)
 
     def identities():
@@ -121,7 +121,7 @@ def test_teachers_of_one_file_read_it_once_for_its_digest_and_again_when_it_chan
     os.utime(path, (1e9, 1e9))  # and the same time of modification
     assert not set(identities()) & set(first)
     assert len(read) == 3
-    monkeypatch.setattr(read_rows, "SETTLED_SECONDS", 1e12)  # it may still be written to
+    monkeypatch.setattr(file_digests, "SETTLED_SECONDS", 1e12)  # it may still be written to
     identities()
     assert len(read) == 6
 

@@ -6,9 +6,7 @@ The name's ending gives the format: `.jsonl`, `.jsonl.gz`, `.parquet`, `.csv`. P
 
 import csv
 import json
-import os
 import sys
-import time
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -16,7 +14,6 @@ from typing import IO, Any
 
 from forkpipe.core.errors import InputError, one_line
 from forkpipe.core.hub import local_files, pinned
-from forkpipe.core.ids import digest
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet", ".csv")
 
@@ -101,61 +98,30 @@ def file_exists(path: str) -> bool:
         raise InputError(f"{path}: cannot be opened: {one_line(error)}") from error
 
 
-def file_digest(path: str) -> str:
-    """Return a hash of a file's bytes, 16 hex digits; of a file on the hub at a commit, of its path.
-
-    A process reads a local file once for it, as long as neither its size nor its times change.
-    """
-    import fsspec
-
-    if pinned(path):
-        return digest([path.encode()])
-    before = _settled_stat(path)
-    if before is not None and before in _digests:
-        return _digests[before]
-    with fsspec.open(path, "rb") as file:
-        computed = digest(iter(lambda: file.read(1 << 20), b""))
-    if before is not None and before == _settled_stat(path):
-        _digests[before] = computed
-    return computed
-
-
-_Stat = tuple[str, int, int, int, int]
-_digests: dict[_Stat, str] = {}
-"""Digests of local files by path, inode, size and times."""
-SETTLED_SECONDS = 1.0
-"""A file that changed so recently may change again without another time."""
-
-
-def _settled_stat(path: str) -> _Stat | None:
-    """Return what identifies the content of a local file; None for other files, and for one that just changed."""
-    try:
-        stat = os.stat(path)
-    except OSError:  # a URL
-        return None
-    if abs(time.time() - max(stat.st_mtime, stat.st_ctime)) < SETTLED_SECONDS:
-        return None
-    return os.path.abspath(path), stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
-
-
 def _read_jsonl(path: str, file: IO[bytes]) -> Iterator[tuple[int, Row]]:
     for number, line in enumerate(file, start=1):
-        if number == 1:
-            line = line.removeprefix(b"\xef\xbb\xbf")  # a byte order mark, as some editors write it
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line.decode())
-            if rb"\ud" in line.lower():
-                # UnicodeError for half a surrogate pair, which JSON allows and tables cannot store.
-                json.dumps(row, ensure_ascii=False).encode()
-        except UnicodeError as error:
-            raise InputError(f"{path} line {number}: not UTF-8: {one_line(error)}") from error
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{path} line {number}: not JSON: {one_line(error)}") from error
-        if not isinstance(row, dict):
-            raise InputError(f"{path} line {number}: is {type(row).__name__}, expected a JSON object")
-        yield number, row
+        if (row := row_of_line(line, path, number)) is not None:
+            yield number, row
+
+
+def row_of_line(line: bytes, path: str, number: int) -> Row | None:
+    """Return the row of a line of JSONL, None for a blank line; InputError names the file and the line."""
+    if number == 1:
+        line = line.removeprefix(b"\xef\xbb\xbf")  # a byte order mark, as some editors write it
+    if not line.strip():
+        return None
+    try:
+        row = json.loads(line.decode())
+        if rb"\ud" in line.lower():
+            # UnicodeError for half a surrogate pair, which JSON allows and tables cannot store.
+            json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeError as error:
+        raise InputError(f"{path} line {number}: not UTF-8: {one_line(error)}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} line {number}: not JSON: {one_line(error)}") from error
+    if not isinstance(row, dict):
+        raise InputError(f"{path} line {number}: is {type(row).__name__}, expected a JSON object")
+    return row
 
 
 def _read_csv(path: str, file: IO[bytes]) -> Iterator[tuple[int, Row]]:

@@ -1,26 +1,18 @@
 """A teacher that reads a file of existing traces and returns them problem by problem."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, get_args
 
 from forkpipe.core.errors import InputError
+from forkpipe.core.file_digests import file_digest
 from forkpipe.core.hub import is_fetched, pinned
 from forkpipe.core.prompts import PLACEHOLDER, render
-from forkpipe.core.read_rows import Row, check_path, file_digest, read_rows, text_of, value_at
+from forkpipe.core.read_rows import check_path
 from forkpipe.core.records import REFUSED, Completion, Request
-from forkpipe.core.rows import FinishReason
-from forkpipe.engines.import_rows import unfolded
+from forkpipe.engines.import_index import Reader
+from forkpipe.engines.import_samples import ProblemKey, Samples, key_of, problems_by_id
 
 REQUIRED = ("problem", "text")
 OPTIONAL = ("id", "reasoning", "finish_reason", "tokens")
-
-
-class _Trace(NamedTuple):
-    text: str
-    reasoning: str
-    finish_reason: FinishReason
-    tokens: int
-    error: str
 
 
 class ImportEngine:
@@ -29,8 +21,9 @@ class ImportEngine:
     Problems are matched by their text; differences in white space do not count. Sample n of a problem is its n-th row.
     A row may also hold a list of texts, which are several samples, a chat (`messages`, `conversations`), or a line of
     the batch output of OpenAI's or Anthropic's API. A text that is null is a failed sample. The prompt and the sampling
-    settings of a request are ignored, so a text is never cut at `max_tokens`. The whole file is read on first use and
-    kept in memory.
+    settings of a request are ignored, so a text is never cut at `max_tokens`. The file is read once for all teachers
+    that it holds, to find where their rows are; each row is read again when it is requested, so memory holds 40 bytes a
+    sample and one row. A request's id depends on its row alone: of a file that changes, new rows are requested.
 
     Args:
         path: the file: a path or URL that fsspec opens.
@@ -71,12 +64,15 @@ class ImportEngine:
         if PLACEHOLDER not in prompt:
             raise InputError(f"engine 'import': prompt is {prompt!r}, expected a text with {PLACEHOLDER}")
         self._prompt = prompt
-        self._traces: dict[str, list[_Trace]] | None = None
         self._identity: str | None = None
+        spec = tuple(tuple(sorted((given or {}).items())) for given in (self._named, self._where, self._problems))
+        # repr: 1, 1.0 and True are equal and do not choose the same rows.
+        reads = [self._path, *([self._problems["path"]] if self._problems else [])]
+        self._reader = Reader(self._path, repr((spec, prompt)), reads, self._samples, self._missing)
 
     @property
     def identity(self) -> str:
-        """The content of the file, and how it is read."""
+        """The content of the file, and how it is read: another one makes the traces stale."""
         if self._identity is None:
             parts = ["import", file_digest(self._path), sorted(self._named.items()), sorted(self._where.items())]
             if self._problems:
@@ -100,21 +96,27 @@ class ImportEngine:
             yield self._complete(request)
 
     def samples_held(self, problem: str) -> int:
-        """Return how many rows the file has for a problem."""
-        return len(self._of(problem))
+        """Return how many samples the file has for a problem."""
+        return self._reader.count(self._key(problem))
+
+    def sample_identity(self, problem: str, sample: int) -> str:
+        """Return what a sample says, hashed: a request's id changes with its row, not with the others of the file."""
+        return f"import row {self._reader.digest(self._key(problem), sample)}"
 
     def close(self) -> None:
-        """Free the traces; the next request reads the file again."""
-        self._traces = None
+        """Close the file; the next request reads it again if it has changed."""
+        self._reader.close()
+        self._identity = None
+
+    def _key(self, problem: str) -> ProblemKey:
+        return key_of(render(self._prompt, problem))
 
     def _complete(self, request: Request) -> Completion:
-        traces = self._of(request.problem)
-        if request.sample >= len(traces):
-            error = (
-                f"{self._path} holds {len(traces)} samples of this problem, sample {request.sample + 1} was requested"
-            )
+        held = self.samples_held(request.problem)
+        if request.sample >= held:
+            error = f"{self._path} holds {held} samples of this problem, sample {request.sample + 1} was requested"
             return Completion(request.request_id, finish_reason="error", error=error)
-        trace = traces[request.sample]
+        trace = self._reader.trace(self._key(request.problem), request.sample)
         return Completion(
             request.request_id,
             text=trace.text,
@@ -125,55 +127,15 @@ class ImportEngine:
             error=f"{REFUSED}: {trace.error}" if trace.error else "",
         )
 
-    def _of(self, problem: str) -> list[_Trace]:
-        return self._by_problem().get(_normalised(render(self._prompt, problem)), [])
-
-    def _by_problem(self) -> dict[str, list[_Trace]]:
-        if self._traces is None:
-            traces: dict[str, list[_Trace]] = {}
-            rows = 0
-            by_id = self._texts_by_id()
-            for number, row in read_rows(self._path):
-                rows += 1
-                for reader in self._readers(f"{self._path} row {number}", row):
-                    if all(_same(reader.column(column), value) for column, value in self._where.items()):
-                        text = reader.text("problem") if by_id is None else by_id.get(reader.id())
-                        if text is not None:
-                            traces.setdefault(_normalised(text), []).append(reader.trace())
-            if not traces:
-                wanted = [f"{column} = {value!r}" for column, value in self._where.items()]
-                wanted += [f"an id of {self._problems['path']}"] if self._problems else []
-                raise InputError(
-                    f"{self._path}: none of {rows} rows has {', '.join(wanted)}"
-                    if rows
-                    else f"{self._path}: has no rows"
-                )
-            self._traces = traces
-        return self._traces
-
-    def _readers(self, place: str, row: Row) -> Iterator["_RowReader"]:
-        """Yield a reader for each sample in a row."""
-        for sample in unfolded(row, self._named.get("text")):
-            try:
-                texts = value_at(sample, self._named.get("text", "text"))
-            except KeyError:  # an error only if the row is kept
-                texts = None
-            samples = len(texts) if isinstance(texts, list) else None
-            for at in range(1 if samples is None else samples):
-                yield _RowReader(place, sample, self._named, at, samples)
-
-    def _texts_by_id(self) -> dict[str, str] | None:
-        """Return the problems by their ids, as rows with ids have them; None if rows have the problems themselves."""
+    def _samples(self) -> Samples:
         if self._problems is None:
-            return None
-        path, named = self._problems["path"], {name: self._problems[name] for name in ("id", "problem")}
-        texts: dict[str, str] = {}
-        for number, row in read_rows(path):
-            reader = _RowReader(f"{path} row {number}", row, named)
-            text = render(self._prompt, reader.text("problem"))
-            if texts.setdefault(reader.id(), text) != text:
-                raise InputError(f"{path} row {number}: id '{reader.id()}' is that of another problem already")
-        return texts
+            return Samples(self._named, self._where, None)
+        named = {name: self._problems[name] for name in ("id", "problem")}
+        return Samples(self._named, self._where, problems_by_id(self._problems["path"], named, self._prompt))
+
+    def _missing(self) -> str:
+        wanted = [f"{column} = {value!r}" for column, value in self._where.items()]
+        return ", ".join([*wanted, *([f"an id of {self._problems['path']}"] if self._problems else [])])
 
 
 def _problem_file(problems: str | Mapping[str, str] | None) -> dict[str, str] | None:
@@ -186,87 +148,3 @@ def _problem_file(problems: str | Mapping[str, str] | None) -> dict[str, str] | 
         )
     check_path(given["path"])
     return {"id": "id", "problem": "problem", **given}
-
-
-class _RowReader:
-    """Reads the fields of one sample of a row; every error names the file, the row and the column.
-
-    Args:
-        place: the file and the row.
-        row: the row.
-        named: names of columns by field.
-        at: index of the sample, if the row has a list of texts.
-        samples: how many texts the list has; columns with a list of the same length have a value for each.
-    """
-
-    def __init__(
-        self, place: str, row: Mapping[str, Any], named: Mapping[str, str], at: int = 0, samples: int | None = None
-    ) -> None:
-        self._place = place
-        self._row = row
-        self._named = named
-        self._at = at
-        self._samples = samples
-
-    def name(self, field: str) -> str:
-        """Return the column of a field."""
-        return self._named.get(field, "custom_id" if field == "id" and "custom_id" in self._row else field)
-
-    def column(self, column: str) -> Any:
-        try:
-            value = value_at(self._row, column)
-        except KeyError:
-            hint = "; options.problems says which problem an id is" if column == "problem" else ""
-            raise InputError(
-                f"{self._place}: field '{column}' is missing, the row has: {', '.join(self._row)}{hint}"
-            ) from None
-        return value[self._at] if isinstance(value, list) and len(value) == self._samples else value
-
-    def text(self, name: str) -> str:
-        column = self.name(name)
-        return text_of({column: self.column(column)}, column, self._place, empty=True)
-
-    def id(self) -> str:
-        value = self.column(self.name("id"))
-        return str(value) if isinstance(value, int) else self.text("id")
-
-    def trace(self) -> _Trace:
-        finish = self._finish_reason() if self._gives("finish_reason") else "stop"
-        why = self._row.get("error")
-        error = f"recorded as failed in the file{f': {why}' if why and isinstance(why, str) else ''}"
-        if self.column(self.name("text")) is None:
-            return _Trace("", "", "error", 0, error if finish == "error" else "the file holds no text (null)")
-        text = self.text("text")
-        reasoning = self.text("reasoning") if self._gives("reasoning") else ""
-        tokens = self._tokens() if self._gives("tokens") else len(reasoning.split()) + len(text.split())
-        return _Trace(text, reasoning, finish, tokens, error if finish == "error" else "")
-
-    def _gives(self, name: str) -> bool:
-        """Whether the row has an optional field; a column that the user named must exist, but may be null."""
-        return (name in self._named or name in self._row) and self.column(self.name(name)) is not None
-
-    def _finish_reason(self) -> FinishReason:
-        given = self.text("finish_reason")
-        for known in get_args(FinishReason):
-            if given == known:
-                return known
-        column = self.name("finish_reason")
-        raise InputError(f"{self._place}: field '{column}' is '{given}', expected one of: stop, length, error")
-
-    def _tokens(self) -> int:
-        column = self.name("tokens")
-        value = self.column(column)
-        if isinstance(value, str) and value.isascii() and value.isdigit():
-            value = int(value)  # CSV has no numbers
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise InputError(f"{self._place}: field '{column}' is {value!r}, expected a whole number from 0")
-        return value
-
-
-def _normalised(problem: str) -> str:
-    return " ".join(problem.split())
-
-
-def _same(value: Any, wanted: str | int | float | bool) -> bool:
-    """Whether two values are equal and of the same type: True is not 1, but 1.0 is."""
-    return isinstance(value, bool) == isinstance(wanted, bool) and bool(value == wanted)

@@ -12,7 +12,7 @@ from forkpipe.core.ids import content_hash
 from forkpipe.core.progress import logger
 from forkpipe.core.records import Completion, Request
 from forkpipe.core.rows import FinishReason, TraceRow
-from forkpipe.generation.attempts import latest
+from forkpipe.generation.attempts import is_among, latest
 from forkpipe.generation.budget import Budget
 from forkpipe.generation.early import EarlyCheck
 from forkpipe.generation.meter import Meter
@@ -88,13 +88,19 @@ def ask_teacher(
     budget = budget or Budget(LimitSettings())
     plan = requests if isinstance(requests, RequestPlan) else RequestPlan(len(requests), requests.__getitem__)
     with store:
-        known = latest(store.index(), plan.keys, teacher.sampling.max_tokens)
+        index = store.index()
+        known = latest(index, plan.keys, teacher.sampling.max_tokens)
         todo = np.flatnonzero(~known.final)
         limit = budget.reached()
         logger.info(
             "teacher %s: %d requests, %d already in the store, %d to ask",
             name, len(requests), len(requests) - len(todo), len(todo),
         )  # fmt: skip
+        if len(todo) and len(index) and (n := int(is_among(plan.earlier_keys(todo), index.key).sum())):
+            logger.warning(
+                "teacher %s: the store holds %d of these answers under ids that an earlier version gave them; they are "
+                "read from the file once more, and `kedro traces clean --delete` drops the old ones", name, n,
+            )  # fmt: skip
         meter = Meter(name, teacher, len(todo))
         open_, feed = ~known.final, Feed(plan, todo)
         first: list[TraceRow] = []

@@ -39,11 +39,13 @@ class RequestPlan(MadeRequests):
 
     Args:
         make: returns the request at a position, always the same one.
+        earlier: returns the request as earlier versions of forkpipe made it, where these gave it another id.
     """
 
-    def __init__(self, n: int, make: Callable[[int], Request]) -> None:
+    def __init__(self, n: int, make: Callable[[int], Request], earlier: Callable[[int], Request] | None = None) -> None:
         self._n = n
         self._make = make
+        self._earlier = earlier
         self.keys = np.fromiter((int(request.request_id, 16) for request in self), np.uint64, n)
         """The requests' ids as numbers."""
         self._order = np.argsort(self.keys, kind="stable")
@@ -56,6 +58,13 @@ class RequestPlan(MadeRequests):
     def make(self, position: int) -> Request:
         """Return the request at a position."""
         return self._make(position)
+
+    def earlier_keys(self, positions: np.ndarray) -> np.ndarray:
+        """Return the numbers of the ids that earlier versions gave to requests; none if theirs were the same."""
+        if self._earlier is None:
+            return np.zeros(0, np.uint64)
+        ids = (int(self._earlier(int(position)).request_id, 16) for position in positions)
+        return np.fromiter(ids, np.uint64, len(positions))
 
     def position(self, request_id: str) -> int:
         """Return the position of a request; KeyError if the plan does not hold it."""
@@ -73,7 +82,8 @@ def plan_requests(problems: Sequence[Problem], name: str, teacher: TeacherSettin
     """Return the requests to one teacher: `samples` for each problem, or fewer if its engine holds fewer.
 
     Args:
-        engine: its engine, whose identity and version are part of every request's id.
+        engine: its engine, whose identity and version are part of every request's id. Where the engine says what a
+            single sample is (`sample_identity`), that is part of the id in place of its identity.
     """
     held = [engine.samples_held(problem.problem) for problem in problems]
     counts = np.array([teacher.samples if n is None else min(teacher.samples, n) for n in held], np.int64)
@@ -87,22 +97,34 @@ def plan_requests(problems: Sequence[Problem], name: str, teacher: TeacherSettin
         )
     which = np.repeat(np.arange(len(problems), dtype=np.int32), counts)
     samples = np.arange(len(which), dtype=np.int32) - np.repeat(np.cumsum(counts) - counts, counts)
-    asked_of, revision = f"{name} {engine.identity}", f"{engine.version} {teacher.revision}"
+    revision = f"{engine.version} {teacher.revision}"
     sampling = teacher.sampling.record()
+    sample_identity: Callable[[str, int], str] | None = getattr(
+        getattr(engine, "inner", engine), "sample_identity", None
+    )
 
-    def make(position: int) -> Request:
+    def request(position: int, identity: str) -> Request:
         problem = problems[which[position]]
         return Request.create(
             problem_id=problem.problem_id,
             problem=problem.problem,
-            asked_of=asked_of,
+            asked_of=f"{name} {identity}",
             revision=revision,
             prompt=render(teacher.prompt, problem.problem),
             sample=int(samples[position]),
             sampling=sampling,
         )
 
-    return RequestPlan(len(which), make)
+    def of_engine(position: int) -> Request:
+        return request(position, engine.identity)
+
+    def of_sample(position: int) -> Request:
+        assert sample_identity is not None
+        return request(position, sample_identity(problems[which[position]].problem, int(samples[position])))
+
+    if sample_identity is None:
+        return RequestPlan(len(which), of_engine)
+    return RequestPlan(len(which), of_sample, earlier=of_engine)
 
 
 def fixed_samples(

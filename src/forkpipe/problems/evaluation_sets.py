@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from forkpipe.core.errors import InputError
-from forkpipe.core.read_rows import file_digest, file_exists, read_rows, text_of
+from forkpipe.core.file_digests import file_digest
+from forkpipe.core.read_rows import file_exists, read_rows, text_of
 from forkpipe.core.rows import BenchmarkProblemRow
 from forkpipe.problems.benchmarks import question_of
 
