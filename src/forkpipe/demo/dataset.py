@@ -89,13 +89,13 @@ class LinearEquationsDataset(GeneratedDataset):
     """Equations a x + b = c with a whole solution (`demo.linear_equations`).
 
     Args:
-        count: how many different ones, 1 to 1,600.
+        count: how many different ones, 1 to 360.
         seed: another seed draws others.
     """
 
-    def __init__(self, *, count: int = 400, seed: int = 0, metadata: dict[str, Any] | None = None) -> None:
-        if not 1 <= count <= 1600:
-            raise ValueError(f"count is {count}, expected 1 to 1600")
+    def __init__(self, *, count: int = 300, seed: int = 0, metadata: dict[str, Any] | None = None) -> None:
+        if not 1 <= count <= 360:
+            raise ValueError(f"count is {count}, expected 1 to 360")
         self._count, self._seed = count, seed
         self.metadata = metadata
 

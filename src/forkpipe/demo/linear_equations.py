@@ -3,14 +3,14 @@ r"""Four ways to solve a x + b = c, written down in words: the example of `conf/
 The problems have the form of reasoning-gym's `simple_equations`, so that a small pretrained model can read them. As in
 `demo.modular_powers`, each computed value passes through `slip`, and a trace carries on from a wrong one.
 
->>> print(" ".join(STRATEGIES["isolate"](Equation(4, 12, 60), no_slip)))
-4x = 60 - 12 = 48, so x = 48 / 4 = 12. \boxed{12}
->>> print(" ".join(STRATEGIES["bisect"](Equation(4, 12, 60), no_slip)))
-Try 8: 44, low. Try 12: 60, right. \boxed{12}
->>> print(" ".join(STRATEGIES["quotients"](Equation(4, 12, 60), no_slip)))
-Left 48. 5 of 4, left 28. 5 of 4, left 8. 2 of 4. 5 + 5 + 2 = 12. \boxed{12}
->>> print(" ".join(STRATEGIES["false_position"](Equation(4, 12, 60), no_slip)))
-Guess 10 gives 52, 8 short, 8 / 4 = 2, 10 + 2 = 12. \boxed{12}
+>>> print(" ".join(STRATEGIES["isolate"](Equation(4, 7, 35), no_slip)))
+4x = 35 - 7 = 28, so x = 28 / 4 = 7. \boxed{7}
+>>> print(" ".join(STRATEGIES["bisect"](Equation(4, 7, 35), no_slip)))
+Try 5: 27, low. Try 8: 39, high. Try 6: 31, low. Try 7: 35, right. \boxed{7}
+>>> print(" ".join(STRATEGIES["quotients"](Equation(4, 7, 35), no_slip)))
+Left 28. 5 of 4, left 8. 2 of 4. 5 + 2 = 7. \boxed{7}
+>>> print(" ".join(STRATEGIES["false_position"](Equation(4, 7, 35), no_slip)))
+Guess 5 gives 27, 8 short, 8 / 4 = 2, 5 + 2 = 7. \boxed{7}
 """
 
 import random
@@ -21,8 +21,8 @@ from typing import NamedTuple
 Slip = Callable[[int], int]
 """Called with each computed value; returns it, or a wrong one."""
 
-EXAMPLE = "Solve for x: 4x + 12 = 60"
-LARGEST = 15
+EXAMPLE = "Solve for x: 4x + 7 = 35"
+LARGEST = 10
 """Every solution is a whole number from 1 to this one."""
 
 
@@ -45,7 +45,7 @@ def wrong_values(equation: Equation, value: int) -> Sequence[int]:
 
 
 def parse(problem: str) -> Equation | None:
-    """Read "Solve for x: 7x + 12 = 159"; None where the text is no such problem."""
+    """Read "Solve for x: 4x + 7 = 35"; None where the text is no such problem."""
     match = re.fullmatch(r"\s*Solve for x: (\d+)x \+ (\d+) = (\d+)\s*", problem)
     return Equation(*(int(group) for group in match.groups())) if match else None
 
@@ -57,7 +57,7 @@ def render(equation: Equation) -> str:
 
 def draw_equations(count: int, seed: int) -> list[tuple[Equation, int]]:
     """Return different equations with their solutions, the same for the same seed."""
-    possible = [(a, b, x) for a in range(2, 8) for b in range(1, 21) for x in range(2, LARGEST + 1)]
+    possible = [(a, b, x) for a in range(2, 6) for b in range(1, 11) for x in range(2, LARGEST + 1)]
     drawn = random.Random(seed).sample(possible, count)
     return [(Equation(a, b, a * x + b), x) for a, b, x in drawn]
 
@@ -105,18 +105,18 @@ def quotients(equation: Equation, slip: Slip) -> list[str]:
 
 
 def false_position(equation: Equation, slip: Slip) -> list[str]:
-    """Guess 10, and correct the guess by the difference that it leaves."""
+    """Guess 5, and correct the guess by the difference that it leaves."""
     a, b, c = equation
-    guess = 10
+    guess = 5
     result = slip(a * guess + b)
-    words = f"Guess 10 gives {result},".split()
+    words = f"Guess {guess} gives {result},".split()
     if result == c:
         return [*words, "right.", *_boxed(guess)]
     gap = slip(abs(c - result))
     step = slip(gap // a)
     sign, side = ("+", "short") if result < c else ("-", "over")
     value = slip(guess + step if result < c else guess - step)
-    return words + f"{gap} {side}, {gap} / {a} = {step}, 10 {sign} {step} = {value}.".split() + _boxed(value)
+    return words + f"{gap} {side}, {gap} / {a} = {step}, {guess} {sign} {step} = {value}.".split() + _boxed(value)
 
 
 Solve = Callable[[Equation, Slip], list[str]]
