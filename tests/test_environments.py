@@ -27,7 +27,7 @@ from test_end_to_end import ENVIRONMENT, Project
 from test_parameters import parameters
 from test_project import catalog as catalog_config
 
-ENVIRONMENTS = ["single_gpu", "paper", "openr1"]
+ENVIRONMENTS = ["pretrained_gpu", "single_gpu", "paper", "openr1"]
 
 
 @pytest.fixture(autouse=True)

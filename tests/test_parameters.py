@@ -31,6 +31,7 @@ ENVIRONMENTS = [
     "import_traces",
     "openr1",
     "paper",
+    "pretrained_gpu",
     "programs",
     "ray",
     "single_gpu",
