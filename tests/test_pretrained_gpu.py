@@ -1,4 +1,4 @@
-"""The environment `pretrained_gpu` from the hub's files to the table, with stand-ins for the hub, its models and vLLM."""
+"""The environment `pretrained_gpu` from the files of the hub to the table, with stand-ins for hub, models and vLLM."""
 
 import os
 import random
