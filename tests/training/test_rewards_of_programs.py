@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from forkpipe.core.errors import InputError
-from forkpipe.core.records import Problem
+from forkpipe.core.records import Completion, Problem
 from forkpipe.parameters import RolloutSettings, SamplingSettings, Schedule, VerificationSettings
 from forkpipe.sandbox.base import Run
 from forkpipe.sandbox.local import LocalSandbox
@@ -18,6 +18,8 @@ from forkpipe.stores.completions import CompletionStore
 from forkpipe.training.phases.base import Context
 from forkpipe.training.phases.rewards import verifying
 from forkpipe.training.phases.schedule import train_policy
+from forkpipe.verification.dispatch import ResponseRow
+from forkpipe.verification.row_verifier import RowVerifier
 
 CASES = [{"input": "1 2\n", "output": "3\n"}, {"input": "5 6\n", "output": "11\n"}]
 PROGRAMS = {
@@ -117,6 +119,20 @@ def test_a_policy_whose_programs_loop_goes_on_training(isolates, base, tmp_path,
     result = train(base, tmp_path, phases, mostly_loops, steps=3)
     assert len(result.log) == 3
     assert {row["verdict"] for row in result.rewards} == {"correct", "timeout"}
+
+
+def test_a_policy_without_answers_is_told_and_not_stopped(caplog):
+    """All of 30 completions hold no answer; the same verdicts would stop the verification of traces."""
+    problems = [
+        Problem.create(f"{i}?", "7", answer_type="integer", source="t", source_id=str(i), split="rl") for i in range(30)
+    ]
+    completions = [Completion(str(i), text="I do not know", finish_reason="stop") for i in range(30)]
+    with verifying(VerificationSettings()) as verify:
+        assert {one.verdict for one in verify(problems, completions)} == {"unparsed"}
+    assert "30 of 30 rollouts hold no answer that can be read" in caplog.text
+    rows = [ResponseRow("integer", "7", one.text, "done", "stop") for one in completions]
+    with RowVerifier(VerificationSettings()) as verifier, pytest.raises(InputError, match="30 unparsed"):
+        verifier.verify(rows)
 
 
 @pytest.mark.parametrize("phases", [GFPO, GRPO], ids=["gfpo", "grpo"])

@@ -34,6 +34,7 @@ def verify_by_type(
     *,
     chunk: int = CHUNK,
     max_unscored: float = 1.0,
+    reward: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> list[VerifiedRow]:
     """Return one verdict a row, in order.
@@ -46,6 +47,7 @@ def verify_by_type(
         rows: what to verify.
         chunk: rows at a time, at least 1.
         max_unscored: share of verdicts that may be unparsed, timeout or failed.
+        reward: whether the verdicts are rewards; then any number may be unparsed.
         on_progress: called with (rows done, rows in all) after each chunk.
 
     Raises:
@@ -59,7 +61,7 @@ def verify_by_type(
             f"known answer types: {', '.join(sorted(verifiers)) or 'none'}"
         )
     verified: list[VerifiedRow] = []
-    unscored = Unscored(max_unscored)
+    unscored = Unscored(max_unscored, reward)
     for start in range(0, len(rows), chunk):
         asked = rows[start : start + chunk]
         verified += _verify_chunk(verifiers, asked)

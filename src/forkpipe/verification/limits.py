@@ -19,8 +19,13 @@ FEWEST = 20
 EXAMPLES = 3
 
 
-def is_unscored(verdict: Verdict) -> bool:
-    """Say whether a verdict says nothing about its answer."""
+def is_unscored(verdict: Verdict, reward: bool = False) -> bool:
+    """Say whether a verdict says nothing about its answer.
+
+    As a reward, `unparsed` does: a policy that has not learnt yet to give an answer is not rewarded.
+    """
+    if verdict.verdict == "unparsed" and reward:
+        return False
     return verdict.verdict in UNSCORED and not (verdict.verdict == "timeout" and verdict.rule in OF_PROGRAMS)
 
 
@@ -29,10 +34,12 @@ class Unscored:
 
     Args:
         limit: the share of them that is tolerated, 0 to 1.
+        reward: whether the verdicts are rewards.
     """
 
-    def __init__(self, limit: float) -> None:
+    def __init__(self, limit: float, reward: bool = False) -> None:
         self._limit = limit
+        self._reward = reward
         self.seen = 0
         """Number of verdicts so far."""
         self._counts: Counter[str] = Counter()
@@ -42,7 +49,7 @@ class Unscored:
         """Count more verdicts; their responses are for the examples."""
         self.seen += len(verdicts)
         for verdict, response in zip(verdicts, responses, strict=True):
-            if is_unscored(verdict):
+            if is_unscored(verdict, self._reward):
                 self._counts[verdict.verdict] += 1
                 if len(self._examples) < EXAMPLES:
                     rule = f" ({verdict.rule})" if verdict.rule else ""

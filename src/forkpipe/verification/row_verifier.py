@@ -28,11 +28,12 @@ class RowVerifier:
 
         Args:
             settings: see `parameters.VerificationSettings`.
-            reward: whether the verdicts are rewards, which no judge gives unless it is told to.
+            reward: whether the verdicts are rewards, which no judge gives unless it is told to. A policy may write any
+                number of responses without an answer.
         """
         self._verifiers = create_verifiers(settings)
         self._by_type = {answer_type: self._verifiers[name] for answer_type, name in settings.verifiers.items()}
-        self._max_unscored = settings.max_unscored
+        self._max_unscored, self._reward = settings.max_unscored, reward
         self._judge = (
             settings.judge if settings.judge is not None and (settings.judge.in_rewards or not reward) else None
         )
@@ -75,9 +76,10 @@ class RowVerifier:
     def verify(self, rows: Sequence[ResponseRow], progress: Progress | None = None) -> list[VerdictColumns]:
         """Return the verdict columns of each row, in order."""
         report = (lambda done, total: progress.update(done)) if progress else None
-        verdicts = self._judged(
-            rows, verify_by_type(self._by_type, rows, max_unscored=self._max_unscored, on_progress=report)
+        verified = verify_by_type(
+            self._by_type, rows, max_unscored=self._max_unscored, reward=self._reward, on_progress=report
         )
+        verdicts = self._judged(rows, verified)
         return [
             {
                 "extracted": verdict.extracted,

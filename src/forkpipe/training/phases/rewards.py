@@ -143,7 +143,10 @@ def rewards_by_tag(rows: Sequence[RewardColumns], n_tags: int) -> dict[str, list
 
 @contextmanager
 def verifying(settings: VerificationSettings) -> Iterator[Verify]:
-    """Yield a function that verifies completions; its worker processes live as long as the block."""
+    """Yield a function that verifies completions; its worker processes live as long as the block.
+
+    Where more than `max_unscored` of some completions hold no answer, a line of the log says so: they have no reward.
+    """
     with RowVerifier(settings, reward=True) as verifier:
 
         def verify(problems: Sequence[Problem], completions: Sequence[Completion]) -> list[Verdict]:
@@ -157,6 +160,13 @@ def verifying(settings: VerificationSettings) -> Iterator[Verify]:
                 )
                 for problem, completion in zip(problems, completions, strict=True)
             ]
-            return [Verdict(row["verdict"], row["extracted"], row["rule"]) for row in verifier.verify(rows)]
+            verdicts = [Verdict(row["verdict"], row["extracted"], row["rule"]) for row in verifier.verify(rows)]
+            unread = [row for row, verdict in zip(rows, verdicts, strict=True) if verdict.verdict == "unparsed"]
+            if len(unread) > settings.max_unscored * len(rows):
+                logger.warning(
+                    "%d of %d rollouts hold no answer that can be read, and have no reward; the first ends with %r",
+                    len(unread), len(rows), unread[0].response[-80:],
+                )  # fmt: skip
+            return verdicts
 
         yield verify
