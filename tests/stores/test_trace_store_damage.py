@@ -9,7 +9,7 @@ import pytest
 from trace_rows import fill, held, leave_journal, names, row
 
 from forkpipe.core.errors import InputError
-from forkpipe.stores.trace_store import TraceStore, shards, store
+from forkpipe.stores.trace_store import TraceStore, folder, shards
 
 
 def test_an_interrupted_journal_is_taken_in(tmp_path):
@@ -40,9 +40,9 @@ def test_a_crash_between_shard_and_journal_leaves_nothing_twice(tmp_path):
 
 
 def test_small_shards_are_merged(tmp_path):
-    for number in range(store.MERGE_AT + 2):
+    for number in range(folder.MERGE_AT + 2):
         fill(tmp_path / "s", number)
-    assert held(tmp_path / "s") == [(number, 0) for number in range(store.MERGE_AT + 2)]
+    assert held(tmp_path / "s") == [(number, 0) for number in range(folder.MERGE_AT + 2)]
     assert len(names(tmp_path / "s")) < 5
 
 

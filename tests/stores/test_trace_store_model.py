@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from forkpipe.stores.trace_store import TraceStore, journal, store
+from forkpipe.stores.trace_store import TraceStore, folder, journal
 
 KEYS = st.tuples(st.integers(0, 5), st.integers(0, 3))
 TEXTS = st.sampled_from(["", "a text\nof two lines", "x" * 300, '{"request_id": 1}\n', "\u2028 \U0001f600"])
@@ -77,7 +77,7 @@ class StoreModel(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(journal, "SYNC_SECONDS", 3600)
         self.patch.setattr(journal, "SYNC_ROWS", 3)
-        self.patch.setattr(store, "MERGE_AT", 4)
+        self.patch.setattr(folder, "MERGE_AT", 4)
         self.patch.setattr(os, "fsync", lambda fd: None)  # slow, and no process of ours can see what it does
         self.folder = Path(tempfile.mkdtemp())
         self.sure = {}

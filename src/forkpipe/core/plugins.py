@@ -7,10 +7,14 @@ is imported when its class is first needed.
 import importlib
 import importlib.util
 import inspect
+import sys
 from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from forkpipe.core.errors import InputError, one_line
+from forkpipe.core.ids import digest
 
 
 class Plugin(NamedTuple):
@@ -44,6 +48,21 @@ def find_class(kind: str, known: Mapping[str, Plugin], name: str, where: str) ->
     except (ImportError, AttributeError) as error:
         raise InputError(f"parameter {where}: {kind} '{name}' cannot be imported: {error}") from error
     return plugin_class
+
+
+@lru_cache
+def source_digest(plugin_class: type) -> str:
+    """Return a digest of the source files that a class decides by: of its room in a package, or of its own file.
+
+    The room of `forkpipe.verification.math` is the folder of `forkpipe.verification`. Kept results have it in their
+    keys, so that an edit of the code does not go on with what the code before it found.
+    """
+    parts = plugin_class.__module__.split(".")
+    room = getattr(sys.modules.get(".".join(parts[:2])), "__path__", None) if len(parts) > 1 else None
+    if room:
+        return digest(sorted(file for folder in room for file in Path(folder).rglob("*.py")))
+    file = getattr(sys.modules.get(plugin_class.__module__), "__file__", None) or ""
+    return digest([Path(file)]) if file.endswith(".py") else ""
 
 
 def create(kind: str, known: Mapping[str, Plugin], name: str, options: Mapping[str, Any], where: str) -> Any:

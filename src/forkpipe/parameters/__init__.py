@@ -12,6 +12,8 @@ from forkpipe.parameters.benchmarks import BenchmarksSettings as BenchmarksSetti
 from forkpipe.parameters.comparison import Comparison as Comparison
 from forkpipe.parameters.evaluation import EvaluationSettings as EvaluationSettings
 from forkpipe.parameters.measure import MeasureSettings as MeasureSettings
+from forkpipe.parameters.parallel import ParallelSettings as ParallelSettings
+from forkpipe.parameters.parallel import RaySettings as RaySettings
 from forkpipe.parameters.policy import AnchorSettings as AnchorSettings
 from forkpipe.parameters.policy import FoldPhase as FoldPhase
 from forkpipe.parameters.policy import PassSettings as PassSettings

@@ -11,6 +11,7 @@ from forkpipe.parameters.benchmarks import BenchmarksSettings
 from forkpipe.parameters.comparison import Comparison, MethodName, Seed
 from forkpipe.parameters.evaluation import EvaluationSettings
 from forkpipe.parameters.methods import METHODS, POLICY, SUPERVISED
+from forkpipe.parameters.parallel import ParallelSettings
 from forkpipe.parameters.policy import PolicyMethod, RolloutSettings
 from forkpipe.parameters.problems import DecontaminationSettings, ProblemSettings
 from forkpipe.parameters.traces import GenerationSettings, StrategySettings, TraceSetSettings, VerificationSettings
@@ -44,6 +45,7 @@ class Parameters(MethodSections):
     """Threads of torch on a CPU; null leaves the choice to torch. A small model is fastest with one."""
     inputs: dict[str, str] = {}
     """Paths that catalog entries may refer to, for `--params=inputs.problems=...`."""
+    parallel: ParallelSettings = Field(default_factory=ParallelSettings)
     tags: TagSettings
     problems: ProblemSettings
     benchmarks: BenchmarksSettings = Field(default_factory=BenchmarksSettings)

@@ -41,9 +41,16 @@ class Batches:
     def __iter__(self) -> Iterator[pa.Table]:
         return self._make()
 
+    def to_table(self) -> pa.Table:
+        """Produce the batches and return the whole table."""
+        return pa.concat_tables(self)
+
 
 class StoredTable:
-    """A table in a file that is read batch by batch, so that it is never in memory as a whole.
+    """A table in a file that is read batch by batch, so that it need not be in memory as a whole.
+
+    What else a `pyarrow.Table` has, such as `column` or `to_pandas`, is asked of the whole table, which is then read
+    and not kept.
 
     Args:
         path: the file.
@@ -59,11 +66,36 @@ class StoredTable:
         with open_table(self.path) as file:
             return int(file.metadata.num_rows)
 
-    def batches(self, columns: Sequence[str], rows: int = 256) -> Iterator[pa.RecordBatch]:
-        """Yield some columns, at most so many rows at a time; InputError as `check_readable`."""
+    @property
+    def column_names(self) -> list[str]:
+        """The columns, those of this version."""
+        return list(SCHEMAS[self.name].names)
+
+    def batches(self, columns: Sequence[str], rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+        """Yield some columns, about `BATCH_BYTES` and at most so many rows at a time; InputError as `check_readable`.
+
+        A column of a file of an older version has the name and type of this one.
+        """
         with open_table(self.path) as file:
             check_readable(file.schema_arrow, self.name, self.path)
-            yield from batches_of(file, list(columns), rows)
+            held = stored_names(file.schema_arrow, self.name, columns)
+            for batch in batches_of(file, held, rows):
+                yield from as_declared(pa.Table.from_batches([batch]), self.name, columns).to_batches()
+
+    def to_table(self) -> pa.Table:
+        """Return the whole table."""
+        return read_table(self.path, self.name)
+
+    def __len__(self) -> int:
+        return self.num_rows
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.to_table()[key]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # what copying and pickling look for
+            raise AttributeError(name)
+        return getattr(self.to_table(), name)
 
 
 Rows: TypeAlias = pa.Table | Sequence[Mapping[str, Any]] | Batches
@@ -104,7 +136,15 @@ def batches_of(
     have more than 2 GiB together, so such a file cannot be read at once.
     """
     groups = [file.metadata.row_group(at) for at in range(file.num_row_groups)]
-    row_bytes = max((group.total_byte_size / group.num_rows for group in groups if group.num_rows), default=1)
+    read = None if columns is None else {name.split(".")[0] for name in columns}
+
+    def size(group: Any) -> int:
+        if read is None:
+            return int(group.total_byte_size)
+        parts = (group.column(at) for at in range(group.num_columns))
+        return sum(part.total_uncompressed_size for part in parts if part.path_in_schema.split(".")[0] in read)
+
+    row_bytes = max((size(group) / group.num_rows for group in groups if group.num_rows), default=1) or 1
     yield from file.iter_batches(batch_size=max(1, min(rows, int(BATCH_BYTES / row_bytes))), columns=columns)
 
 

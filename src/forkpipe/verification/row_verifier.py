@@ -11,6 +11,7 @@ from forkpipe.core.rows import ProblemRow, VerdictColumns
 from forkpipe.engines.registry import create_engine
 from forkpipe.parameters import VerificationSettings
 from forkpipe.verification.answer_judge import OpenVerdict, is_open, judge
+from forkpipe.verification.base import Verifier
 from forkpipe.verification.dispatch import ResponseRow, VerifiedRow, verify_by_type
 from forkpipe.verification.registry import create_verifiers
 
@@ -75,25 +76,25 @@ class RowVerifier:
 
     def verify(self, rows: Sequence[ResponseRow], progress: Progress | None = None) -> list[VerdictColumns]:
         """Return the verdict columns of each row, in order."""
+        return [columns_of(verified) for verified in self.judged(rows, self.by_rules(rows, progress))]
+
+    def by_rules(self, rows: Sequence[ResponseRow], progress: Progress | None = None) -> list[VerifiedRow]:
+        """Return the verdict on each row, in order, before a judge is asked."""
         report = (lambda done, total: progress.update(done)) if progress else None
-        verified = verify_by_type(
+        return verify_by_type(
             self._by_type, rows, max_unscored=self._max_unscored, reward=self._reward, on_progress=report
         )
-        verdicts = self._judged(rows, verified)
-        return [
-            {
-                "extracted": verdict.extracted,
-                "extracted_from": verdict.extracted_from,
-                "verdict": verdict.verdict,
-                "rule": verdict.rule,
-                "verifier": name,
-                "verifier_version": version,
-                "detail": verdict.detail or None,
-            }
-            for verdict, name, version in verdicts
-        ]
 
-    def _judged(self, rows: Sequence[ResponseRow], verdicts: list[VerifiedRow]) -> list[VerifiedRow]:
+    def verifier_of(self, answer_type: str) -> Verifier | None:
+        """Return the verifier of an answer type, None where there is none."""
+        return self._by_type.get(answer_type)
+
+    @property
+    def has_judge(self) -> bool:
+        """Whether `judged` may ask a model."""
+        return self._judge is not None
+
+    def judged(self, rows: Sequence[ResponseRow], verdicts: list[VerifiedRow]) -> list[VerifiedRow]:
         """Ask the judge, if there is one, about what the rules leave open."""
         if self._judge is None:
             return verdicts
@@ -108,6 +109,20 @@ class RowVerifier:
             self._engine = create_engine(self._judge.engine, self._judge.options, "verification.judge")
         changed = judge(self._engine, self._judge, questions)
         return [(changed.get(index, verdict), name, version) for index, (verdict, name, version) in enumerate(verdicts)]
+
+
+def columns_of(verified: VerifiedRow) -> VerdictColumns:
+    """Return the columns of a verdict."""
+    verdict, name, version = verified
+    return {
+        "extracted": verdict.extracted,
+        "extracted_from": verdict.extracted_from,
+        "verdict": verdict.verdict,
+        "rule": verdict.rule,
+        "verifier": name,
+        "verifier_version": version,
+        "detail": verdict.detail or None,
+    }
 
 
 def unlimited(settings: VerificationSettings) -> VerificationSettings:

@@ -7,7 +7,7 @@ from typing import Any
 from forkpipe.core.errors import InputError
 from forkpipe.core.progress import Progress, logger
 from forkpipe.core.records import Problem
-from forkpipe.core.rows import RejectedRow, TraceSetRow, VerdictRow
+from forkpipe.core.rows import RejectedRow, TraceSetRow
 from forkpipe.engines.registry import create_engines
 from forkpipe.generation.budget import Budget
 from forkpipe.generation.collecting import collect, stop_or_warn
@@ -16,11 +16,18 @@ from forkpipe.generation.selection import select_sets
 from forkpipe.generation.set_totals import compare_selections, described, other_of, totals
 from forkpipe.generation.teachers import Asking
 from forkpipe.models.student import student_of
-from forkpipe.parameters import GenerationSettings, ModelSettings, TraceSetSettings, VerificationSettings
+from forkpipe.parameters import (
+    GenerationSettings,
+    ModelSettings,
+    ParallelSettings,
+    TraceSetSettings,
+    VerificationSettings,
+)
 from forkpipe.pipelines.implementations import engines_of, verifiers_of
+from forkpipe.stores.results import ResultStore
 from forkpipe.stores.tables import Batches
 from forkpipe.stores.trace_store import TraceStore
-from forkpipe.verification.row_verifier import verify_responses
+from forkpipe.verification.tables import verdict_tables
 from kedro_provenance.recipes import implementations
 
 
@@ -46,14 +53,13 @@ def generate_traces(
 
 
 @implementations(verifiers_of)
-def verify_traces(traces: Any, problems: Any, settings: VerificationSettings) -> list[VerdictRow]:
-    """Return a verdict for every trace."""
-    rows = traces.select(["trace_id", "problem_id", "text", "status", "finish_reason"]).to_pylist()
-    progress = Progress("verify traces", len(rows), unit="traces")
-    verdicts = verify_responses(rows, problems.to_pylist(), settings, progress)
-    counts = Counter(verdict["verdict"] for verdict in verdicts)
-    logger.info("verified %d traces: %s", len(rows), ", ".join(f"{n} {name}" for name, n in counts.most_common()))
-    return [{"trace_id": row["trace_id"], **verdict} for row, verdict in zip(rows, verdicts, strict=True)]
+def verify_traces(
+    traces: Any, problems: Any, settings: VerificationSettings, parallel: ParallelSettings, *, store: ResultStore
+) -> Batches:
+    """Return a verdict for every trace, as the table is saved; the store keeps each as it comes."""
+    rows = problems.to_pylist()
+    progress = Progress("verify traces", traces.num_rows, unit="traces")
+    return Batches(lambda: verdict_tables(traces, "verdicts", ["trace_id"], rows, settings, parallel, store, progress))
 
 
 def build_trace_sets(

@@ -29,8 +29,9 @@ def create_pipeline() -> Pipeline:
             ),
             StageNode(
                 verify_traces,
-                inputs("traces", "problems", settings="params:verification"),
+                inputs("traces", "problems", "params:parallel", settings="params:verification"),
                 "verdicts",
+                stores={"store": "verdict_store"},
                 box="data.trace_generation",
             ),
             StageNode(

@@ -34,6 +34,18 @@ def write_shard(path: Path, tables: Iterable[pa.Table], replaces: Sequence[str])
         replaces: names of the files that it replaces; the caller deletes them afterwards.
     """
     schema = SCHEMA.with_metadata({**(SCHEMA.metadata or {}), _REPLACES: json.dumps(list(replaces)).encode()})
+    return write_parquet(path, tables, schema, GROUP_ROWS, _REPEATED)
+
+
+def write_parquet(
+    path: Path, tables: Iterable[pa.Table], schema: pa.Schema, group_rows: int, dictionaries: Sequence[str]
+) -> int:
+    """Write a Parquet file, whole or not at all, and return its number of rows; without rows no file is written.
+
+    Args:
+        group_rows: rows of a row group at most.
+        dictionaries: columns of repeated texts.
+    """
     rows = (table for table in tables if table.num_rows)
     first = next(rows, None)
     if first is None:
@@ -42,10 +54,10 @@ def write_shard(path: Path, tables: Iterable[pa.Table], replaces: Sequence[str])
     written = 0
     with temporary.open("wb") as file:
         with pq.ParquetWriter(
-            file, schema, compression="zstd", use_dictionary=_REPEATED, write_page_checksum=True
+            file, schema, compression="zstd", use_dictionary=list(dictionaries), write_page_checksum=True
         ) as writer:
             for table in chain([first], rows):
-                writer.write_table(table, row_group_size=GROUP_ROWS)
+                writer.write_table(table, row_group_size=group_rows)
                 written += table.num_rows
         file.flush()
         os.fsync(file.fileno())
