@@ -10,7 +10,7 @@ export KEDRO_DISABLE_TELEMETRY := 1
 export DO_NOT_TRACK := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: install demo test test-vllm prove-sandbox prove-benchmarks lint docs viz clean
+.PHONY: install demo test test-vllm prove-sandbox prove-benchmarks prove-scale lint docs viz clean
 
 install: $(VENV)/.installed
 
@@ -57,6 +57,10 @@ prove-sandbox: install
 # A measurement that is killed twenty times, against a server with faults: nothing durable is asked for again.
 prove-benchmarks: install
 	$(BIN)/python tests/evaluation/killed_commands.py 20
+
+# The data stages at sizes that take hours: memory by node, cores, Ray, kills. Its figures lie in build/scale.
+prove-scale: install
+	PYTHON=$(abspath $(BIN))/python PATH=$(abspath $(BIN)):$$PATH benchmarks/scale/prove.sh $(abspath build/scale)
 
 lint: install
 	$(BIN)/ruff check .

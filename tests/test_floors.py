@@ -18,15 +18,16 @@ PROVENANCE = "kedro_provenance"
 ALLOWED = {
     "core": [],
     "parameters": ["core"],
+    "parallel": ["core", "parameters"],
     "stores": ["core"],
     "demo": ["core"],
     "models": ["core", "parameters"],
     "engines": ["core", "parameters", "models"],
-    "strategies": ["core", "parameters", "stores"],
+    "strategies": ["core", "parameters", "stores", "parallel"],
     "sandbox": ["core"],
-    "verification": ["core", "parameters", "stores", "engines", "sandbox"],
+    "verification": ["core", "parameters", "stores", "parallel", "engines", "sandbox"],
     "problems": ["core", "parameters", "verification"],
-    "generation": ["core", "parameters", "stores", "models", "engines", "strategies", "verification"],
+    "generation": ["core", "parameters", "stores", "parallel", "models", "engines", "strategies", "verification"],
     "training": ["core", "parameters", "stores", "models", "engines", "verification"],
     "evaluation": ["core", "parameters", "stores", "models", "engines", "verification"],
     "report": ["core", "parameters", "evaluation", "generation", "strategies"],
@@ -45,7 +46,7 @@ FRAMEWORKS = {
     "transformers": {"models", "training"},
     "trl": {"training"},
     "vllm": {"engines"},
-    "ray": {"engines", "sandbox"},
+    "ray": {"engines", "sandbox", "parallel"},
 }
 """Framework -> the packages that may import it."""
 

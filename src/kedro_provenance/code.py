@@ -10,7 +10,6 @@ Not seen: what is reached by other names (`getattr`, a class path in parameters)
 choose there is `recipes.implementations`; for the rest, a module can declare a version in its code.
 """
 
-import ast
 import importlib.util
 import inspect
 import re
@@ -19,13 +18,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kedro_provenance.names import free_names
-from kedro_provenance.source import WHOLE, Bindings, Module, digest, imported_module, is_import
+from kedro_provenance.facts import Facts, KeptFacts, Statement
+from kedro_provenance.source import WHOLE, Bindings, Module, digest, imported_module
 
 Symbol = tuple[str, str]
 """(module, name at its top level); the name "" stands for the module's statements that define nothing."""
-PATH = re.compile(r"(\w+(?:\.\w+)*):(\w+)")
-"""A string "module:name", by which code reaches a symbol that it imports later."""
 
 
 class CodeIndex:
@@ -33,12 +30,25 @@ class CodeIndex:
 
     Args:
         exempt: modules whose code is declared not to affect results (registries of names, logging).
+        kept: file in which facts of source files are kept, see `facts`; None keeps none.
     """
 
-    def __init__(self, packages: Iterable[str], exempt: Iterable[str] = ()) -> None:
+    def __init__(self, packages: Iterable[str], exempt: Iterable[str] = (), kept: Path | None = None) -> None:
         self._packages = tuple(packages)
         self._exempt = frozenset(exempt)
         self._modules: dict[str, Module | None] = {}
+        self._kept = KeptFacts(kept)
+        self._facts: dict[str, Facts] = {}
+
+    def save(self) -> None:
+        """Keep the facts of files that were parsed."""
+        self._kept.save()
+
+    def facts(self, module: Module) -> Facts:
+        """Return what a module defines and imports."""
+        if module.name not in self._facts:
+            self._facts[module.name] = self._kept.of(module)
+        return self._facts[module.name]
 
     def fingerprint(self, function: Callable[..., Any]) -> dict[str, str]:
         """Return "module:symbol" -> digest of all that a function reaches, itself included."""
@@ -71,8 +81,8 @@ class CodeIndex:
         line = function.__code__.co_firstlineno
         return [
             (function.__module__, defined)
-            for defined, statements in source.definitions.items()
-            if any(statement.lineno <= line <= (statement.end_lineno or statement.lineno) for statement in statements)
+            for defined, (_, statements) in self.facts(source).definitions.items()
+            if any(statement.first <= line <= statement.last for statement in statements)
         ]
 
     def _described(self, value: Any, code: dict[str, str]) -> str:
@@ -93,7 +103,7 @@ class CodeIndex:
         kind = chosen if isinstance(chosen, type) else type(chosen)
         module = self.module(kind.__module__) or imported_module(kind.__module__)
         declared = [str(getattr(chosen, name, "")) for name in ("version", "identity")]
-        identity = digest(module.whole if module else "", *declared)
+        identity = digest(self.facts(module).whole if module else "", *declared)
         return {f"{kind.__module__}:{kind.__qualname__}{'' if chosen is kind else ':' + declared[1]}": identity}
 
     def reach(self, start: Symbol) -> dict[str, str]:
@@ -109,14 +119,15 @@ class CodeIndex:
             module = self.module(symbol[0])
             if module is None or symbol[0] in self._exempt:
                 continue
+            facts = self.facts(module)
             pending.append((module.name, ""))
-            statements = module.definitions.get(symbol[1], [])
+            of_symbol, statements = facts.definitions.get(symbol[1], ("", []))
             if statements:
-                code[f"{module.name}:{symbol[1]}"] = digest(*map(ast.unparse, statements))
-            pending += self._imported(symbol[1], module.imports, used=[])  # a name imported here for other modules
+                code[f"{module.name}:{symbol[1]}"] = of_symbol
+            pending += self._imported(symbol[1], facts.imports, used=[])  # a name imported here for other modules
             for statement in statements:
-                code |= module.files_named(statement)
-                pending += self._used(module, statement)
+                code |= module.files(statement.files)
+                pending += self._used(module, facts, statement)
         return code
 
     def module(self, name: str) -> Module | None:
@@ -136,27 +147,24 @@ class CodeIndex:
             return None
         return Module(name, Path(spec.origin))
 
-    def _used(self, module: Module, statement: ast.stmt) -> list[Symbol]:
+    def _used(self, module: Module, facts: Facts, statement: Statement) -> list[Symbol]:
         """Return the symbols that a statement uses: names of its module, imports at the top and within."""
-        inner = (node for node in ast.walk(statement) if isinstance(node, ast.stmt) and is_import(node))
-        within = module.bindings(inner)
         symbols: list[Symbol] = []
-        for name, attributes in free_names(statement).items():
-            if name in module.definitions:
+        for name, attributes in statement.names.items():
+            if name in facts.definitions:
                 symbols.append((module.name, name))
             # Of a module of which only attributes are used, these count; of a module used as a value, all of it.
             used = [] if None in attributes else sorted(map(str, attributes))
-            for bindings in (module.imports, within):
+            for bindings in (facts.imports, statement.within):
                 symbols += self._imported(name, bindings, used)
-        texts = (node.value for node in ast.walk(statement) if isinstance(node, ast.Constant))
-        return symbols + [(path[1], path[2]) for text in texts if (path := PATH.fullmatch(str(text)))]
+        return symbols + statement.paths
 
     def _imported(self, name: str, bindings: Bindings, used: list[str]) -> list[Symbol]:
         """Return the symbols that a name stands for where an import binds it."""
         symbols = [symbol for target in bindings.names.get(name, []) for symbol in self._target(*target, used=used)]
         for star in bindings.stars:
             source = self.module(star)
-            if name and source is not None and (name in source.definitions or name in source.imports.names):
+            if name and source is not None and self._defines(source, name):
                 symbols.append((star, name))
         return symbols
 
@@ -167,11 +175,16 @@ class CodeIndex:
         elif name:
             inner = f"{module}.{name}"
             source = self.module(module)
-            defined = source is not None and (name in source.definitions or name in source.imports.names)
+            defined = source is not None and self._defines(source, name)
             if defined or self.module(inner) is None:
                 return [(module, name)]
             module = inner
         source = self.module(module)
         if source is None:
             return []
-        return [(module, used_name) for used_name in (used or [*source.definitions, *source.imports.names])]
+        facts = self.facts(source)
+        return [(module, used_name) for used_name in (used or [*facts.definitions, *facts.imports.names])]
+
+    def _defines(self, module: Module, name: str) -> bool:
+        facts = self.facts(module)
+        return name in facts.definitions or name in facts.imports.names

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 from kedro.pipeline.node import Node
@@ -49,13 +50,21 @@ def implementations(choose: Callable[[Mapping[str, Any]], Iterable[Any]]) -> Cal
 
 
 class Recipes:
-    """Recipes without inputs, each computed once."""
+    """Recipes without inputs, each computed once.
 
-    def __init__(self, catalog: Any, declared: Declared) -> None:
+    Args:
+        kept: file in which is kept what fingerprints need to know of the code; None keeps nothing.
+    """
+
+    def __init__(self, catalog: Any, declared: Declared, kept: Path | None = None) -> None:
         self._catalog = catalog
         self._declared = declared
-        self._code = CodeIndex(declared.packages, declared.exempt_modules)
+        self._code = CodeIndex(declared.packages, declared.exempt_modules, kept)
         self._computed: dict[str, Recipe] = {}
+
+    def save(self) -> None:
+        """Keep what was read of the code."""
+        self._code.save()
 
     def of(self, node: Node) -> Recipe:
         """Return a copy of a node's recipe without inputs, to which the caller adds them."""

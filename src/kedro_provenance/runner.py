@@ -24,6 +24,8 @@ logger = logging.getLogger("kedro_provenance")
 
 CACHE = Path("data") / ".provenance" / "digests.json"
 """Cached digests of files, relative to the project's root; may be deleted at any time."""
+CODE = CACHE.with_name("code.json")
+"""What fingerprints need to know of source files, likewise."""
 
 
 class ProvenanceRunner(SequentialRunner):
@@ -129,7 +131,7 @@ class ProvenanceRunner(SequentialRunner):
         return Scheduler(
             pipeline,
             catalog,
-            Recipes(catalog, self._declared),
+            Recipes(catalog, self._declared, self._project / CODE),
             Contents(self._project / CACHE),
             targets=targets,
             forced=forced,
@@ -170,7 +172,8 @@ class ProvenanceRunner(SequentialRunner):
         for name in upstream.datasets():
             catalog.get(name, fallback_to_runtime_pattern=True)
         makers = {node.name for node in upstream.nodes if set(node.outputs) & set(inputs)}
-        recipes, contents = Recipes(catalog, self._declared), Contents(self._project / CACHE)
+        recipes = Recipes(catalog, self._declared, self._project / CODE)
+        contents = Contents(self._project / CACHE)
         for planned in Scheduler(upstream, catalog, recipes, contents, targets=makers).plan():
             if planned.status == "run":
                 logger.warning(

@@ -84,6 +84,7 @@ class Scheduler:
             if node.name in plan and plan[node.name].status != "fresh":
                 self._plan_absent_inputs(node, plan)
         self.contents.save()
+        self.recipes.save()
         return [plan[node.name] for node in self._nodes if node.name in plan]
 
     def check(self, plan: Iterable[Planned]) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 WHOLE = "*"
 """In place of a name: all of the module."""
 FILE_NAME = re.compile(r"[\w-]+\.\w+")
+PATH = re.compile(r"(\w+(?:\.\w+)*):(\w+)")
+"""A string "module:name", by which code reaches a symbol that it imports later."""
 
 
 def digest(*parts: str) -> str:
@@ -85,10 +87,9 @@ class Module:
         base = package.split(".")[: len(package.split(".")) - statement.level + 1]
         return ".".join([*base, *([module] if module else [])])
 
-    def files_named(self, statement: ast.stmt) -> dict[str, str]:
-        """Return "module:file" -> digest of the files beside this one that a statement names, such as a template."""
-        names = {node.value for node in ast.walk(statement) if isinstance(node, ast.Constant)}
-        paths = [self.path.parent / name for name in names if isinstance(name, str) and FILE_NAME.fullmatch(name)]
+    def files(self, names: Iterable[str]) -> dict[str, str]:
+        """Return "module:file" -> digest of those of the named files that lie beside this one, such as a template."""
+        paths = [self.path.parent / name for name in names]
         return {f"{self.name}:{path.name}": digest(path.read_bytes().hex()) for path in paths if path.is_file()}
 
     @cached_property

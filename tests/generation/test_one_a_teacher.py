@@ -9,7 +9,7 @@ from test_trace_sets import PROBLEM
 
 from forkpipe.generation.one_a_teacher import Wording, distances_between, one_a_teacher
 from forkpipe.generation.selection import select_sets
-from forkpipe.generation.set_totals import compare_selections, described, other_of
+from forkpipe.generation.set_totals import SetTotals, compared, described, other_of, other_rule
 from forkpipe.parameters import TraceSetSettings
 
 LINE = [0.0, 0.3, 0.5, 0.9, 1.0]
@@ -212,17 +212,19 @@ def test_the_order_of_rows_does_not_count(problem, random):
 def test_both_rules_are_counted_beside_one_another():
     texts = ["one way to say it", "another way to put it"]
 
-    def select(chosen):
-        return sets("ab", texts, between([0.0, 0.1]), **chosen.model_dump())
+    def both(settings):
+        used, other = SetTotals(), SetTotals()
+        for totals, chosen in ((used, settings), (other, other_rule(settings))):
+            totals.add(sets("ab", texts, between([0.0, 0.1]), **chosen.model_dump())[0])
+        return compared(settings, 1, used, other)
 
-    compared = compare_selections(select(TraceSetSettings())[0], 1, TraceSetSettings(), select)
-    assert (compared["select"], compared["problems"]) == ("teachers", 1)
-    assert compared["by_teacher"] == {"sets": 1, "traces": 2, "of_traces": {"2": 1}, "of_strategies": {"1": 1}}
-    assert compared["by_strategy"]["sets"] == 0
-    assert other_of(compared) == "by strategy (trace_sets.select divergent) there would be 0 sets"
-    divergent = TraceSetSettings(select="divergent")
-    turned = compare_selections(select(divergent)[0], 1, divergent, select)
+    found = both(TraceSetSettings())
+    assert (found["select"], found["problems"]) == ("teachers", 1)
+    assert found["by_teacher"] == {"sets": 1, "traces": 2, "of_traces": {"2": 1}, "of_strategies": {"1": 1}}
+    assert found["by_strategy"]["sets"] == 0
+    assert other_of(found) == "by strategy (trace_sets.select divergent) there would be 0 sets"
+    turned = both(TraceSetSettings(select="divergent"))
     assert {name: turned[name] for name in ("by_teacher", "by_strategy")} == {
-        name: compared[name] for name in ("by_teacher", "by_strategy")
+        name: found[name] for name in ("by_teacher", "by_strategy")
     }
     assert described(turned["by_teacher"]) in other_of(turned)

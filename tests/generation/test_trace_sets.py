@@ -38,13 +38,18 @@ def verdict(name):
 def cluster(names="abcd", teachers=None):
     teachers = teachers or {"t": TeacherSettings(engine="procedural")}
     rows = [trace(name, list(teachers)[i % len(teachers)]) for i, name in enumerate(names)]
-    return cluster_strategies(
+    *tables, agreement = cluster_strategies(
         pa.Table.from_pylist(rows),
         pa.Table.from_pylist([verdict(name) for name in names]),
         pa.Table.from_pylist([PROBLEM]),
         StrategySettings(),
         GenerationSettings(teachers=teachers),
     )
+    return *(rows_in(table) for table in tables), agreement
+
+
+def rows_in(batches):
+    return batches.to_table().to_pylist()
 
 
 def test_wrong_traces_and_exact_duplicates_are_rejected_and_the_rest_clustered():
@@ -202,7 +207,7 @@ def test_a_pretrained_student_counts_its_own_tokens(tmp_path):
 
     def rejected(source, most):
         settings = TraceSetSettings(select="drawn", max_tokens=most)
-        return build_trace_sets(*tables, settings, generation, ModelSettings(source=str(source)), 0)[1]
+        return rows_in(build_trace_sets(*tables, settings, generation, ModelSettings(source=str(source)), 0)[1])
 
     assert rejected(tmp_path / "student", longest) == rejected("scratch", 10) == []
     assert rejected(tmp_path / "student", longest - 1)[0]["detail"].startswith(f"{longest} tokens, ")
@@ -221,13 +226,13 @@ def test_a_trace_with_a_special_token_of_the_student_is_dropped_with_a_reason(tm
     tables = [pa.Table.from_pylist(rows) for rows in ([PROBLEM], traces, strategies_of("a", "b", "c"))]
     model = ModelSettings(source=source if source == "scratch" else str(tmp_path / source))
     settings = TraceSetSettings(select="drawn")
-    (row,), rejected, _ = build_trace_sets(*tables, settings, generation, model, 0)
+    (row,), rejected = map(rows_in, build_trace_sets(*tables, settings, generation, model, 0)[:2])
     assert [kept["trace_id"] for kept in row["traces"]] == ["a", "c"]
     assert [(r["id"], r["reason"]) for r in rejected] == [("b", "special token")]
     assert repr(held) in rejected[0]["detail"]
     other = ModelSettings(source=str(tmp_path / "student")) if source == "scratch" else ModelSettings()
     if held != "<think3>":  # a tag of every student
-        assert build_trace_sets(*tables, settings, generation, other, 0)[1] == []
+        assert rows_in(build_trace_sets(*tables, settings, generation, other, 0)[1]) == []
 
 
 def test_a_problem_without_any_trace_is_rejected_too():
@@ -252,4 +257,4 @@ def test_teachers_do_not_differ_by_how_they_mark_their_reasoning():
     teachers = GenerationSettings(teachers={"t": TeacherSettings(engine="procedural")})
     problems = pa.Table.from_pylist([PROBLEM])
     _, rejected, _ = cluster_strategies(pa.Table.from_pylist(rows), verdicts, problems, StrategySettings(), teachers)
-    assert [row["reason"] for row in rejected] == ["exact duplicate"] * 2
+    assert [row["reason"] for row in rows_in(rejected)] == ["exact duplicate"] * 2

@@ -17,10 +17,11 @@ from kedro_datasets._typing import TablePreview
 
 from forkpipe.core.ids import digest
 from forkpipe.core.schemas import SCHEMAS, VOLATILE
-from forkpipe.stores.tables import Rows, StoredTable, as_declared, batches_of, open_table, read_table, write_table
+from forkpipe.stores.tables import StoredTable, TableRows, batches_of, open_table, read_table, write_table
+from forkpipe.stores.versions import as_declared
 
 
-class TableDataset(AbstractDataset[Rows, pa.Table]):
+class TableDataset(AbstractDataset[TableRows, pa.Table]):
     """A public table as one Parquet file; loads as a pyarrow.Table.
 
     Args:
@@ -44,7 +45,7 @@ class TableDataset(AbstractDataset[Rows, pa.Table]):
         """Return the whole table; a file of an older version gets the columns of this one, see `stores.tables`."""
         return read_table(self._filepath, self._table)
 
-    def save(self, data: Rows) -> None:
+    def save(self, data: TableRows) -> None:
         """Check the rows against the schema and replace the file; missing `run_id`s are filled in."""
         write_table(self._filepath, self._table, data)
 

@@ -27,8 +27,10 @@ def is_final(entries: Index, max_tokens: int) -> np.ndarray:
     return answered | (refused & (~entries.failed).any())
 
 
-def is_cut(entries: Index, max_tokens: int) -> np.ndarray:
+def is_cut(entries: Index, max_tokens: int | np.ndarray) -> np.ndarray:
     """Return a mask of whole answers that are longer than the current `max_tokens`: they count as truncated.
+
+    It is one number, or one for each entry.
 
     An answer that is longer than its own limit comes from an engine without limits (a file), and stays whole.
     """

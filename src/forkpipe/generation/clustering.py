@@ -1,19 +1,23 @@
 """Correct traces become strategies, and the strategies are compared with those that teachers are known to use."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from forkpipe.core.progress import Progress, logger
-from forkpipe.core.rows import RejectedRow, StrategyRow, TraceRow
+from forkpipe.core.rows import RejectedRow, StrategyRow
 from forkpipe.core.statistics import clustering_agreement
 from forkpipe.engines.registry import create_engine
 from forkpipe.generation.selection import whole_text
-from forkpipe.parameters import GenerationSettings, StrategySettings
+from forkpipe.parameters import GenerationSettings, ParallelSettings, StrategySettings
 from forkpipe.parameters.traces import AskedModelSettings
+from forkpipe.stores.groups import Groups, Joined
+from forkpipe.stores.results import ResultStore
+from forkpipe.stores.tables import Batches, Rows
 from forkpipe.strategies.asker import Asker
 from forkpipe.strategies.base import Clusters
 from forkpipe.strategies.registry import create_clusterer
@@ -22,13 +26,27 @@ if TYPE_CHECKING:
     from forkpipe.strategies.grouping import Judging
 
 
+COLUMNS = ("trace_id", "problem_id", "teacher", "text", "reasoning", "error", "verdict", "extracted")
+
+
 def cluster_strategies(
-    traces: Any, verdicts: Any, problems: Any, settings: StrategySettings, generation: GenerationSettings
-) -> tuple[list[StrategyRow], list[RejectedRow], dict[str, Any]]:
+    traces: Any,
+    verdicts: Any,
+    problems: Any,
+    settings: StrategySettings,
+    generation: GenerationSettings,
+    parallel: ParallelSettings | None = None,
+    *,
+    store: ResultStore | None = None,
+) -> tuple[Batches, Batches, dict[str, Any]]:
     """Cluster the correct traces of each problem; of traces equal up to white space the first is kept.
 
+    Args:
+        parallel: one process unless given.
+        store: of what was clustered before; None keeps nothing.
+
     Returns:
-        Rows of `strategies`, rows of `rejected`, and the agreement with known strategies: problems (how many were
+        The table `strategies`, rows of `rejected`, and the agreement with known strategies: problems (how many were
         compared), v_measure and adjusted_rand.
     """
     # Their word lists take a while to load, and are not needed to list the pipelines.
@@ -36,27 +54,52 @@ def cluster_strategies(
     from forkpipe.strategies.linkage import far_apart
 
     clusterer = create_clusterer(settings)
-    texts = {row["problem_id"]: row["problem"] for row in problems.to_pylist()}
-    correct, rejected = _distinct_correct(traces, verdicts)
-    rows: list[StrategyRow] = []
-    # Reading the traces takes most of the time, so their length is the size of a problem's work.
-    sizes = [sum(len(row["text"]) + len(row["reasoning"]) for row in group) for group in correct.values()]
-    progress = Progress("cluster strategies", len(correct), unit="problems", sizes=sizes)
-    groups = ((texts[problem_id], [whole_text(row) for row in group]) for problem_id, group in correct.items())
-    with strategy_models(settings) as (summaries, judging):
-        clustered = cluster_all(clusterer, groups, summaries, judging)
-        for done, (group, (clusters, distances)) in enumerate(zip(correct.values(), clustered, strict=True), 1):
+    asked = {row["problem_id"]: row["problem"] for row in problems.to_pylist()}
+    known = {name: teacher.strategy for name, teacher in generation.asked.items() if teacher.strategy}
+    by_problem = Groups(Joined(traces, verdicts, "trace_id", ["verdict", "extracted"], "verdicts"), COLUMNS)
+    strategies, rejected = Rows("strategies"), Rows("rejected")
+    counts: Counter[str] = Counter()
+    scores: list[tuple[float, float]] = []
+    waiting: deque[list[dict[str, Any]]] = deque()
+
+    def groups() -> Iterator[tuple[str, list[str]]]:
+        for problem_id, rows in by_problem:
+            correct, dropped = _distinct_correct(rows)
+            rejected.add(dropped)
+            counts.update(row["reason"] for row in dropped)
+            if correct:
+                texts = [whole_text(row) for row in correct]
+                waiting.append([{name: row[name] for name in ("trace_id", "problem_id", "teacher")} for row in correct])
+                yield asked[problem_id], texts
+
+    progress = Progress("cluster strategies", len(by_problem.problems), unit="problems")
+    with strategy_models(settings) as (summaries, judging), nullcontext() if store is None else store:
+        clustered = cluster_all(
+            clusterer,
+            groups(),
+            summaries,
+            judging,
+            make=partial(create_clusterer, settings),
+            parallel=parallel,
+            store=store,
+            options=settings.options,
+        )
+        for clusters, distances in clustered:
+            group = waiting.popleft()
             # Clusters may be near one another though each is within the threshold: then one stands for both.
             apart_enough = (
                 range(len(clusters.representatives))
                 if distances is None
                 else far_apart(distances, clusters.representatives, clusterer.threshold)  # type: ignore[attr-defined]
             )
-            rows += _strategy_rows(group, clusters, distances, set(apart_enough))
-            progress.update(done)
-    agreement = _agreement(rows, correct, generation)
-    _log_clusters(rows, rejected, agreement)
-    return rows, rejected, agreement
+            rows = _strategy_rows(group, clusters, distances, set(apart_enough))
+            strategies.add(rows)
+            counts["representatives"] += sum(row["representative"] for row in rows)
+            scores += _agreement(rows, [known.get(row["teacher"]) for row in group])
+            progress.update(by_problem.problems[group[0]["problem_id"]] + 1)
+    agreement = _mean_agreement(scores)
+    _log_clusters(strategies.count, counts, agreement)
+    return strategies.batches(), rejected.batches(), agreement
 
 
 @contextmanager
@@ -77,28 +120,27 @@ def strategy_models(settings: StrategySettings) -> Iterator[tuple[Asker | None, 
         yield summaries, Judging(asker(judge, "judge"), judge.margin) if judge else None
 
 
-def _distinct_correct(traces: Any, verdicts: Any) -> tuple[dict[str, list[TraceRow]], list[RejectedRow]]:
-    """Return the distinct correct traces of each problem, and rows of `rejected` for the others."""
-    verdict_of = {row["trace_id"]: row for row in verdicts.to_pylist()}
-    correct: dict[str, list[TraceRow]] = defaultdict(list)
+def _distinct_correct(rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[RejectedRow]]:
+    """Return the distinct correct traces of a problem, and rows of `rejected` for the others."""
+    correct: list[dict[str, Any]] = []
     rejected: list[RejectedRow] = []
-    seen: dict[tuple[str, str], str] = {}
-    for row in traces.to_pylist():
-        verdict = verdict_of[row["trace_id"]]
-        key = (row["problem_id"], " ".join(whole_text(row).split()))
-        if verdict["verdict"] != "correct":
-            detail = row["error"] or f"{row['teacher']} gave '{verdict['extracted']}'"
-            rejected.append(_rejected(row, f"verdict {verdict['verdict']}", detail))
-        elif key in seen:
-            rejected.append(_rejected(row, "exact duplicate", f"of trace {seen[key]}"))
+    seen: dict[str, str] = {}
+    for row in rows:
+        if row["verdict"] != "correct":
+            detail = row["error"] or f"{row['teacher']} gave '{row['extracted']}'"
+            rejected.append(_rejected(row, f"verdict {row['verdict']}", detail))
+            continue
+        words = " ".join(whole_text(row).split())
+        if words in seen:
+            rejected.append(_rejected(row, "exact duplicate", f"of trace {seen[words]}"))
         else:
-            seen[key] = row["trace_id"]
-            correct[row["problem_id"]].append(row)
+            seen[words] = row["trace_id"]
+            correct.append(row)
     return correct, rejected
 
 
 def _strategy_rows(
-    group: list[TraceRow], clusters: Clusters, distances: np.ndarray | None, apart_enough: set[int]
+    group: list[dict[str, Any]], clusters: Clusters, distances: np.ndarray | None, apart_enough: set[int]
 ) -> list[StrategyRow]:
     """Return the rows of `strategies` for the traces of one problem, whose distances are (traces, traces)."""
     return [
@@ -115,26 +157,24 @@ def _strategy_rows(
     ]
 
 
-def _rejected(trace: TraceRow, reason: str, detail: str) -> RejectedRow:
+def _rejected(trace: Mapping[str, Any], reason: str, detail: str) -> RejectedRow:
     return {"stage": "traces", "id": trace["trace_id"], "reason": reason, "detail": detail}
 
 
-def _agreement(
-    rows: list[StrategyRow], correct: Mapping[str, list[TraceRow]], generation: GenerationSettings
-) -> dict[str, Any]:
-    """Compare clusters with the strategies that teachers are known to use, per problem, averaged over problems."""
-    known = {name: teacher.strategy for name, teacher in generation.asked.items() if teacher.strategy}
-    teacher_of = {row["trace_id"]: row["teacher"] for group in correct.values() for row in group}
-    pairs: dict[str, list[tuple[str, int]]] = defaultdict(list)
-    for row in rows:
-        strategy = known.get(teacher_of[row["trace_id"]])
-        if strategy is not None:
-            pairs[row["problem_id"]].append((strategy, row["strategy"]))
-    scores = [
-        clustering_agreement([true for true, _ in group], [label for _, label in group])
-        for group in pairs.values()
-        if len(group) > 1
-    ]
+def _agreement(rows: Sequence[StrategyRow], strategies: Sequence[str | None]) -> list[tuple[float, float]]:
+    """Return (V-measure, adjusted Rand index) of the clusters of a problem, nothing where too few can be compared.
+
+    Args:
+        strategies: those that the teachers of the rows are known to use.
+    """
+    pairs = [(true, row["strategy"]) for row, true in zip(rows, strategies, strict=True) if true is not None]
+    if len(pairs) < 2:
+        return []
+    return [clustering_agreement([true for true, _ in pairs], [label for _, label in pairs])]
+
+
+def _mean_agreement(scores: Sequence[tuple[float, float]]) -> dict[str, Any]:
+    """Return the means over problems."""
     if not scores:
         return {"problems": 0, "v_measure": None, "adjusted_rand": None}
     return {
@@ -144,12 +184,12 @@ def _agreement(
     }
 
 
-def _log_clusters(rows: list[StrategyRow], rejected: list[RejectedRow], agreement: dict[str, Any]) -> None:
-    left_out = Counter(row["reason"] for row in rejected)
+def _log_clusters(n: int, counts: Counter[str], agreement: Mapping[str, Any]) -> None:
+    left_out = Counter({reason: n for reason, n in counts.items() if reason != "representatives"})
     logger.info(
         "%d distinct correct traces in %d strategies; left out: %s",
-        len(rows),
-        sum(row["representative"] for row in rows),
+        n,
+        counts["representatives"],
         ", ".join(f"{n} {reason}" for reason, n in left_out.most_common()) or "none",
     )
     if agreement["problems"]:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -16,6 +16,7 @@ from forkpipe.generation.attempts import is_cut, latest, totals
 from forkpipe.generation.budget import price_of
 from forkpipe.generation.requests import RequestPlan
 from forkpipe.parameters import GenerationSettings, LimitSettings, TeacherSettings
+from forkpipe.stores.groups import Joined, source_of
 from forkpipe.stores.tables import Batches
 from forkpipe.stores.trace_store import TraceStore
 from forkpipe.stores.trace_store.index import Index
@@ -42,16 +43,30 @@ def collect(
     asked: Mapping[str, Sequence[RequestPlan]],
     teachers: Mapping[str, TeacherSettings],
     outcomes: Mapping[str, Outcome],
+    problems: Iterable[str] = (),
 ) -> tuple[Batches, dict[str, Any]]:
-    """Return (the table of traces, in the order of teachers and requests; counts over the requests of each teacher)."""
+    """Return (the table of traces; counts over the requests of each teacher).
+
+    The rows of a problem are neighbours, in the order of teachers and requests, so that the stages after it need not
+    hold the table.
+
+    Args:
+        problems: ids of the problems, in the order in which they shall come; others come after them.
+    """
     index = store.index()
-    parts: list[tuple[Index, int]] = []
+    parts: list[Index] = []
+    limits: list[np.ndarray] = []
+    places: list[np.ndarray] = []
+    place_of = {name: place for place, name in enumerate(problems)}
     counted: dict[str, Any] = {}
     for name, plans in asked.items():
         limit = teachers[name].sampling.max_tokens
         keys = np.concatenate([plan.keys for plan in plans])
         newest = latest(index, keys, limit)
-        parts.append((index.take(newest.entry[newest.entry >= 0]), limit))
+        answered = newest.entry >= 0
+        parts.append(index.take(newest.entry[answered]))
+        limits.append(np.full(len(parts[-1]), limit, np.int64))
+        places.append(np.concatenate([_places(plan, place_of) for plan in plans])[answered])
         counted[name] = {"asked": outcomes[name].answered, **totals(index, keys, newest, store.kinds, limit)}
         summary = counted[name]
         logger.info(
@@ -60,19 +75,27 @@ def collect(
         )  # fmt: skip
         if summary["failed_for_now"]:
             logger.warning("teacher %s: the next run asks %d failed requests again", name, summary["failed_for_now"])
+    order = np.argsort(np.concatenate(places), kind="stable")
+    entries = Index.concatenated(parts).take(order)
+    cut = is_cut(entries, np.concatenate(limits)[order])
 
     def tables() -> Iterator[pa.Table]:
-        for entries, max_tokens in parts:
-            done = 0
-            for table in store.tables(entries):
-                yield _truncated(table, is_cut(entries.take(slice(done, done + len(table))), max_tokens))
-                done += len(table)
+        done = 0
+        for table in store.tables(entries):
+            yield _truncated(table, cut[done : done + len(table)])
+            done += len(table)
 
     return Batches(tables), counted
 
 
+def _places(plan: RequestPlan, place_of: dict[str, int]) -> np.ndarray:
+    """Return the place of each request's problem; problems that have none yet get the next ones."""
+    own = [place_of.setdefault(name, len(place_of)) for name in plan.problems]
+    return np.array(own, np.int64)[plan.problem_of] if own else np.zeros(0, np.int64)
+
+
 def _truncated(table: pa.Table, cut: np.ndarray) -> pa.Table:
-    """Return the rows under the current `max_tokens`: longer answers, from a higher limit, count as truncated."""
+    """Return the rows with those that are cut, see `attempts.is_cut`, as truncated."""
     if not cut.any():
         return table
     column = table.schema.get_field_index("finish_reason")
@@ -86,10 +109,13 @@ def report_generation(
     totals: Mapping[str, Any], traces: Any, verdicts: Any, trace_sets: Any, settings: GenerationSettings
 ) -> list[GenerationReportRow]:
     """Return a row for each teacher: what it was asked, what that cost, and how many of its traces were kept."""
-    teacher_of = dict(zip(traces["trace_id"].to_pylist(), traces["teacher"].to_pylist(), strict=True))
-    pairs = zip(verdicts["trace_id"].to_pylist(), verdicts["verdict"].to_pylist(), strict=True)
-    correct = Counter(teacher_of[trace] for trace, verdict in pairs if verdict == "correct")
-    kept = Counter(trace["teacher"] for traces in trace_sets["traces"].to_pylist() for trace in traces)
+    correct: Counter[str] = Counter()
+    for batch in Joined(traces, verdicts, "trace_id", ["verdict"], "verdicts").batches(["teacher", "verdict"]):
+        pairs = zip(batch.column("teacher").to_pylist(), batch.column("verdict").to_pylist(), strict=True)
+        correct.update(teacher for teacher, verdict in pairs if verdict == "correct")
+    kept: Counter[str] = Counter()
+    for batch in source_of(trace_sets).batches(["traces"]):
+        kept.update(batch.column("traces").flatten().field("teacher").to_pylist())
     rows: list[GenerationReportRow] = []
     for name, counted in totals.items():
         price = price_of(settings.teachers[name], counted["tokens_in"], counted["tokens_out"])

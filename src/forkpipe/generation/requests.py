@@ -46,8 +46,15 @@ class RequestPlan(MadeRequests):
         self._n = n
         self._make = make
         self._earlier = earlier
-        self.keys = np.fromiter((int(request.request_id, 16) for request in self), np.uint64, n)
+        self.keys = np.empty(n, np.uint64)
         """The requests' ids as numbers."""
+        self.problems: dict[str, int] = {}
+        """The problems in the order of their first requests, with their places in this order."""
+        self.problem_of = np.empty(n, np.int32)
+        """The place of each request's problem."""
+        for position, request in enumerate(self):
+            self.keys[position] = int(request.request_id, 16)
+            self.problem_of[position] = self.problems.setdefault(request.problem_id, len(self.problems))
         self._order = np.argsort(self.keys, kind="stable")
         if n and (np.diff(self.keys[self._order]) == 0).any():
             raise InputError("a request is planned twice, expected each once: is a problem twice in table problems?")

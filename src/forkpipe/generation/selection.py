@@ -1,7 +1,8 @@
 """Selects trace sets: at most M traces for each problem, one of each teacher or one of each strategy."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.ids import content_hash
@@ -183,6 +184,6 @@ _CHOICES: dict[str, Callable[[Sequence[StrategyRow], dict[str, TraceRow], int], 
 }
 
 
-def whole_text(trace: TraceRow) -> str:
+def whole_text(trace: TraceRow | Mapping[str, Any]) -> str:
     """Return the text that a student learns to write after its tag, in the same form for every teacher."""
     return canonical(trace["text"], trace["reasoning"])

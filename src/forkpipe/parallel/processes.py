@@ -24,7 +24,7 @@ END_SECONDS = 2.0
 
 def over_processes(function: Callable[[Any], Any], items: Iterable[Any], count: int) -> Iterator[Any]:
     """Yield what a function makes of items, in order, by so many worker processes; see `mapped.mapped`."""
-    sent = pickle.dumps(function, pickle.HIGHEST_PROTOCOL)
+    sent = b""
     workers: list[_Worker] = []
     fresh = enumerate(chunks_of(items))
     again: deque[tuple[int, Chunk]] = deque()
@@ -45,7 +45,9 @@ def over_processes(function: Callable[[Any], Any], items: Iterable[Any], count: 
                 if isinstance(chunk, Applied):
                     done[number] = chunk
                     continue
-                workers = workers or [_Worker(sent) for _ in range(count)]
+                if not workers:
+                    sent = pickle.dumps(function, pickle.HIGHEST_PROTOCOL)
+                    workers = [_Worker(sent) for _ in range(count)]
                 min(workers, key=lambda worker: len(worker.chunks)).give(number, chunk)
             if out in done:
                 yield from done.pop(out).unwrapped()

@@ -74,7 +74,7 @@ def make_report(
         seed: of the run, also of the bootstrap.
         settings: for the number of bootstrap resamples, and the limit of evaluated problems.
         missing_methods: method -> why it has no row.
-        trace_set_totals: result of `generation.set_totals.compare_selections`; None for sets that were made elsewhere.
+        trace_set_totals: result of `generation.set_totals.compared`; None for sets that were made elsewhere.
         versions: package -> version, for the footer; None for those of `PACKAGES` as installed.
         **figures: each figure of the registry, as `figure_{name}`.
     """

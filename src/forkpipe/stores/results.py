@@ -62,9 +62,6 @@ class ResultStore(ShardedFolder):
                 self._lose(number, error)
         return held
 
-    def __len__(self) -> int:
-        return sum(len(self._keys_of(number)[0]) for number in list(self._shards))
-
     def _keys_of(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         if number not in self._keys:
             try:

@@ -14,18 +14,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from forkpipe.core.errors import InputError
-from forkpipe.core.schemas import RENAMED, SCHEMAS
+from forkpipe.core.schemas import SCHEMAS
 from forkpipe.stores import run_id
+from forkpipe.stores.versions import as_declared, check_readable, stored_names
 
-VERSION = b"forkpipe.schema_version"
-"""Key of a file's metadata that holds the version of its table."""
 _MISFITS = (pa.ArrowException, UnicodeEncodeError)
 """What Arrow raises for a value that does not fit a column's type."""
 BATCH_BYTES = 64 * 2**20
 """Bytes to read at a time."""
 BATCH_ROWS = 1024
 """Rows to read at a time, where they are short."""
+PART_ROWS = 1 << 15
+"""Rows of a table in memory that are checked and written at a time."""
 
 
 class Batches:
@@ -49,8 +49,8 @@ class Batches:
 class StoredTable:
     """A table in a file that is read batch by batch, so that it need not be in memory as a whole.
 
-    What else a `pyarrow.Table` has, such as `column` or `to_pandas`, is asked of the whole table, which is then read
-    and not kept.
+    What else a `pyarrow.Table` has, such as `filter` or `to_pandas`, is asked of the whole table. It is then read, and
+    not kept.
 
     Args:
         path: the file.
@@ -89,8 +89,17 @@ class StoredTable:
     def __len__(self) -> int:
         return self.num_rows
 
+    def select(self, columns: Sequence[str]) -> pa.Table:
+        """Return some columns, without reading the others."""
+        schema = pa.schema([SCHEMAS[self.name].field(name) for name in columns])
+        return pa.Table.from_batches((batch.cast(schema) for batch in self.batches(columns)), schema)
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """Return a column, without reading the others."""
+        return self.select([name]).column(0)
+
     def __getitem__(self, key: Any) -> Any:
-        return self.to_table()[key]
+        return self.column(key) if isinstance(key, str) else self.to_table()[key]
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):  # what copying and pickling look for
@@ -98,15 +107,46 @@ class StoredTable:
         return getattr(self.to_table(), name)
 
 
-Rows: TypeAlias = pa.Table | Sequence[Mapping[str, Any]] | Batches
+class Rows:
+    """Rows of a table as they come, in memory as Arrow holds them, which is a tenth of what Python needs.
+
+    Args:
+        name: of the table.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.count = 0
+        """Number of rows."""
+        self._tables: list[pa.Table] = []
+        self._open: list[Mapping[str, Any]] = []
+
+    def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add rows; ValueError as `to_table`, which may come with a later row."""
+        self.count += len(rows)
+        self._open += rows
+        if len(self._open) >= BATCH_ROWS:
+            self._close()
+
+    def batches(self) -> Batches:
+        """Return the rows so far."""
+        self._close()
+        return Batches(lambda: iter(self._tables))
+
+    def _close(self) -> None:
+        self._tables.append(to_table(self._open, self.name, run_id.current()))
+        self._open = []
 
 
-def write_table(path: str, name: str, data: Rows) -> None:
+TableRows: TypeAlias = pa.Table | Sequence[Mapping[str, Any]] | Batches
+
+
+def write_table(path: str, name: str, data: TableRows) -> None:
     """Write rows of the table `name` to the file at `path`, and fill in `run_id` where it is missing.
 
     ValueError names the table, row and column that does not fit the schema.
     """
-    batches: Iterable[pa.Table] = data if isinstance(data, Batches) else [to_table(data, name, run_id.current())]
+    batches: Iterable[pa.Table] = data if isinstance(data, Batches) else _parts(data, name)
     filesystem, inner_path = fsspec.core.url_to_fs(path)
     filesystem.makedirs(str(PurePosixPath(inner_path).parent), exist_ok=True)
     # The file is renamed at the end, so that nobody reads half a file if this run is killed.
@@ -118,6 +158,16 @@ def write_table(path: str, name: str, data: Rows) -> None:
         for batch in batches:
             writer.write_table(batch)
     filesystem.mv(temporary, inner_path)
+
+
+def _parts(data: pa.Table | Sequence[Mapping[str, Any]], name: str) -> Iterator[pa.Table]:
+    """Yield rows as tables of the declared schema, those of a table some at a time."""
+    current = run_id.current()
+    if not isinstance(data, pa.Table) or not data.num_rows:
+        yield to_table(data, name, current)
+        return
+    for start in range(0, data.num_rows, PART_ROWS):
+        yield to_table(data.slice(start, PART_ROWS), name, current, start)
 
 
 def read_table(path: str, name: str) -> pa.Table:
@@ -161,46 +211,6 @@ def open_table(path: str) -> Iterator[pq.ParquetFile]:
         yield pq.ParquetFile(file, pre_buffer=False)
 
 
-def check_readable(stored: pa.Schema, name: str, path: str) -> None:
-    """Raise `InputError` unless a file of the schema `stored` can be read as the table `name`.
-
-    It can where its version is this one or an older one, and it has every required column with its type. Columns that
-    no longer belong to the table are left out when it is read.
-    """
-    version, declared = _version(stored), _version(SCHEMAS[name])
-    where = f"{path}: schema version {version or 'none'} of table {name}, expected {declared}"
-    if not version or version > declared:
-        raise InputError(f"{where}: it was written by another version of forkpipe")
-    for field in SCHEMAS[name]:
-        held = _index(stored, name, field.name)
-        if held < 0 and not field.nullable:
-            raise InputError(f"{where}: column '{field.name}' is missing, make the table again")
-        if held >= 0 and not _holds(stored.field(held), field):
-            described = _described(stored.field(held))
-            raise InputError(f"{where}: column '{field.name}' is {described}, expected {_described(field)}")
-
-
-def as_declared(table: pa.Table, name: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """Return columns of a table that `check_readable` let pass, with the names and types of this version.
-
-    Args:
-        columns: which columns to return, all of the schema unless given.
-    """
-    schema = SCHEMAS[name]
-    if columns is not None:
-        schema = pa.schema([schema.field(column) for column in columns], schema.metadata)
-    if table.schema.equals(schema, check_metadata=True):
-        return table
-    arrays, fields = [], []
-    for field in schema:
-        held = _index(table.schema, name, field.name)
-        array = pa.nulls(len(table), field.type) if held < 0 else table.column(held)
-        encoded = pa.types.is_dictionary(array.type)
-        arrays.append(array if encoded or array.type == field.type else array.cast(field.type))
-        fields.append(field.with_type(array.type) if encoded else field)
-    return pa.table(arrays, pa.schema(fields, schema.metadata))
-
-
 def filled(table: pa.Table, column: str, value: Any) -> pa.Table:
     """Return a table with one value in all rows of a column; a table without this column is returned as it is."""
     index = table.schema.get_field_index(column)
@@ -210,25 +220,17 @@ def filled(table: pa.Table, column: str, value: Any) -> pa.Table:
     return table.set_column(index, field, pa.array([value] * len(table), field.type))
 
 
-def stored_names(stored: pa.Schema, name: str, columns: Sequence[str]) -> list[str]:
-    """Return the names under which a file of the schema `stored` holds columns of the table `name`, if it does."""
-    held = [_index(stored, name, column) for column in columns]
-    return [stored.names[index] for index in held if index >= 0]
+def to_table(data: pa.Table | Sequence[Mapping[str, Any]], name: str, current_run: str, first: int = 0) -> pa.Table:
+    """Return rows as a table of the declared schema; ValueError names the table, row and column that does not fit.
 
-
-def renamed_row(row: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return a row of an older version of the table `name` with the column names of this one."""
-    new_names = {old: new for new, old in RENAMED.get(name, {}).items()}
-    return {new_names.get(column, column): value for column, value in row.items()} if new_names else row
-
-
-def to_table(data: pa.Table | Sequence[Mapping[str, Any]], name: str, current_run: str) -> pa.Table:
-    """Return rows as a table of the declared schema; ValueError names the table, row and column that does not fit."""
+    Args:
+        first: number of the first row.
+    """
     schema = SCHEMAS[name]
     rows = data.to_pylist() if isinstance(data, pa.Table) else data
     known = set(schema.names)
     columns: dict[str, list[Any]] = {column: [] for column in schema.names}
-    for number, row in enumerate(rows):
+    for number, row in enumerate(rows, first):
         if unknown := row.keys() - known:
             raise ValueError(f"table {name} row {number}: columns {sorted(unknown)} are not in its schema")
         for column, values in columns.items():
@@ -240,14 +242,16 @@ def to_table(data: pa.Table | Sequence[Mapping[str, Any]], name: str, current_ru
                     f"table {name} row {number}: column '{column}' has no value, expected {schema.field(column).type}"
                 )
             values.append(value)
-    return pa.table([_array(values, schema.field(column), name) for column, values in columns.items()], schema=schema)
+    return pa.table(
+        [_array(values, schema.field(column), name, first) for column, values in columns.items()], schema=schema
+    )
 
 
-def _array(values: list[Any], field: pa.Field, name: str) -> pa.Array:
+def _array(values: list[Any], field: pa.Field, name: str, first: int) -> pa.Array:
     try:
         return pa.array(values, type=field.type)
     except _MISFITS:
-        for number, value in enumerate(values):
+        for number, value in enumerate(values, first):
             try:
                 pa.array([value], type=field.type)
             except _MISFITS as error:
@@ -255,33 +259,3 @@ def _array(values: list[Any], field: pa.Field, name: str) -> pa.Array:
                     f"table {name} row {number}: column '{field.name}' is {str(value)[:80]!r}, expected {field.type}"
                 ) from error
         raise
-
-
-def _version(schema: pa.Schema) -> int:
-    """Return the version of a table's schema, 0 where it names none."""
-    text = (schema.metadata or {}).get(VERSION, b"")
-    return int(text) if text.isdigit() else 0
-
-
-def _index(stored: pa.Schema, name: str, column: str) -> int:
-    """Return the index of a column in a file, under its present or its former name; -1 if the file lacks it."""
-    index = stored.get_field_index(column)
-    older = RENAMED.get(name, {}).get(column)
-    return stored.get_field_index(older) if index < 0 and older else index
-
-
-def _holds(stored: pa.Field, declared: pa.Field) -> bool:
-    """Whether every value of a stored column is one of the declared column too."""
-    if stored.nullable and not declared.nullable:
-        return False
-    old, new = stored.type, declared.type
-    if pa.types.is_list(old) and pa.types.is_list(new):
-        return _holds(old.value_field, new.value_field)
-    if pa.types.is_struct(old) and pa.types.is_struct(new):
-        held = {field.name: field for field in old}
-        return all(_holds(held[field.name], field) if field.name in held else field.nullable for field in new)
-    return bool(old == new)
-
-
-def _described(field: pa.Field) -> str:
-    return f"{field.type}{'' if field.nullable else ' not null'}"

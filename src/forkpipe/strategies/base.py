@@ -2,7 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +38,15 @@ class StrategyClusterer(Protocol):
     def cluster(self, problem: str, texts: Sequence[str]) -> Clusters:
         """Group the texts; identical texts share a cluster, and the order of the texts only relabels the clusters."""
         ...
+
+
+class Measured(NamedTuple):
+    """The clusters of a problem, and the distances between its texts if the clusterer measures distances."""
+
+    clusters: Clusters
+    distances: "NDArray[np.float64] | None"
+
+
+def has_distances(clusterer: StrategyClusterer) -> bool:
+    """Whether a clusterer measures distances between texts."""
+    return hasattr(clusterer, "distances") and hasattr(clusterer, "threshold")

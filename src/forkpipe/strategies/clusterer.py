@@ -8,12 +8,14 @@ this distance without showing why (docs/results/2026-11-23-strategies.md).
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from forkpipe.core.errors import InputError
+from forkpipe.strategies.alignment import Sentence
 from forkpipe.strategies.base import Clusters
 from forkpipe.strategies.distance import Traits, distance, traits_of
 from forkpipe.strategies.linkage import link
@@ -33,7 +35,7 @@ BARE_THRESHOLD = 0.55
 """Distance of profiles (bare notation) that corresponds to `THRESHOLD`."""
 
 
-class _Read(NamedTuple):
+class Reading(NamedTuple):
     """The parts of a trace that distances compare."""
 
     bare: bool
@@ -67,27 +69,55 @@ class StepClusterer:
 
     def distances(self, problem: str, texts: Sequence[str]) -> NDArray[np.float64]:
         """Return the n x n distances between texts, 0 (nothing tells them apart) to 1."""
-        given = given_by(problem)
-        read = [_read(problem, given, text) for text in texts]
-        found = np.zeros((len(texts), len(texts)))
-        for i, a in enumerate(read):
-            for j, b in enumerate(read[:i]):
-                apart = _bare_distance(a.profile, b.profile) if a.bare and b.bare else distance(a.traits, b.traits)
-                # Whether a distance is at the threshold must not depend on its last bit.
-                found[i, j] = found[j, i] = round(apart, 12)
-        return found
+        readings = [self.read(problem, text) for text in texts]
+        between = np.zeros((len(texts), len(texts)))
+        for i, a in enumerate(readings):
+            for j, b in enumerate(readings[:i]):
+                between[i, j] = between[j, i] = self.apart(a, b)
+        return between
+
+    def read(self, problem: str, text: str) -> Reading:
+        """Return what distances compare of a text; this takes most of the time."""
+        given = _given_by(problem)
+        bare = "=" not in text and not is_prose(solution_of(text))
+        sentences = sentences_of(text, given)
+        return Reading(
+            bare,
+            profile(problem, text) if bare else Profile({}, {}),
+            traits_of(sentences, steps_of(problem, text, given, sentences), given),
+        )
+
+    def apart(self, a: Reading, b: Reading) -> float:
+        """Return the distance between two texts of a problem, 0 to 1."""
+        between = _bare_distance(a.profile, b.profile) if a.bare and b.bare else distance(a.traits, b.traits)
+        # Whether a distance is at the threshold must not depend on its last bit.
+        return round(between, 12)
+
+    def packed(self, reading: Reading) -> list[Any]:
+        """Return a reading as JSON can hold it, from which `unpacked` makes it again."""
+        sentences, *sets = reading.traits
+        return [
+            reading.bare,
+            list(reading.profile),
+            [list(sentence) for sentence in sentences],
+            list(map(sorted, sets)),
+        ]
+
+    def unpacked(self, packed: Sequence[Any]) -> Reading:
+        """Return a reading from what `packed` has made of it."""
+        bare, profiled, sentences, sets = packed
+        return Reading(
+            bare,
+            Profile(*profiled),
+            Traits(tuple(Sentence(*sentence) for sentence in sentences), *map(frozenset, sets)),
+        )
+
+
+@lru_cache(maxsize=8)
+def _given_by(problem: str) -> Given:
+    return given_by(problem)
 
 
 def _bare_distance(a: Profile, b: Profile) -> float:
     """Return the distance of two profiles on the scale of `distance`, so that one threshold serves both."""
     return float(profile_distance(a, b) ** (math.log(THRESHOLD) / math.log(BARE_THRESHOLD)))
-
-
-def _read(problem: str, given: Given, text: str) -> _Read:
-    bare = "=" not in text and not is_prose(solution_of(text))
-    sentences = sentences_of(text, given)
-    return _Read(
-        bare,
-        profile(problem, text) if bare else Profile({}, {}),
-        traits_of(sentences, steps_of(problem, text, given, sentences), given),
-    )

@@ -1,36 +1,24 @@
 """Cluster the traces of many problems, with the help of a language model if the parameters name one."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import NamedTuple, Protocol, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from forkpipe.core.errors import InputError
+from forkpipe.parameters import ParallelSettings
+from forkpipe.stores.results import ResultStore
 from forkpipe.strategies.asker import Asker
-from forkpipe.strategies.base import Clusters, StrategyClusterer
+from forkpipe.strategies.base import Measured, StrategyClusterer, has_distances
+from forkpipe.strategies.kept import Group, measured
 from forkpipe.strategies.linkage import link
 from forkpipe.strategies.pair_judge import judge
 from forkpipe.strategies.summaries import summarise
 
-CHUNK = 256
-"""Problems held at a time."""
-
-Group = tuple[str, Sequence[str]]
-
-
-class Measured(NamedTuple):
-    """The clusters of a problem, and the distances between its texts if the clusterer measures distances."""
-
-    clusters: Clusters
-    distances: NDArray[np.float64] | None
-
-
-class _Measures(Protocol):
-    threshold: float
-
-    def distances(self, problem: str, texts: Sequence[str]) -> NDArray[np.float64]: ...
+CHUNK = 64
+"""Problems about which a model is asked at a time."""
 
 
 class Judging(NamedTuple):
@@ -42,28 +30,45 @@ class Judging(NamedTuple):
 
 def cluster_all(
     clusterer: StrategyClusterer,
-    groups: Iterable[Group],
+    groups: Iterable[tuple[str, Sequence[str]]],
     summaries: Asker | None = None,
     judging: Judging | None = None,
+    *,
+    make: Callable[[], StrategyClusterer] | None = None,
+    parallel: ParallelSettings | None = None,
+    store: ResultStore | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Iterator[Measured]:
-    """Yield the clusters of every problem; `CHUNK` problems are in memory at a time.
+    """Yield the clusters of every problem, in order; a few problems are in memory at a time.
 
     Args:
+        groups: problems with their texts.
         summaries: asks a model for the steps of a text; a text without a summary is read as it is.
         judging: decides pairs near the threshold.
+        make: makes the clusterer in another process, None if there is no other.
+        parallel: how many processes cluster; one unless given.
+        store: of kept results, open; None keeps none.
+        options: those of the clusterer.
 
     Raises:
         InputError: a model is to summarise or judge, but the clusterer measures no distances.
     """
     if summaries or judging:
         check_measures(clusterer)
-    measures = has_distances(clusterer)
-    remaining = iter(groups)
-    while chunk := list(islice(remaining, CHUNK)):
-        if measures:
-            yield from _measured(cast(_Measures, clusterer), chunk, summaries, judging)
-        else:
-            yield from (Measured(clusterer.cluster(problem, texts), None) for problem, texts in chunk)
+    read = _summarised(groups, summaries) if summaries else (Group(problem, texts, texts) for problem, texts in groups)
+    parallel = parallel if parallel is not None and make is not None else ParallelSettings(workers=1)
+    clustered = measured(clusterer, make or (lambda: clusterer), read, parallel, store, options or {})
+    if judging is None:
+        yield from (result for _, result in clustered)
+        return
+    threshold = float(clusterer.threshold)  # type: ignore[attr-defined]
+    while chunk := list(islice(clustered, CHUNK)):
+        problems = [(group.problem, group.texts) for group, _ in chunk]
+        moved = _judged(
+            problems, [result.distances for _, result in chunk if result.distances is not None], threshold, judging
+        )
+        for (_, texts), distances in zip(problems, moved, strict=True):
+            yield Measured(link(texts, distances, threshold), distances)
 
 
 def check_measures(clusterer: StrategyClusterer) -> None:
@@ -75,30 +80,19 @@ def check_measures(clusterer: StrategyClusterer) -> None:
         )
 
 
-def has_distances(clusterer: StrategyClusterer) -> bool:
-    """Whether a clusterer measures distances between texts."""
-    return hasattr(clusterer, "distances") and hasattr(clusterer, "threshold")
-
-
-def _measured(
-    clusterer: _Measures, chunk: Sequence[Group], summaries: Asker | None, judging: Judging | None
-) -> Iterator[Measured]:
-    read = _summarised(chunk, summaries) if summaries else chunk
-    measured = [clusterer.distances(problem, texts) for problem, texts in read]
-    threshold = float(clusterer.threshold)
-    if judging:
-        measured = _judged(chunk, measured, threshold, judging)
-    for (_, texts), distances in zip(chunk, measured, strict=True):
-        yield Measured(link(texts, distances, threshold), distances)
-
-
-def _summarised(chunk: Sequence[Group], asker: Asker) -> list[Group]:
-    lines = iter(summarise(asker, [(problem, text) for problem, texts in chunk for text in texts]))
-    return [(problem, [next(lines) for _ in texts]) for problem, texts in chunk]
+def _summarised(groups: Iterable[tuple[str, Sequence[str]]], asker: Asker) -> Iterator[Group]:
+    remaining = iter(groups)
+    while chunk := list(islice(remaining, CHUNK)):
+        lines = iter(summarise(asker, [(problem, text) for problem, texts in chunk for text in texts]))
+        for problem, texts in chunk:
+            yield Group(problem, texts, [next(lines) for _ in texts])
 
 
 def _judged(
-    chunk: Sequence[Group], measured: Sequence[NDArray[np.float64]], threshold: float, judging: Judging
+    chunk: Sequence[tuple[str, Sequence[str]]],
+    measured: Sequence[NDArray[np.float64]],
+    threshold: float,
+    judging: Judging,
 ) -> list[NDArray[np.float64]]:
     """Move the distances of pairs near the threshold to the side that the judge names."""
     close = [

@@ -1,21 +1,18 @@
 """Nodes of trace generation: ask the teachers, verify, cluster by strategy, select."""
 
 import logging
-from collections import Counter
 from typing import Any
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.progress import Progress, logger
 from forkpipe.core.records import Problem
-from forkpipe.core.rows import RejectedRow, TraceSetRow
 from forkpipe.engines.registry import create_engines
 from forkpipe.generation.budget import Budget
 from forkpipe.generation.collecting import collect, stop_or_warn
 from forkpipe.generation.early import early_check
-from forkpipe.generation.selection import select_sets
-from forkpipe.generation.set_totals import compare_selections, described, other_of, totals
+from forkpipe.generation.selecting import select_all
+from forkpipe.generation.set_totals import compared, described, other_of
 from forkpipe.generation.teachers import Asking
-from forkpipe.models.student import student_of
 from forkpipe.parameters import (
     GenerationSettings,
     ModelSettings,
@@ -49,7 +46,8 @@ def generate_traces(
         came = Asking(chosen, settings.asked, engines, store, budget, check).ask()
         outcomes = {name: outcome for name, (_, outcome) in came.items()}
         stop_or_warn(outcomes, settings.limits)
-        return collect(store, {name: plans for name, (plans, _) in came.items()}, settings.asked, outcomes)
+        plans = {name: plans for name, (plans, _) in came.items()}
+        return collect(store, plans, settings.asked, outcomes, [problem.problem_id for problem in chosen])
 
 
 @implementations(verifiers_of)
@@ -70,18 +68,20 @@ def build_trace_sets(
     generation: GenerationSettings,
     model: ModelSettings,
     seed: int,
-) -> tuple[list[TraceSetRow], list[RejectedRow], dict[str, Any]]:
-    """Return (rows of `trace_sets`, rows of `rejected`, `trace_set_totals`)."""
+    parallel: ParallelSettings | None = None,
+) -> tuple[Batches, Batches, dict[str, Any]]:
+    """Return (the table `trace_sets`, rows of `rejected`, `trace_set_totals`); one process works unless given more."""
     asked = [row for row in problems.to_pylist() if row["split"] in generation.splits]
-    student = student_of(model)
-    tables = asked, traces.to_pylist(), strategies.to_pylist()
-    sets, rejected = select_sets(*tables, settings, seed, student)
-    compared = compare_selections(sets, len(asked), settings, lambda other: select_sets(*tables, other, seed, student))
-    reasons = Counter(row["reason"] for row in rejected)
+    parallel = parallel or ParallelSettings(workers=1)
+    selected = select_all(asked, traces, strategies, settings, seed, model, parallel)
+    totals = selected.used.row()
     logger.log(
-        logging.INFO if sets else logging.WARNING,
+        logging.INFO if totals["sets"] else logging.WARNING,
         "trace_sets.select %s: %s; left out: %s",
-        settings.select, described(totals(sets)), ", ".join(f"{n} {reason}" for reason, n in reasons.items()) or "none",
-    )  # fmt: skip
-    logger.info("%s", other_of(compared))
-    return sets, rejected, compared
+        settings.select,
+        described(totals),
+        ", ".join(f"{n} {reason}" for reason, n in selected.reasons.items()) or "none",
+    )
+    both = compared(settings, len(asked), selected.used, selected.other)
+    logger.info("%s", other_of(both))
+    return selected.sets, selected.rejected, both

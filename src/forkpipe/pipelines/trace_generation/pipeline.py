@@ -36,8 +36,16 @@ def create_pipeline() -> Pipeline:
             ),
             StageNode(
                 implementations(clusterer_of)(cluster_strategies),
-                inputs("traces", "verdicts", "problems", "params:generation", settings="params:strategies"),
+                inputs(
+                    "traces",
+                    "verdicts",
+                    "problems",
+                    "params:generation",
+                    "params:parallel",
+                    settings="params:strategies",
+                ),
                 ["strategies", "rejected_traces", "strategy_agreement"],
+                stores={"store": "strategy_store"},
                 box="data.trace_generation",
             ),
             StageNode(
@@ -49,6 +57,7 @@ def create_pipeline() -> Pipeline:
                     "params:generation",
                     "params:model",
                     "params:seed",
+                    "params:parallel",
                     settings="params:trace_sets",
                 ),
                 ["trace_sets", "rejected_sets", "trace_set_totals"],

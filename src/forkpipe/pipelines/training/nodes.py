@@ -24,6 +24,7 @@ from forkpipe.parameters.recipes import doubts
 from forkpipe.pipelines.implementations import rollouts_made_by
 from forkpipe.pipelines.nodes import concatenate_methods
 from forkpipe.stores.completions import CompletionStore
+from forkpipe.stores.groups import source_of
 from kedro_provenance.recipes import implementations
 
 STAGING = "checkpoint"
@@ -37,7 +38,8 @@ def make_base_checkpoint(
     from forkpipe.models.base_model import make_base_model
 
     texts = [*problems.column("problem").to_pylist(), model.prompt.replace("{problem}", "")]
-    texts += [trace["text"] for row in trace_sets.to_pylist() for trace in row["traces"]]
+    for batch in source_of(trace_sets).batches(["traces"]):
+        texts += batch.column("traces").flatten().field("text").to_pylist()
     make_base_model(work / STAGING, model, tags, texts, seed)
     return work / STAGING
 
@@ -129,7 +131,13 @@ def collect_training(seed: int, **tables: Any) -> dict[str, Any]:
 
 def sets_of(split: str, trace_sets: Any) -> list[TraceSet]:
     """Return the sets of one split: only those of split train are ever trained on."""
-    return [one for one in map(TraceSet.from_row, trace_sets.to_pylist()) if one.split == split]
+    import pyarrow.compute as pc  # slow to import, so only where it is used
+
+    parts = (
+        batch.filter(pc.field("split") == split)
+        for batch in source_of(trace_sets).batches(list(trace_sets.column_names))
+    )
+    return [TraceSet.from_row(row) for part in parts for row in part.to_pylist()]
 
 
 def rl_problems(problems: Any) -> list[Problem]:

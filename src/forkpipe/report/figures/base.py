@@ -1,8 +1,11 @@
 """The type of a figure of the report."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
 
 from forkpipe.report.style import Drawing
 
@@ -27,3 +30,9 @@ class Figure:
     def inputs(self) -> tuple[str, ...]:
         """Names of the datasets that the figure shows: the arguments of `draw`."""
         return tuple(inspect.signature(self.draw).parameters)
+
+
+def batches(table: Any, *columns: str) -> Iterator[pa.RecordBatch]:
+    """Yield some columns of a table, which is in memory, or stored and then read a part at a time."""
+    stored = getattr(table, "batches", None)
+    yield from table.select(list(columns)).to_batches() if stored is None else stored(list(columns))

@@ -5,7 +5,7 @@ from collections import Counter
 import pyarrow as pa
 
 from forkpipe.core.records import VERDICTS
-from forkpipe.report.figures.base import Figure
+from forkpipe.report.figures.base import Figure, batches
 from forkpipe.report.style import NEUTRAL, VERDICT_COLOURS, Drawing, finish, name_axis, panels
 
 
@@ -13,11 +13,17 @@ def draw(
     problems: pa.Table, traces: pa.Table, verdicts: pa.Table, strategies: pa.Table, trace_sets: pa.Table
 ) -> Drawing:
     """Show what is left after each stage, and beside it the verdicts on each teacher's traces."""
-    verdict_of = dict(zip(verdicts["trace_id"].to_pylist(), verdicts["verdict"].to_pylist(), strict=True))
+    verdict_of: dict[str, str] = {}
+    for batch in batches(verdicts, "trace_id", "verdict"):
+        verdict_of |= zip(*(column.to_pylist() for column in batch.columns), strict=True)
     # A trace asked for again after a failure has several rows; it counts once.
-    teacher_of = dict(zip(traces["trace_id"].to_pylist(), traces["teacher"].to_pylist(), strict=True))
-    distinct = set(zip(strategies["problem_id"].to_pylist(), strategies["strategy"].to_pylist(), strict=True))
-    sets = [len(held) for held in trace_sets["traces"].to_pylist()]
+    teacher_of: dict[str, str] = {}
+    for batch in batches(traces, "trace_id", "teacher"):
+        teacher_of |= zip(*(column.to_pylist() for column in batch.columns), strict=True)
+    distinct: set[tuple[str, int]] = set()
+    for batch in batches(strategies, "problem_id", "strategy"):
+        distinct |= set(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+    sets = [n for batch in batches(trace_sets, "traces") for n in batch.column(0).value_lengths().to_pylist()]
     stages = {
         "problems": problems.num_rows,
         "traces": len(teacher_of),

@@ -2,13 +2,13 @@
 
 import math
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from forkpipe.core.rows import ProblemRow
 from forkpipe.generation.selection import whole_text
-from forkpipe.report.figures.base import Figure
+from forkpipe.report.figures.base import Figure, batches
 from forkpipe.report.style import FAINT, NEUTRAL, Drawing, finish, nothing, panels, plain
 from forkpipe.strategies.base import Clusters
 
@@ -20,11 +20,18 @@ def draw(traces: pa.Table, strategies: pa.Table, trace_sets: pa.Table) -> Drawin
     """Show how many strategies problems and their sets have, and the steps of the problem whose set has most."""
     if trace_sets.num_rows == 0:
         return nothing("No problem has a trace set.")
-    strategies_of = defaultdict(set)
-    for problem, strategy in zip(strategies["problem_id"].to_pylist(), strategies["strategy"].to_pylist(), strict=True):
-        strategies_of[problem].add(strategy)
-    held = [len({trace["strategy"] for trace in traces}) for traces in trace_sets["traces"].to_pylist()]
-    columns = _example(traces, strategies, trace_sets.slice(held.index(max(held)), 1).to_pylist()[0])
+    strategies_of: dict[str, set[int]] = defaultdict(set)
+    for batch in batches(strategies, "problem_id", "strategy"):
+        for problem, strategy in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            strategies_of[problem].add(strategy)
+    held: list[int] = []
+    shown: dict[str, Any] = {}
+    for batch in batches(trace_sets, "problem_id", "problem", "traces"):
+        for row in batch.to_pylist():
+            held.append(len({trace["strategy"] for trace in row["traces"]}))
+            if not shown or held[-1] > shown["strategies"]:
+                shown = {"problem_id": row["problem_id"], "problem": row["problem"], "strategies": held[-1]}
+    columns = _example(traces, strategies, shown)
     titles = ["Strategies per problem", "Example: what each strategy of one problem does that the others do not"]
     figure = panels(
         2, 1, row_heights=[0.36, 0.64], vertical_spacing=0.24, subplot_titles=titles,
@@ -61,15 +68,16 @@ def draw(traces: pa.Table, strategies: pa.Table, trace_sets: pa.Table) -> Drawin
     return finish(figure, max(560, min(1200, 360 + 22 * (lines + 3)))).update_layout(barmode="group")
 
 
-def _example(traces: pa.Table, strategies: pa.Table, chosen: ProblemRow) -> "list[Column]":
+def _example(traces: pa.Table, strategies: pa.Table, chosen: Mapping[str, Any]) -> "list[Column]":
     """Return the strategies of the correct traces of a problem, side by side."""
-    import pyarrow.compute as pc  # slow to import, so only where it is used
-
     from forkpipe.strategies.show import columns_of
 
-    rows = strategies.filter(pc.equal(strategies["problem_id"], chosen["problem_id"])).to_pylist()
-    asked = traces.filter(pc.is_in(traces["trace_id"], pa.array([row["trace_id"] for row in rows], pa.string())))
-    by_id = {row["trace_id"]: row for row in asked.to_pylist()}
+    def of_problem(table: pa.Table, *columns: str) -> list[dict[str, Any]]:
+        rows = (row for batch in batches(table, "problem_id", *columns) for row in batch.to_pylist())
+        return [row for row in rows if row["problem_id"] == chosen["problem_id"]]
+
+    rows = of_problem(strategies, "trace_id", "strategy", "representative", "distance")
+    by_id = {row["trace_id"]: row for row in of_problem(traces, "trace_id", "teacher", "text", "reasoning")}
     texts = [whole_text(by_id[row["trace_id"]]) for row in rows]
     labels = [row["strategy"] for row in rows]
     representatives = [

@@ -10,9 +10,10 @@ import pyarrow as pa
 from forkpipe.core.ids import ID_LENGTH
 from forkpipe.core.progress import logger
 from forkpipe.stores import run_id
-from forkpipe.stores.tables import renamed_row, to_table
+from forkpipe.stores.tables import to_table
 from forkpipe.stores.trace_store.journal import read_journal
 from forkpipe.stores.trace_store.shards import GROUP_ROWS
+from forkpipe.stores.versions import renamed_row
 
 SET_ASIDE = "set_aside"
 """A folder within the store; nothing in it is read."""

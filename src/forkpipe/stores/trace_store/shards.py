@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 
 from forkpipe.core.errors import InputError, one_line
 from forkpipe.core.schemas import SCHEMAS
-from forkpipe.stores.tables import VERSION, as_declared, check_readable, stored_names
 from forkpipe.stores.trace_store.journal import sync_folder
+from forkpipe.stores.versions import VERSION, as_declared, check_readable, stored_names
 
 SCHEMA = SCHEMAS["traces"]
 GROUP_ROWS = 1024
