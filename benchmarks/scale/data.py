@@ -1,7 +1,9 @@
-"""Writes problems and traces of any number and size, and a project that imports them: `python data.py FOLDER --problems 500`.
+"""Writes problems and traces of any number and size, and a project that imports them.
 
-Each problem has four teachers with two traces each, of 6,000 characters in the mean: sentences with equations, in one of
-four ways of working, so that clustering reads as much as it does in real traces. About a quarter of the answers are
+    python benchmarks/scale/data.py FOLDER --problems 500
+
+Each problem has four teachers with two traces each, of 6,000 characters in the mean: sentences with equations, in one
+of four ways of working, so that clustering reads as much as it does in real traces. About a quarter of the answers are
 wrong; two in five answers are fractions or roots, which math-verify compares. Nothing is random: rows follow from their
 numbers, so a larger file begins with the rows of a smaller one.
 """
@@ -16,13 +18,29 @@ from pathlib import Path
 
 TEACHERS = ("amber", "birch", "cedar", "delta")
 SAMPLES = 2
-WORDS = [a + b for a in ("mar", "tel", "kor", "bin", "sol", "fen", "gar", "lim") for b in ("ta", "ro", "vex", "lo", "nik", "du", "sha", "pe", "wi", "que")]  # fmt: skip
+WORDS = [
+    start + end
+    for start in ("mar", "tel", "kor", "bin", "sol", "fen", "gar", "lim")
+    for end in ("ta", "ro", "vex", "lo", "nik", "du", "sha", "pe", "wi", "que")
+]
 WAYS = {
-    "substitution": ("We substitute {v} = {a} into the equation, so {v} * {b} = {c}.", "Now factor the expression: {a} * {b} + {d} = {e}."),
-    "recursion": ("By recursion, the next term is {v}_{n} = {a} + {b} = {f}.", "The recurrence gives {e} after {n} steps, since {c} + {d} = {e}."),
-    "counting": ("By inclusion-exclusion we count {a} + {b} - {d} cases.", "There are \\(\\binom{{{n}}}{{2}}\\) pairs, and {a} * {b} = {c} choices remain."),
-    "modular": ("Modulo {n}, the remainder of {c} is small, since {c} = {a} * {b}.", "By the Chinese remainder theorem {v} = {f} works, and {c} + {d} = {e}."),
-}  # fmt: skip
+    "substitution": (
+        "We substitute {v} = {a} into the equation, so {v} * {b} = {c}.",
+        "Now factor the expression: {a} * {b} + {d} = {e}.",
+    ),
+    "recursion": (
+        "By recursion, the next term is {v}_{n} = {a} + {b} = {f}.",
+        "The recurrence gives {e} after {n} steps, since {c} + {d} = {e}.",
+    ),
+    "counting": (
+        "By inclusion-exclusion we count {a} + {b} - {d} cases.",
+        "There are \\(\\binom{{{n}}}{{2}}\\) pairs, and {a} * {b} = {c} choices remain.",
+    ),
+    "modular": (
+        "Modulo {n}, the remainder of {c} is small, since {c} = {a} * {b}.",
+        "By the Chinese remainder theorem {v} = {f} works, and {c} + {d} = {e}.",
+    ),
+}
 
 
 def problem(number: int) -> dict[str, str]:
@@ -72,7 +90,8 @@ def make_project(
 ) -> None:
     """Make a project that imports these traces, or write its data and environment anew."""
     if not (folder / "pyproject.toml").exists():
-        subprocess.run([str(Path(sys.executable).with_name("forkpipe")), "new", str(folder)], check=True, stdout=subprocess.DEVNULL)  # fmt: skip
+        command = str(Path(sys.executable).with_name("forkpipe"))
+        subprocess.run([command, "new", str(folder)], check=True, stdout=subprocess.DEVNULL)
     raw = folder / "data" / "01_raw"
     raw.mkdir(parents=True, exist_ok=True)
     for name, lines in (
@@ -104,7 +123,8 @@ def make_project(
         'from forkpipe.strategies.base import Clusters\n\n\nclass Cheap:\n    name = "cheap"\n    version = "1"\n\n'
         "    def cluster(self, problem, texts):\n        labels = [len(text) % 3 for text in texts]\n"
         "        order = sorted(set(labels), key=lambda label: (-labels.count(label), labels.index(label)))\n"
-        "        return Clusters([order.index(label) for label in labels], [labels.index(label) for label in order], [0.0] * len(texts))\n"
+        "        firsts = [labels.index(label) for label in order]\n"
+        "        return Clusters([order.index(label) for label in labels], firsts, [0.0] * len(texts))\n"
     )
 
 

@@ -1,12 +1,12 @@
-"""Kills a run of verify_traces and cluster_strategies at random points, and checks that what was done is not done again.
+"""Kills verify_traces and cluster_strategies at random points; checks that nothing that was done is done again.
 
     python benchmarks/scale/data.py FOLDER --problems 300
     (cd FOLDER; kedro run --env=scale --nodes=normalise_problems,remove_overlaps,generate_traces)
     python benchmarks/scale/kills.py FOLDER [--kills 20] [--seed 0]
 
-Each kill is SIGKILL for the command alone, at a time that is drawn; its workers have to end by themselves. Then the stores
-must hold at least what they held before. At the end a run goes on undisturbed, and one from scratch follows: their tables
-must be the same, which `same.py` says.
+First a run from scratch goes undisturbed. Each kill is SIGKILL for the command alone, at a time that is drawn; its
+workers have to end by themselves, and the stores must hold at least what they held before. At the end a run goes on
+undisturbed, and its tables must be those of the first, which `same.py` says.
 """
 
 import argparse

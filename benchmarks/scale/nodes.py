@@ -1,11 +1,11 @@
 """CPU seconds and peak memory of every node of the data stages, each in a process of its own.
 
     python benchmarks/scale/data.py FOLDER --problems 500
-    python benchmarks/scale/nodes.py FOLDER [--nodes verify_traces,cluster_strategies] [-- further arguments of kedro run]
+    python benchmarks/scale/nodes.py FOLDER [--nodes verify_traces,cluster_strategies] [-- more arguments of kedro run]
 
-CPU seconds are those of the command and of all its processes. `main MB` is the peak of the command itself, `tree MB` the
-largest sum over it and its processes of the memory that is theirs (PSS), read five times a second. The first row is a
-command that runs nothing.
+CPU seconds are those of the command and of all its processes. `main MB` is the peak of the command itself, `tree MB`
+the largest sum over it and its processes of the memory that is theirs (PSS), read five times a second. The first row is
+a command that runs nothing.
 """
 
 import argparse
@@ -18,9 +18,12 @@ from pathlib import Path
 
 KEDRO = str(Path(sys.executable).with_name("kedro"))
 NODES = (
-    "normalise_problems", "remove_overlaps", "generate_traces", "verify_traces", "cluster_strategies", "build_trace_sets",
-    "collect_rejected", "report_generation",
+    "normalise_problems", "remove_overlaps", "generate_traces", "verify_traces", "cluster_strategies",
+    "build_trace_sets", "collect_rejected", "report_generation",
 )  # fmt: skip
+
+COLUMNS = {"cpu_s": 1, "wall_s": 1, "main_mb": 0, "tree_mb": 0}
+"""Columns of the table, with their decimals."""
 
 
 def family(root: int) -> list[int]:
@@ -92,7 +95,8 @@ def main() -> None:
             ("registry", "list") if name == "nothing" else ("run", "--env=scale", f"--nodes={name}", *given.more)
         )
         figures = run(given.folder, *arguments)
-        print(f"{name:22} {figures['cpu_s']:8.1f} {figures['wall_s']:8.1f} {figures['main_mb']:8.0f} {figures['tree_mb']:8.0f}", flush=True)  # fmt: skip
+        cells = (f"{figures[column]:8.{digits}f}" for column, digits in COLUMNS.items())
+        print(f"{name:22} {' '.join(cells)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -67,9 +67,7 @@ class Scheduler:
         """Return what a run would do, in order; nodes that no target needs are left out. Saves computed digests."""
         plan: dict[str, Planned] = {}
         wanted = self._cone()
-        for node in self._nodes:
-            if node.name not in wanted:
-                continue
+        for node in (node for node in self._nodes if node.name in wanted):
             reasons = self._reasons(node)
             if node.name in self.targets:
                 reasons += self._absent(node)

@@ -6,9 +6,9 @@ import pytest
 from byte_tokenizer import byte_tokenizer
 from forkpipe.core.errors import InputError
 from forkpipe.generation.clustering import cluster_strategies
+from forkpipe.generation.selecting import build_trace_sets
 from forkpipe.generation.selection import select_sets
 from forkpipe.parameters import GenerationSettings, ModelSettings, StrategySettings, TeacherSettings, TraceSetSettings
-from forkpipe.pipelines.trace_generation.nodes import build_trace_sets
 
 PROBLEM = {
     "problem_id": "p",

@@ -6,6 +6,7 @@ import sys
 import textwrap
 from functools import partial
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -383,3 +384,32 @@ def test_a_file_beside_the_module_counts_with_the_code_that_names_it(package):
     assert package.fingerprint() == added
     (package.folder / "page.html").write_text("<b>")
     assert package.fingerprint() != added
+
+
+def test_kept_facts_give_the_same_fingerprints_without_parsing_and_follow_an_edit(package, tmp_path, monkeypatch):
+    """What is kept is of one source: an edited file is parsed again, and only that one."""
+    kept = tmp_path / "code.json"
+    work = f"{package.name}.nodes", "work"
+
+    def reach(file):
+        parsed = []
+        parse = ast.parse
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                ast, "parse", lambda text, filename: parsed.append(Path(filename).name) or parse(text, filename)
+            )
+            index = CodeIndex([package.name], kept=file)
+            code = index.reach(work)
+        index.save()
+        return code, parsed
+
+    scratch, parsed = reach(None)
+    assert len(parsed) > 3
+    assert reach(kept) == (scratch, parsed)
+    assert reach(kept) == (scratch, [])
+    package.edit("deep.py", "return x + 1", "return x + 3")
+    edited = reach(None)[0]
+    assert edited != scratch
+    assert reach(kept) == (edited, ["deep.py"])
+    kept.write_text(kept.read_text().replace("[", "{", 3))  # damaged
+    assert reach(kept)[0] == edited

@@ -4,18 +4,20 @@ First the traces of each set are chosen, of which only names are held. Then the 
 read once more.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from forkpipe.core.progress import logger
 from forkpipe.core.rows import ProblemRow, RejectedRow, TraceSetRow
 from forkpipe.generation.selection import select_sets, whole_text
-from forkpipe.generation.set_totals import SetTotals, other_rule
+from forkpipe.generation.set_totals import SetTotals, compared, described, other_of, other_rule
 from forkpipe.models.student import Student, student_of
 from forkpipe.parallel.mapped import mapped
-from forkpipe.parameters import ModelSettings, ParallelSettings, TraceSetSettings
+from forkpipe.parameters import GenerationSettings, ModelSettings, ParallelSettings, TraceSetSettings
 from forkpipe.stores import run_id
 from forkpipe.stores.groups import Groups
 from forkpipe.stores.tables import Batches, Rows, to_table
@@ -75,49 +77,57 @@ def _without_texts(sets: list[TraceSetRow]) -> list[TraceSetRow]:
     return [{**row, "traces": [{**trace, "text": ""} for trace in row["traces"]]} for row in sets]
 
 
-class TraceSets(NamedTuple):
-    """The table `trace_sets`, rows of `rejected` with their numbers by reason, and the totals of both rules."""
-
-    sets: Batches
-    rejected: Batches
-    reasons: Counter[str]
-    used: SetTotals
-    other: SetTotals
-
-
-def select_all(
-    problems: Sequence[ProblemRow],
+def build_trace_sets(
+    problems: Any,
     traces: Any,
     strategies: Any,
     settings: TraceSetSettings,
-    seed: int,
+    generation: GenerationSettings,
     model: ModelSettings,
-    parallel: ParallelSettings,
-) -> TraceSets:
-    """Select the trace sets of all problems.
+    seed: int,
+    parallel: ParallelSettings | None = None,
+) -> tuple[Batches, Batches, dict[str, Any]]:
+    """Select the trace sets of the problems that teachers were asked.
 
     Args:
-        problems: the problems that teachers were asked.
-        traces, strategies: tables, in memory or stored.
+        problems, traces, strategies: tables, in memory or stored.
         settings, seed: see `selection.select_sets`.
+        generation: says which problems were asked.
         model: the model that will be trained.
+        parallel: one process unless given.
+
+    Returns:
+        The table `trace_sets`, rows of `rejected`, and `trace_set_totals`.
 
     Raises:
         InputError: as `selection.select_sets`.
     """
+    asked = [row for row in problems.to_pylist() if row["split"] in generation.splits]
     columns = [name for name in STRATEGIES if name in strategies.column_names]
     of_traces, of_strategies = Groups(traces, TEXTS), Groups(strategies, columns)
-    solved = (Solved(problem, *_of_problem(problem["problem_id"], of_traces, of_strategies)) for problem in problems)
+    solved = (Solved(problem, *_of_problem(problem["problem_id"], of_traces, of_strategies)) for problem in asked)
     chosen = _Chosen()
     rejected, reasons = Rows("rejected"), Counter[str]()
     used, other = SetTotals(), SetTotals()
-    for place, selection in enumerate(mapped(Selecting(settings, seed, model), solved, parallel)):
+    for place, selection in enumerate(
+        mapped(Selecting(settings, seed, model), solved, parallel or ParallelSettings(workers=1))
+    ):
         chosen.add(place, selection.sets)
         rejected.add(selection.rejected)
         reasons.update(row["reason"] for row in selection.rejected)
         used.add(selection.sets)
         other.add(selection.other)
-    return TraceSets(Batches(lambda: _filled(chosen, problems, traces)), rejected.batches(), reasons, used, other)
+    totals = used.row()
+    logger.log(
+        logging.INFO if totals["sets"] else logging.WARNING,
+        "trace_sets.select %s: %s; left out: %s",
+        settings.select,
+        described(totals),
+        ", ".join(f"{n} {reason}" for reason, n in reasons.items()) or "none",
+    )
+    both = compared(settings, len(asked), used, other)
+    logger.info("%s", other_of(both))
+    return Batches(lambda: _filled(chosen, asked, traces)), rejected.batches(), both
 
 
 def _of_problem(problem_id: str, traces: Groups, strategies: Groups) -> tuple[list[Any], list[Any]]:

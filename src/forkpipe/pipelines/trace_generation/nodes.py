@@ -1,23 +1,18 @@
 """Nodes of trace generation: ask the teachers, verify, cluster by strategy, select."""
 
-import logging
 from typing import Any
 
 from forkpipe.core.errors import InputError
-from forkpipe.core.progress import Progress, logger
+from forkpipe.core.progress import Progress
 from forkpipe.core.records import Problem
 from forkpipe.engines.registry import create_engines
 from forkpipe.generation.budget import Budget
 from forkpipe.generation.collecting import collect, stop_or_warn
 from forkpipe.generation.early import early_check
-from forkpipe.generation.selecting import select_all
-from forkpipe.generation.set_totals import compared, described, other_of
 from forkpipe.generation.teachers import Asking
 from forkpipe.parameters import (
     GenerationSettings,
-    ModelSettings,
     ParallelSettings,
-    TraceSetSettings,
     VerificationSettings,
 )
 from forkpipe.pipelines.implementations import engines_of, verifiers_of
@@ -58,30 +53,3 @@ def verify_traces(
     rows = problems.to_pylist()
     progress = Progress("verify traces", traces.num_rows, unit="traces")
     return Batches(lambda: verdict_tables(traces, "verdicts", ["trace_id"], rows, settings, parallel, store, progress))
-
-
-def build_trace_sets(
-    problems: Any,
-    traces: Any,
-    strategies: Any,
-    settings: TraceSetSettings,
-    generation: GenerationSettings,
-    model: ModelSettings,
-    seed: int,
-    parallel: ParallelSettings | None = None,
-) -> tuple[Batches, Batches, dict[str, Any]]:
-    """Return (the table `trace_sets`, rows of `rejected`, `trace_set_totals`); one process works unless given more."""
-    asked = [row for row in problems.to_pylist() if row["split"] in generation.splits]
-    parallel = parallel or ParallelSettings(workers=1)
-    selected = select_all(asked, traces, strategies, settings, seed, model, parallel)
-    totals = selected.used.row()
-    logger.log(
-        logging.INFO if totals["sets"] else logging.WARNING,
-        "trace_sets.select %s: %s; left out: %s",
-        settings.select,
-        described(totals),
-        ", ".join(f"{n} {reason}" for reason, n in selected.reasons.items()) or "none",
-    )
-    both = compared(settings, len(asked), selected.used, selected.other)
-    logger.info("%s", other_of(both))
-    return selected.sets, selected.rejected, both

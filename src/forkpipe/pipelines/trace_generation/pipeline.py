@@ -4,12 +4,12 @@ from kedro.pipeline import Pipeline
 
 from forkpipe.generation.clustering import cluster_strategies
 from forkpipe.generation.collecting import report_generation
+from forkpipe.generation.selecting import build_trace_sets
 from forkpipe.pipelines.implementations import clusterer_of
 from forkpipe.pipelines.inputs import inputs
 from forkpipe.pipelines.nodes import concatenate
 from forkpipe.pipelines.stages import StageNode
 from forkpipe.pipelines.trace_generation.nodes import (
-    build_trace_sets,
     generate_traces,
     verify_traces,
 )

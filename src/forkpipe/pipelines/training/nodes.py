@@ -133,10 +133,8 @@ def sets_of(split: str, trace_sets: Any) -> list[TraceSet]:
     """Return the sets of one split: only those of split train are ever trained on."""
     import pyarrow.compute as pc  # slow to import, so only where it is used
 
-    parts = (
-        batch.filter(pc.field("split") == split)
-        for batch in source_of(trace_sets).batches(list(trace_sets.column_names))
-    )
+    batches = source_of(trace_sets).batches(list(trace_sets.column_names))
+    parts = (batch.filter(pc.equal(batch.column("split"), split)) for batch in batches)
     return [TraceSet.from_row(row) for part in parts for row in part.to_pylist()]
 
 
