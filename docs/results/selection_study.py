@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
-from studies import Results, options
-from supervised_study import CONF, evaluated, matched, settings_of, spread
+from laboratory import accuracies, parameters_of
+from studies import Results, options, spread
 
 from forkpipe.core.ids import unit_interval
 from forkpipe.core.records import Problem
 from forkpipe.core.schemas import SCHEMAS
+from forkpipe.core.statistics import mutual_information_bits, purity
 from forkpipe.demo.modular_powers import STRATEGIES
 from forkpipe.demo.procedural import ProceduralEngine
 from forkpipe.generation.asking import trace_row
@@ -36,16 +36,15 @@ from forkpipe.generation.requests import plan_requests
 from forkpipe.generation.selection import select_sets
 from forkpipe.parameters import (
     GenerationSettings,
-    ModelSettings,
     StrategySettings,
-    TagSettings,
     TeacherSettings,
     TraceSetSettings,
-    VerificationSettings,
 )
 from forkpipe.parameters.methods import SUPERVISED
 from forkpipe.pipelines.trace_generation.nodes import verify_traces
 from forkpipe.pipelines.training.nodes import make_base_checkpoint, sets_of
+from forkpipe.training.phases.rewards import verifying
+from forkpipe.verification.row_verifier import unlimited
 
 TEACHERS, SAMPLES, M = 4, 2, 3
 LONGEST = {"base": 28, "tight": 20}
@@ -60,7 +59,7 @@ class Traces:
 
     def __init__(self, environment: str, seed: int) -> None:
         self.seed = seed
-        self.parameters = yaml.safe_load((CONF / "parameters.yml").read_text())
+        self.parameters = parameters_of(environment, seed)
         self.problems = pq.read_table(Path("data", environment, f"seed{seed}", "02_intermediate/problems.parquet"))
         self.asked = [row for row in self.problems.to_pylist() if row["split"] == "train"]
         engine = ProceduralEngine(strategy=list(STRATEGIES), error_rate=0.08, truncation_rate=0.02)
@@ -78,9 +77,7 @@ class Traces:
                 self.rows.append(trace_row(request, said, name, teacher, 0, "study"))
                 self.strategy_of[self.rows[-1]["trace_id"]] = engine.strategy_of(request)
         traces = pa.Table.from_pylist(self.rows, schema=SCHEMAS["traces"])
-        verdicts = verify_traces(
-            traces, self.problems, VerificationSettings.model_validate(self.parameters["verification"])
-        )
+        verdicts = verify_traces(traces, self.problems, self.parameters.verification)
         generation = GenerationSettings(teachers={"teacher_0": teacher})
         self.clusters, _, _ = cluster_strategies(
             traces, pa.Table.from_pylist(verdicts), self.problems, StrategySettings(), generation
@@ -144,14 +141,17 @@ def study(traces: Traces, environment: str, choice: str, embedder: str) -> Row:
         for one in row["traces"]:
             one["teacher"] = traces.strategy_of[one["trace_id"]]  # purity is against the truth
     table = pa.Table.from_pylist(sets, schema=SCHEMAS["trace_sets"])
-    model, tags = ModelSettings.model_validate(traces.parameters["model"]), TagSettings()
+    parameters = traces.parameters
+    model, tags = parameters.model, parameters.tags
     with tempfile.TemporaryDirectory() as folder:
         base = make_base_checkpoint(traces.problems, table, model, tags, seed, work=Path(folder, "base"))
         checkpoint = Path(folder, "ssft")
         result = train_supervised(
-            "ssft", base, checkpoint, Path(folder, "work"), sets_of("train", table), settings_of({}),
+            "ssft", base, checkpoint, Path(folder, "work"), sets_of("train", table), parameters.supervised,
             SUPERVISED["ssft"], model.prompt, seed,
         )  # fmt: skip
+        with verifying(unlimited(parameters.verification)) as verify:
+            measured = accuracies(checkpoint, traces.problems, parameters, seed, verify)
         return {
             "environment": environment,
             "seed": seed,
@@ -159,9 +159,19 @@ def study(traces: Traces, environment: str, choice: str, embedder: str) -> Row:
             "sets": len(sets),
             "traces": statistics.mean(len(row["traces"]) for row in sets),
             "strategies": held,
-            **evaluated("ssft", checkpoint, traces.problems, traces.parameters, model, tags, seed, own=False),
+            **measured,
             **matched(result.matching, tags.n),
         }
+
+
+def matched(log: list[Row], n_tags: int) -> Row:
+    """Return information and purity of the last matching of every problem; teachers are strategies here."""
+    last = {(row["problem_id"], row["trace_id"]): row for row in sorted(log, key=lambda row: row["visit"])}
+    teachers = sorted({row["teacher"] for row in last.values()})
+    counts = np.zeros((n_tags, len(teachers)))
+    for row in last.values():
+        counts[row["tag"], teachers.index(row["teacher"])] += 1
+    return {"bits": mutual_information_bits(counts), "purity": purity(counts)}
 
 
 def show(rows: list[Row]) -> None:
@@ -190,6 +200,7 @@ CHOICES = ("strategy", "random", "embedding")
 def main() -> None:
     """Run what is missing, or print what there is."""
     parser = options(__doc__)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--embedder", help="left out: no sets by embedding")
     arguments = parser.parse_args()
     if unknown := set(arguments.environments) - set(LONGEST):

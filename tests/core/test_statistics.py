@@ -13,6 +13,7 @@ from forkpipe.core.statistics import (
     mean_interval,
     mutual_information_bits,
     paired_difference,
+    pairs_needed,
     purity,
     t_interval,
     wilson_interval,
@@ -182,3 +183,21 @@ def test_the_t_interval_by_hand():
     assert t_interval([0.5, 0.5, 0.5]) == (0.5, 0.5)
     with pytest.raises(ValueError, match="at least two values"):
         t_interval([1.0])
+
+
+def test_pairs_needed_by_hand():
+    # (1.95996 + 0.84162)^2 = 7.8489; times (.05 / .02)^2 = 49.06
+    assert pairs_needed(0.05, 0.02) == 50
+    assert pairs_needed(0.05, -0.02) == 50
+    assert pairs_needed(0.0, 0.02) == 2
+    for wrong in ((-1.0, 0.1, 0.95, 0.8), (1.0, 0.0, 0.95, 0.8), (1.0, 0.1, 1.0, 0.8), (1.0, 0.1, 0.95, 1.0)):
+        with pytest.raises(ValueError, match="expected a deviation"):
+            pairs_needed(*wrong)
+
+
+def test_so_many_pairs_show_the_effect_four_times_in_five():
+    """A simulation: normal differences with mean .02 and deviation .05; how often the t interval is above 0."""
+    rng = np.random.default_rng(0)
+    trials = rng.normal(0.02, 0.05, size=(1000, pairs_needed(0.05, 0.02)))
+    error = trials.std(axis=1, ddof=1) / np.sqrt(trials.shape[1])
+    assert 0.75 < (trials.mean(axis=1) / error > 2.01).mean() < 0.83

@@ -147,6 +147,32 @@ def paired_difference(a: Sequence[float], b: Sequence[float], resamples: int, se
     return float(differences.mean()), low, high
 
 
+def pairs_needed(deviation: float, effect: float, level: float = 0.95, power: float = 0.8) -> int:
+    """Return how many pairs of trainings show a difference in the mean that is not zero, at least 2.
+
+    The normal approximation for paired samples: n = ((z_(1 + level) / 2 + z_power) deviation / effect)^2.
+
+    Args:
+        deviation: standard deviation of the difference over pairs.
+        effect: the true difference that is to be shown, not 0.
+        level: confidence of the two-sided interval that is to exclude 0, in (0, 1).
+        power: chance that it does, in (0, 1).
+
+    Raises:
+        ValueError: an argument is out of range.
+
+    >>> pairs_needed(0.06, 0.03)
+    32
+    """
+    if deviation < 0 or effect == 0 or not 0.0 < level < 1.0 or not 0.0 < power < 1.0:
+        raise ValueError(
+            "expected a deviation of at least 0, an effect other than 0, level and power within (0, 1), got "
+            f"{deviation}, {effect}, {level} and {power}"
+        )
+    quantiles = NormalDist().inv_cdf((1.0 + level) / 2.0) + NormalDist().inv_cdf(power)
+    return max(2, math.ceil((quantiles * deviation / effect) ** 2))
+
+
 def mutual_information_bits(counts: npt.ArrayLike) -> float:
     """Return the mutual information of rows and columns of a table of counts, in bits.
 
