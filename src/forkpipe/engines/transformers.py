@@ -53,12 +53,18 @@ class TransformersEngine(Engine):
         self._checked = False
         """Whether the chat template is known to be there."""
         self._model: Any = None
+        self._encoded: dict[str, list[int]] = {}
+        """Token ids of the prompts of one call of `generate`: many requests have the same."""
         self._router = False
         """Whether `_model` has the router's adapter."""
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        """Yield completions as they end, batch by batch; requests of similar length share a batch."""
-        ordered = sorted(requests, key=lambda request: (len(request.prompt), request.request_id))
+        """Yield completions as they end, batch by batch; requests of similar length share a batch.
+
+        So do requests with one tag, whose texts are often of like length: fewer rows wait for the longest.
+        """
+        ordered = sorted(requests, key=lambda request: (len(request.prompt), request.prefix_ids, request.request_id))
+        self._encoded = {}
         for start in range(0, len(ordered), self._batch_rows):
             yield from self._batch(ordered[start : start + self._batch_rows])
 
@@ -181,7 +187,9 @@ class TransformersEngine(Engine):
         ]
 
     def _encode(self, prompt: str) -> list[int]:
-        return self._checkpoint.encode(self._checkpoint.prompt(prompt) if self._chat else prompt)
+        if prompt not in self._encoded:
+            self._encoded[prompt] = self._checkpoint.encode(self._checkpoint.prompt(prompt) if self._chat else prompt)
+        return self._encoded[prompt]
 
     def _completion(
         self, request: Request, ids: list[int], tokens_in: int, tags: ForkingTags | None, seconds: float

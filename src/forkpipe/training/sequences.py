@@ -178,24 +178,23 @@ class SetCollator:
         n_traces = max(len(item["traces"]) for item in items)
         length = max(len(item["prompt"]) + self.tag_length + len(trace) for item in items for trace in item["traces"])
         input_ids = torch.full((len(items), n_traces, length), self.pad_id)
-        labels = torch.full_like(input_ids, IGNORED)
-        attention_mask = torch.zeros_like(input_ids)
-        trace_mask = torch.zeros(len(items), n_traces, dtype=torch.bool)
+        ends = torch.zeros(len(items), n_traces, 1, dtype=torch.long)
         for row, item in enumerate(items):
+            input_ids[row, : len(item["traces"]), : len(item["prompt"])] = torch.tensor(item["prompt"])
             start = len(item["prompt"]) + self.tag_length
             for column, trace in enumerate(item["traces"]):
-                end = start + len(trace)
-                input_ids[row, column, : len(item["prompt"])] = torch.tensor(item["prompt"])
-                input_ids[row, column, start:end] = torch.tensor(trace)
-                labels[row, column, start:end] = torch.tensor(trace)
-                attention_mask[row, column, :end] = 1
-                trace_mask[row, column] = True
+                input_ids[row, column, start : start + len(trace)] = torch.tensor(trace)
+                ends[row, column] = start + len(trace)
+        prompt_lengths = torch.tensor([len(item["prompt"]) for item in items])
+        places = torch.arange(length)
+        inside = places < ends
+        in_trace = inside & (places >= (prompt_lengths + self.tag_length)[:, None, None])
         return {
             "input_ids": input_ids,
-            "attention_mask": attention_mask,
-            "labels": labels,
-            "trace_mask": trace_mask,
-            "prompt_lengths": torch.tensor([len(item["prompt"]) for item in items]),
+            "attention_mask": inside.long(),
+            "labels": input_ids.masked_fill(~in_trace, IGNORED),
+            "trace_mask": ends[..., 0] > 0,
+            "prompt_lengths": prompt_lengths,
             "prefix_lengths": torch.tensor([item["prefix_length"] for item in items]),
             "problem_index": torch.tensor([item["index"] for item in items]),
         }
