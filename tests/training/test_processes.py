@@ -16,14 +16,14 @@ from datasets import Dataset
 from forkpipe import SSFTConfig, SSFTTrainer, load_checkpoint
 
 torch.set_num_threads(1)
-base, sets, out, batch, resume = sys.argv[1:]
+base, sets, out, batch, rule, resume = sys.argv[1:]
 model, tokenizer, tags = load_checkpoint(base)
 trainer = SSFTTrainer(
     model,
     SSFTConfig(
         output_dir=out, max_steps=30, per_device_train_batch_size=int(batch), learning_rate=4e-3, prefix_length=8,
         rematch_every=3, logging_steps=1, save_strategy="steps", save_steps=3, report_to=[], use_cpu=True,
-        disable_tqdm=True, dataloader_pin_memory=False, seed=0,
+        disable_tqdm=True, dataloader_pin_memory=False, seed=0, **json.loads(rule),
     ),
     processing_class=tokenizer,
     tags=tags,
@@ -53,8 +53,8 @@ def arguments(base, trace_sets, tmp_path):
     ]
     sets.write_text("\n".join(map(json.dumps, rows)))
 
-    def make(name, batch, resume=""):
-        return [str(script), str(base), str(sets), str(tmp_path / name), str(batch), resume]
+    def make(name, batch, resume="", rule="{}"):
+        return [str(script), str(base), str(sets), str(tmp_path / name), str(batch), rule, resume]
 
     return make
 
@@ -68,12 +68,16 @@ def result(tmp_path, name):
     return json.loads((tmp_path / name / "result.json").read_text())
 
 
-def test_two_processes_train_as_one(arguments, tmp_path):
+PRIOR = '{"rematch_gaps": "doubling", "consistency_weight": 0.5}'
+
+
+@pytest.mark.parametrize("rule", ["{}", PRIOR])
+def test_two_processes_train_as_one(arguments, tmp_path, rule):
     """Problems of 1 to 4 traces, so that the halves of a step hold different numbers of tokens; matchings are kept
-    over visits that fall to another process."""
+    over visits that fall to another process, and a prior learns from the matchings of both."""
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    run([sys.executable, *arguments("one", 8)])
-    run([*launch, *arguments("two", 4)])
+    run([sys.executable, *arguments("one", 8, rule=rule)])
+    run([*launch, *arguments("two", 4, rule=rule)])
     one, two = result(tmp_path, "one"), result(tmp_path, "two")
     for name in ("loss", "trace_loss", "tag_loss", "tokens"):
         assert two[name] == pytest.approx(one[name], abs=1e-5), name

@@ -183,6 +183,49 @@ def test_what_bounds_memory_changes_nothing(trainer, trace_sets, size):
     assert [row["tag"] for row in parts.matchings.log] == [row["tag"] for row in whole.matchings.log]
 
 
+def test_a_prior_decides_where_its_weight_is_large(trainer, trace_sets):
+    """By teacher and with a weight beside which costs are nothing: every teacher ends under one tag, in all problems;
+    tags are decided anew at visits at which no costs are due, and logged where they changed."""
+    made = trainer(
+        trace_sets(12), max_steps=12, rematch_every=10, consistency_weight=1e6, consistency_features="teacher"
+    )
+    made.train()
+    last = {(row["problem_id"], row["trace_id"]): row for row in made.matchings.log}
+    assert len({row["teacher"] for row in last.values()}) == len(
+        {(row["teacher"], row["tag"]) for row in last.values()}
+    )
+    changed = [row for row in made.matchings.log if row["visit"] > 0]
+    assert changed
+    assert all(row["margin"] >= -1e-6 for row in made.matchings.log)
+    plain = trainer(trace_sets(12), max_steps=12, rematch_every=10)
+    plain.train()
+    assert {row["visit"] for row in plain.matchings.log} == {0}
+
+
+def test_a_prior_is_off_in_evaluation(trainer, trace_sets):
+    """The model's own matching is what tags are judged by."""
+    made = trainer(trace_sets(4), eval_sets=trace_sets(8), consistency_weight=1e6, consistency_features="teacher")
+    plain = trainer(trace_sets(4), eval_sets=trace_sets(8))
+    names = ("eval_loss", "eval_tag_purity", "eval_tag_information_bits")
+    measured, expected = made.evaluate(), plain.evaluate()
+    assert [measured[name] for name in names] == [expected[name] for name in names]
+
+
+def test_first_visits_read_whole_traces(trainer, trace_sets):
+    """The first visit's costs are those of L null, the second's those of the prefix."""
+    whole, prefix, mixed = (
+        trainer(trace_sets(4), max_steps=2, learning_rate=0.0, rematch_every=1, **changes)
+        for changes in ({"prefix_length": None}, {"prefix_length": 4}, {"prefix_length": 4, "whole_visits": 1})
+    )
+    logs = []
+    for made in (whole, prefix, mixed):
+        made.train()
+        logs.append({(row["visit"], row["trace_id"]): row["cost"] for row in made.matchings.log})
+    expected = {key: logs[0][key] if key[0] == 0 else logs[1][key] for key in logs[2]}
+    assert logs[2] == pytest.approx(expected, abs=1e-6)
+    assert logs[2] != pytest.approx(logs[1], abs=1e-3)
+
+
 def test_nothing_leaks_between_the_sequences_of_a_batch(trainer, trace_sets):
     """The loss of a batch is the mean over its tokens of what each problem has alone, whatever it is padded to."""
     sets = [*trace_sets(2, 4), *trace_sets(4, 2)[2:], *trace_sets(5, 1)[4:]]
@@ -220,10 +263,14 @@ class Kill(TrainerCallback):
             raise KeyboardInterrupt
 
 
+PRIOR = {"rematch_gaps": "doubling", "whole_visits": 1, "consistency_weight": 0.5}
+
+
 @pytest.mark.parametrize("step", [3, 5, 8])
-@pytest.mark.parametrize("assignment", ["optimal", "random"])
-def test_a_killed_training_goes_on_bit_by_bit(trainer, trace_sets, step, assignment):
-    changes = {"max_steps": 10, "rematch_every": 3, "assignment": assignment, "save_strategy": "steps", "save_steps": 2}
+@pytest.mark.parametrize("rule", [{}, PRIOR, {"assignment": "random"}])
+def test_a_killed_training_goes_on_bit_by_bit(trainer, trace_sets, step, rule):
+    """With a prior its counts, and the costs that are solved again, go on too."""
+    changes = {"max_steps": 10, "rematch_every": 3, "save_strategy": "steps", "save_steps": 2, **rule}
     whole = trainer(trace_sets(10), **changes)
     whole.train()
     killed = trainer(trace_sets(10), **changes)

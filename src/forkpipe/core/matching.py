@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from forkpipe.core.records import Gaps
+
 Costs = NDArray[np.float64]
 Tags = NDArray[np.int64]
 
@@ -63,6 +65,24 @@ def tags_of_modes(modes: Iterable[str], n_tags: int) -> dict[str, int]:
     {'cycle': 0, 'peasant': 1}
     """
     return {mode: i % n_tags for i, mode in enumerate(sorted(set(modes)))}
+
+
+def is_due(visit: int, every: int, gaps: Gaps = "even") -> bool:
+    """Tell whether a problem is matched at this visit, counted from 0.
+
+    Args:
+        every: k, the most visits from one matching to the next.
+        gaps: even: at the visits 0, k, 2k, ...; doubling: the gaps are 1, 1, 2, 4 and so on up to k.
+
+    >>> [visit for visit in range(14) if is_due(visit, 4, "doubling")]
+    [0, 1, 2, 4, 8, 12]
+    """
+    if gaps == "even":
+        return visit % every == 0
+    matched = 0
+    while matched < visit and matched < every:
+        matched += min(every, max(1, matched))
+    return matched == visit or (matched < visit and (visit - matched) % every == 0)
 
 
 def total_cost(costs: Costs, tags: Tags) -> float:

@@ -20,6 +20,8 @@ Assignment = Literal["optimal", "random", "fixed", "single"]
 """How traces get their tags: by least cost (SSFT), by a random injection, by a mode that is known beforehand (mode
 conditioning), or all the same plain tag (SFT-mixed)."""
 
+Gaps = Literal["even", "doubling"]
+"""How the visits at which a problem is matched lie apart, see `core.matching.is_due`."""
 Baseline = Literal["mean", "leave_one_out"]
 """What is subtracted from a reward: the mean of its group, or the mean of the others in the group."""
 

@@ -51,11 +51,22 @@ def values_of_training(settings: SupervisedSettings) -> str:
         f"{settings.scheduler} after {f'{warm} steps' if warm >= 1 else f'{warm:.0%}'} of warm-up",
         f"weight decay {settings.weight_decay:g}",
         f"L {'whole traces' if settings.prefix_length is None else settings.prefix_length}",
-        f"matched at every {settings.rematch_every}. visit" if settings.rematch_every > 1 else "matched at every visit",
+        _matched(settings),
         f"tag weight {settings.tag_weight:g}",
         f"bf16 {_flag(settings.bf16)}",
     ]
     return ", ".join(parts)
+
+
+def _matched(settings: SupervisedSettings) -> str:
+    every = f"at every {settings.rematch_every}. visit" if settings.rematch_every > 1 else "at every visit"
+    doubling = settings.rematch_gaps == "doubling" and settings.rematch_every > 1
+    parts = [f"matched at visits 0, 1, 2, 4 and so on, later {every}" if doubling else f"matched {every}"]
+    if settings.whole_visits:
+        parts += [f"by whole traces at the first {settings.whole_visits}"]
+    if settings.consistency_weight:
+        parts += [f"with {settings.consistency_weight:g} times a prior by {settings.consistency_features}"]
+    return " ".join(parts)
 
 
 def _trained(settings: SupervisedSettings) -> str:

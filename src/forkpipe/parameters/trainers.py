@@ -6,12 +6,12 @@ inherit them as pydantic models, which check the ranges. `check_fields` makes th
 
 from dataclasses import dataclass, fields
 from functools import cache
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from forkpipe.core.errors import InputError
-from forkpipe.core.records import Baseline
+from forkpipe.core.records import Baseline, Gaps
 from forkpipe.parameters.base import Count, Weight, problem_of
 
 
@@ -28,7 +28,18 @@ class SSFTFields:
     auto_cap: Count = 1000
     """For auto: the longest L."""
     rematch_every: Count = 1
-    """A problem is matched at its visits 0, k, 2k, ...; in between its last matching is kept."""
+    """k: a problem is matched at its visits 0, k, 2k, ...; in between its last matching is kept."""
+    rematch_gaps: Gaps = "even"
+    """even: as above; doubling: the gaps between matchings are 1, 1, 2, 4 and so on up to k, because a model that knows
+    nothing yet made the first matchings."""
+    whole_visits: Annotated[int, Field(ge=0)] = 0
+    """At so many first visits of a problem the matching reads whole traces, whatever `prefix_length` is."""
+    consistency_weight: Weight = 0.0
+    """Weight of a prior by which like traces get like tags in all problems, learned from the matchings so far without
+    labels (`core.consistency`); its costs are nats a feature. 0 for none. With it, a problem's tags are decided anew at
+    every visit, from its last costs where none are due."""
+    consistency_features: Literal["ngrams", "teacher"] = "ngrams"
+    """What makes traces alike. ngrams: tokens and pairs of tokens of whole traces; teacher: names of teachers."""
     matching_tokens: Count = 65536
     """Tokens in a forward pass when costs are computed: bounds memory, changes no result."""
     pass_tokens: Count | None = None

@@ -19,6 +19,15 @@ from forkpipe.training.precision import (
 )
 
 
+def reading_whole(batch: dict[str, Tensor], rows: list[int]) -> dict[str, Tensor]:
+    """Return a batch in which the matching reads whole traces of the problems in these rows."""
+    if not rows:
+        return batch
+    lengths = batch["prefix_lengths"].clone()
+    lengths[rows] = 0
+    return {**batch, "prefix_lengths": lengths}
+
+
 def batch_costs(
     model: Any,
     batch: dict[str, Tensor],

@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from forkpipe.core.consistency import ConsistencyPrior, ngrams
 from forkpipe.core.errors import InputError
 from forkpipe.core.ids import content_hash
 from forkpipe.core.matching import (
     Tags,
+    is_due,
     margins,
     match_fixed,
     match_optimal,
@@ -23,7 +25,7 @@ from forkpipe.core.matching import (
     tags_of_modes,
 )
 from forkpipe.core.progress import logger
-from forkpipe.core.records import Assignment
+from forkpipe.core.records import Assignment, Gaps
 from forkpipe.core.rows import MatchColumns
 from forkpipe.training.precision import Costed, Measurement
 
@@ -48,14 +50,26 @@ def names_of(encoded: Any, mode_field: str) -> list[SetNames]:
     return [SetNames(str(row["problem_id"]), row["trace_ids"], row["teachers"], row[modes]) for row in light]
 
 
+def prior_of(encoded: Any, features: str, n_tags: int) -> ConsistencyPrior:
+    """Return the prior for a table of `sequences.encode_sets`; `features` is "ngrams" or "teacher"."""
+    if features == "teacher":
+        rows = ([{teacher} - {""} for teacher in teachers] for teachers in encoded["teachers"])
+        return ConsistencyPrior(rows, n_tags)
+    return ConsistencyPrior(([ngrams(ids) for ids in traces] for traces in encoded["traces"]), n_tags)
+
+
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """The matching at one visit of a problem, as plain lists that processes can exchange."""
+    """The matching at one visit of a problem."""
 
     index: int
     tags: list[int]
     costs: list[list[float]] | None = None
-    """(N, M); None if no costs were computed."""
+    """(N, M); None if the matching is not decided by costs, or kept."""
+    prior: list[list[float]] | None = None
+    """(N, M), what a prior added to the costs; None without one."""
+    computed: bool = True
+    """Whether the costs are of this visit; False where the last ones were solved again with a new prior."""
     noise: float | None = None
     """Error of a margin, nats a token, where there are costs."""
     clear: bool = True
@@ -69,9 +83,12 @@ class Matchings:
 
     Args:
         names: names of the problems, by index.
-        rematch_every: a problem is matched at its visits 0, k, 2k, ...
+        rematch_every: k, see `core.matching.is_due`.
         seed: seed of random assignments, which depend on it, the problem and the visit only.
         tag_of: for "fixed", the tag of each mode; None assigns tags to the modes in `names`.
+        rematch_gaps: see `core.matching.is_due`.
+        whole_visits: see `read_whole`.
+        prior: for "optimal", a prior that learns from the matchings, added to the costs with `weight`.
     """
 
     names: Sequence[SetNames]
@@ -80,10 +97,16 @@ class Matchings:
     rematch_every: int
     seed: int
     tag_of: Mapping[str, int] | None = None
+    rematch_gaps: Gaps = "even"
+    whole_visits: int = 0
+    prior: ConsistencyPrior | None = None
+    weight: float = 0.0
     log: list[MatchColumns] = field(init=False, default_factory=list)
     measured: Measurement = field(init=False, default=Measurement())
     _visits: dict[int, int] = field(init=False, default_factory=dict)
     _kept: dict[int, list[int]] = field(init=False, default_factory=dict)
+    _costs: dict[int, tuple[list[list[float]], float | None]] = field(init=False, default_factory=dict)
+    """With a prior: the last costs of each problem, and the error of a margin."""
 
     def __post_init__(self) -> None:
         if self.assignment == "fixed":
@@ -101,10 +124,25 @@ class Matchings:
         """Return the positions in `indices` of problems whose costs are needed now."""
         if self.assignment != "optimal":
             return []
-        return [i for i, index in enumerate(indices) if self._visits.get(index, 0) % self.rematch_every == 0]
+        return [
+            place
+            for place, index in enumerate(indices)
+            if is_due(self.visits_of(index), self.rematch_every, self.rematch_gaps)
+        ]
+
+    def read_whole(self, indices: Sequence[int]) -> list[int]:
+        """Return the positions in `indices` of problems at one of their first `whole_visits` visits."""
+        return [place for place, index in enumerate(indices) if self.visits_of(index) < self.whole_visits]
+
+    def visits_of(self, index: int) -> int:
+        """Return how often a problem was visited so far."""
+        return self._visits.get(index, 0)
 
     def visit(self, index: int, costed: Costed | None = None) -> Visit:
-        """Return the matching of a problem at its next visit; only `remember` counts the visit."""
+        """Return the matching of a problem at its next visit; only `remember` counts the visit.
+
+        A prior learns from it at once: the order of calls matters, and is to be the same in all processes.
+        """
         names = self.names[index]
         n_traces = len(names.trace_ids)
         if self.assignment == "single":
@@ -112,12 +150,34 @@ class Matchings:
         if self.assignment == "fixed":
             return Visit(index, match_fixed(names.modes, self.tag_of or {}).tolist())
         if self.assignment == "random":
-            generator = np.random.default_rng([self.seed, index, self._visits.get(index, 0)])
+            generator = np.random.default_rng([self.seed, index, self.visits_of(index)])
             return Visit(index, match_random(self.n_tags, n_traces, generator).tolist())
+        if self.prior is not None:
+            return self._with_prior(self.prior, index, costed)
         if costed is None:
             return Visit(index, self._kept[index])
         costs = costed.costs
-        return Visit(index, match_optimal(costs).tolist(), costs.tolist(), costed.noise, costed.clear, costed.measured)
+        return Visit(
+            index,
+            match_optimal(costs).tolist(),
+            costs.tolist(),
+            noise=costed.noise,
+            clear=costed.clear,
+            measured=costed.measured,
+        )
+
+    def _with_prior(self, prior: ConsistencyPrior, index: int, costed: Costed | None) -> Visit:
+        if costed is not None:
+            costs, noise = costed.costs.tolist(), costed.noise
+        elif index in self._costs:
+            costs, noise = self._costs[index]
+        else:
+            return Visit(index, self._kept[index])  # kept from a training without the prior
+        added = self.weight * prior.costs(index)
+        tags = match_optimal(np.array(costs) + added).tolist()
+        prior.place(index, tags)
+        clear, measured = (True, None) if costed is None else (costed.clear, costed.measured)
+        return Visit(index, tags, costs, added.tolist(), costed is not None, noise, clear, measured)
 
     def first_visits(self, visits: Sequence[Visit]) -> list[Visit]:
         """Return those of the visits that are a problem's first, one for each problem."""
@@ -126,21 +186,26 @@ class Matchings:
     def remember(self, visits: Sequence[Visit], step: int) -> None:
         """Count the visits, keep their matchings and log those that were decided anew."""
         for visit in visits:
-            number = self._visits.get(visit.index, 0)
-            if self.assignment == "random" or visit.costs is not None or (self.assignment == "fixed" and number == 0):
+            number = self.visits_of(visit.index)
+            decided = visit.costs is not None and (visit.computed or visit.tags != self._kept[visit.index])
+            if self.assignment == "random" or decided or (self.assignment == "fixed" and number == 0):
                 self._log(visit, number, step)
             self._visits[visit.index] = number + 1
             if visit.measured is not None:
                 self.measured += visit.measured
             if visit.costs is not None:
-                self.measured = self.measured.after(visit.clear)
                 self._kept[visit.index] = visit.tags
+                if visit.computed:
+                    self.measured = self.measured.after(visit.clear)
+                if self.prior is not None:
+                    self._costs[visit.index] = (visit.costs, visit.noise)
 
     def _log(self, visit: Visit, number: int, step: int) -> None:
         names = self.names[visit.index]
         costs = None if visit.costs is None else np.array(visit.costs)
         tags: Tags = np.array(visit.tags)
-        slack = [None] * len(visit.tags) if costs is None else margins(costs, tags)
+        decisive = costs if costs is None or visit.prior is None else costs + np.array(visit.prior)
+        slack = [None] * len(visit.tags) if decisive is None else margins(decisive, tags)
         for column, tag in enumerate(visit.tags):
             self.log.append(
                 {
@@ -175,6 +240,7 @@ class Matchings:
             "sets": self._sets(),
             "visits": list(self._visits.items()),
             "kept": list(self._kept.items()),
+            "costs": list(self._costs.items()),
             "log": self.log,
             "measured": asdict(self.measured),
         }
@@ -193,5 +259,9 @@ class Matchings:
             raise InputError(f"{path} is of other trace sets: expected those that the training began with")
         self._visits = dict(state["visits"])
         self._kept = dict(state["kept"])
+        if self.prior is not None:
+            self._costs = {index: (costs, noise) for index, (costs, noise) in state.get("costs", [])}
+            for index, tags in self._kept.items():
+                self.prior.place(index, tags)
         self.log = state["log"]
         self.measured = Measurement(**state.get("measured", {}))

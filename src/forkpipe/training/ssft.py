@@ -19,11 +19,11 @@ from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.losses import set_loss
 from forkpipe.models.checkpoint import check_positions, listed_ends, max_positions
-from forkpipe.training.batch_costs import batch_costs
+from forkpipe.training.batch_costs import batch_costs, reading_whole
 from forkpipe.training.config import SSFTConfig
 from forkpipe.training.costs import CostSettings, evaluating
 from forkpipe.training.evaluated import Evaluation, loss_of, tag_metrics, token_sums
-from forkpipe.training.matchings import Matchings, names_of
+from forkpipe.training.matchings import Matchings, names_of, prior_of
 from forkpipe.training.passes import next_token_nll, part_of, sequences_in_passes
 from forkpipe.training.precision import Costed, Measurement
 from forkpipe.training.scoring import next_tokens
@@ -199,16 +199,20 @@ class SSFTTrainer(TagTrainer):
         matchings = self.matchings if self._evaluation is None else self._evaluation.matchings
         indices = inputs["problem_index"].tolist()
         due = matchings.due(indices)
-        costs = dict(zip(due, self._costs(model, inputs, due, matchings.measured), strict=True)) if due else {}
-        visits = [matchings.visit(index, costs.get(row)) for row, index in enumerate(indices)]
+        batch = reading_whole(inputs, matchings.read_whole(indices))
+        costs = dict(zip(due, self._costs(model, batch, due, matchings.measured), strict=True)) if due else {}
+        asked = [(index, costs.get(row)) for row, index in enumerate(indices)]
+        # Every process decides and keeps all matchings, in one order: the next visit of a problem may be in another
+        # process, and a prior depends on the matchings before.
+        everywhere = gather_object([asked]) if self.accelerator.num_processes > 1 else [asked]
+        decided = [[matchings.visit(index, costed) for index, costed in part] for part in everywhere]
         tags = torch.zeros(inputs["trace_mask"].shape, dtype=torch.long)
-        for row, visit in enumerate(visits):
+        for row, visit in enumerate(decided[self.accelerator.process_index if len(decided) > 1 else 0]):
             tags[row, : len(visit.tags)] = torch.tensor(visit.tags)
-        # Every process keeps all matchings: the next visit of a problem may be in another process.
-        everywhere = gather_object(visits) if self.accelerator.num_processes > 1 else visits
+        visits = [visit for part in decided for visit in part]
         if self._evaluation is not None:
-            everywhere = matchings.first_visits(everywhere)
-        matchings.remember(everywhere, self.state.global_step)
+            visits = matchings.first_visits(visits)
+        matchings.remember(visits, self.state.global_step)
         seconds = time.perf_counter() - started
         self.matching_seconds += seconds
         self._add_to_log(matching_seconds=seconds)
@@ -286,5 +290,10 @@ class SSFTTrainer(TagTrainer):
     def _fresh_matchings(self, split: str) -> Matchings:
         config = self.args
         seed = config.seed if config.data_seed is None else config.data_seed
-        known = self.matchings.tag_of if split == "eval" else None
-        return Matchings(self.names.get(split, []), config.assignment, self.tags.n, config.rematch_every, seed, known)
+        names = self.names.get(split, [])
+        if split == "eval":
+            return Matchings(names, config.assignment, self.tags.n, 1, seed, self.matchings.tag_of)
+        weight = config.consistency_weight if config.assignment == "optimal" else 0.0
+        prior = prior_of(self.train_dataset, config.consistency_features, self.tags.n) if names and weight else None
+        more = {"rematch_gaps": config.rematch_gaps, "whole_visits": config.whole_visits, "prior": prior}
+        return Matchings(names, config.assignment, self.tags.n, config.rematch_every, seed, weight=weight, **more)
