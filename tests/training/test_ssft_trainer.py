@@ -184,22 +184,13 @@ def test_what_bounds_memory_changes_nothing(trainer, trace_sets, size):
 
 
 def test_a_prior_decides_where_its_weight_is_large(trainer, trace_sets):
-    """By teacher and with a weight beside which costs are nothing: every teacher ends under one tag, in all problems;
-    tags are decided anew at visits at which no costs are due, and logged where they changed."""
-    made = trainer(
-        trace_sets(12), max_steps=12, rematch_every=10, consistency_weight=1e6, consistency_features="teacher"
-    )
+    """By teacher, with a weight beside which costs are nothing: every teacher ends under one tag, in all problems."""
+    rule = {"consistency_weight": 1e6, "consistency_features": "teacher"}
+    made = trainer(trace_sets(12), max_steps=12, rematch_every=10, **rule)
     made.train()
-    last = {(row["problem_id"], row["trace_id"]): row for row in made.matchings.log}
-    assert len({row["teacher"] for row in last.values()}) == len(
-        {(row["teacher"], row["tag"]) for row in last.values()}
-    )
-    changed = [row for row in made.matchings.log if row["visit"] > 0]
-    assert changed
-    assert all(row["margin"] >= -1e-6 for row in made.matchings.log)
-    plain = trainer(trace_sets(12), max_steps=12, rematch_every=10)
-    plain.train()
-    assert {row["visit"] for row in plain.matchings.log} == {0}
+    last = {(row["problem_id"], row["trace_id"]): row for row in made.matchings.log}.values()
+    assert len({(row["teacher"], row["tag"]) for row in last}) == len({row["teacher"] for row in last})
+    assert all(row["margin"] >= -1e-6 for row in last)
 
 
 def test_a_prior_is_off_in_evaluation(trainer, trace_sets):
