@@ -13,6 +13,7 @@ policy's own tag. purity is of the final model's own matching, with neither prio
 test, which were not trained on: of the traces that their strategies write, the tag of each under the least total cost.
 """
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -70,11 +71,14 @@ def set_folder(environment: str, number: int) -> Path:
 
 
 def make_set(environment: str, number: int) -> None:
-    """Make the trace sets of a seed, unless they are there."""
-    if (set_folder(environment, number) / "05_model_input/trace_sets.parquet").exists():
-        return
-    command = [sys.executable, "-m", "kedro", "run", f"--env={environment}", f"--params=seed={number}"]
-    subprocess.run([*command, "--pipelines=trace_generation"], check=True, capture_output=True)
+    """Make the trace sets of a seed, unless they are there; other processes that need them wait."""
+    folder = set_folder(environment, number)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "05_model_input/trace_sets.parquet").exists():
+            command = [sys.executable, "-m", "kedro", "run", f"--env={environment}", f"--params=seed={number}"]
+            subprocess.run([*command, "--pipelines=trace_generation"], check=True, capture_output=True)
 
 
 class Pair:
@@ -90,6 +94,8 @@ class Pair:
         self.trace_sets = pq.read_table(data / "05_model_input/trace_sets.parquet")
         if samples is not None:
             self.parameters.evaluation.samples_per_tag = samples
+        given = {"problems": self.problems, "parameters": self.parameters, "seed": seed, "verify": verify}
+        self._accuracies = partial(accuracies, **given)
 
     def run(self, variant: str) -> Row:
         """Train and evaluate a variant; return what came of it."""
@@ -119,7 +125,7 @@ class Pair:
         checkpoint = self.supervised(variant)
         trained = time.process_time() - started
         plain = SUPERVISED[variant].get("assignment") == "single"
-        result = {"train_cpu_seconds": trained, **self.accuracies(checkpoint)}
+        result = {"train_cpu_seconds": trained, **self._accuracies(checkpoint)}
         if not plain:
             length = settings_of(self.parameters, SUPERVISED[variant]).prefix_length
             counts = self.held_out_matching(checkpoint, length)
@@ -134,7 +140,8 @@ class Pair:
 
         plan = POLICIES[variant]
         parent = self.supervised(plan["parent"])
-        phases = Schedule.model_validate(plan["phases"]) if "phases" in plan else self._schedule(plan["method"])
+        own = plan.get("phases")
+        phases = Schedule.model_validate(own) if own else getattr(self.parameters, plan["method"]).train
         started = time.process_time()
         with tempfile.TemporaryDirectory(dir=self.kept) as folder:
             context = Context(
@@ -144,15 +151,8 @@ class Pair:
             log = train_policy(parent, Path(folder, "policy"), Path(folder, "work"), phases, context).log
             trained = time.process_time() - started
             plain = SUPERVISED[plan["parent"]].get("assignment") == "single"
-            measured = self.accuracies(Path(folder, "policy"), own=not plain)
+            measured = self._accuracies(Path(folder, "policy"), own=not plain)
         return {"train_cpu_seconds": trained, "rollouts": sum(row["rollouts"] for row in log), **measured}
-
-    def accuracies(self, checkpoint: Path, own: bool = False) -> Row:
-        """Return what `accuracies` does for this pair."""
-        return accuracies(checkpoint, self.problems, self.parameters, self.seed, self.verify, own)
-
-    def _schedule(self, method: str) -> Schedule:
-        return getattr(self.parameters, method).train
 
     def held_out_matching(self, checkpoint: Path, length: Any) -> np.ndarray:
         """Return how many traces of each strategy the model itself puts under each tag, (N, strategies)."""
@@ -251,6 +251,7 @@ def work(path: Path, samples: int | None, variants: Sequence[str], environment: 
     missing = [variant for variant in variants if not results.has(environment, number, seed, variant)]
     if not missing:
         return
+    make_set(environment, number)
     kept = path.with_suffix(".checkpoints")
     with verifying(unlimited(parameters_of(environment, number).verification)) as verify:
         pair = Pair(environment, number, seed, kept, samples, verify)
@@ -291,7 +292,6 @@ def main() -> None:
         given.results.parent.mkdir(parents=True, exist_ok=True)
         variants = given.variants or CATALOG["studies"][given.study]
         pairs = [(environment, *pair) for pair in pairs_of(given.pairs) for environment in given.environments]
-        in_processes(make_set, sorted({(environment, number) for environment, number, _ in pairs}), given.processes)
         in_processes(partial(work, given.results, given.samples_per_tag, variants), pairs, given.processes)
     show(Results(given.results, NAMES).rows, given.against, given.effect)
 

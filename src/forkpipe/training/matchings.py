@@ -167,12 +167,9 @@ class Matchings:
         )
 
     def _with_prior(self, prior: ConsistencyPrior, index: int, costed: Costed | None) -> Visit:
-        if costed is not None:
-            costs, noise = costed.costs.tolist(), costed.noise
-        elif index in self._costs:
-            costs, noise = self._costs[index]
-        else:
+        if costed is None and index not in self._costs:
             return Visit(index, self._kept[index])  # kept from a training without the prior
+        costs, noise = self._costs[index] if costed is None else (costed.costs.tolist(), costed.noise)
         added = self.weight * prior.costs(index)
         tags = match_optimal(np.array(costs) + added).tolist()
         prior.place(index, tags)

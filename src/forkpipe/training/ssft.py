@@ -295,5 +295,5 @@ class SSFTTrainer(TagTrainer):
             return Matchings(names, config.assignment, self.tags.n, 1, seed, self.matchings.tag_of)
         weight = config.consistency_weight if config.assignment == "optimal" else 0.0
         prior = prior_of(self.train_dataset, config.consistency_features, self.tags.n) if names and weight else None
-        more = {"rematch_gaps": config.rematch_gaps, "whole_visits": config.whole_visits, "prior": prior}
-        return Matchings(names, config.assignment, self.tags.n, config.rematch_every, seed, weight=weight, **more)
+        rule = config.rematch_gaps, config.whole_visits, prior, weight
+        return Matchings(names, config.assignment, self.tags.n, config.rematch_every, seed, None, *rule)
