@@ -77,7 +77,8 @@ def make_set(environment: str, number: int) -> None:
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "05_model_input/trace_sets.parquet").exists():
-            command = [sys.executable, "-m", "kedro", "run", f"--env={environment}", f"--params=seed={number}"]
+            given = f"--params=seed={number},parallel.workers=1"
+            command = [sys.executable, "-m", "kedro", "run", f"--env={environment}", given]
             subprocess.run([*command, "--pipelines=trace_generation"], check=True, capture_output=True)
 
 
@@ -140,8 +141,7 @@ class Pair:
 
         plan = POLICIES[variant]
         parent = self.supervised(plan["parent"])
-        own = plan.get("phases")
-        phases = Schedule.model_validate(own) if own else getattr(self.parameters, plan["method"]).train
+        phases = Schedule.model_validate(plan.get("phases") or getattr(self.parameters, plan["method"]).train)
         started = time.process_time()
         with tempfile.TemporaryDirectory(dir=self.kept) as folder:
             context = Context(

@@ -77,11 +77,11 @@ class Traces:
                 self.rows.append(trace_row(request, said, name, teacher, 0, "study"))
                 self.strategy_of[self.rows[-1]["trace_id"]] = engine.strategy_of(request)
         traces = pa.Table.from_pylist(self.rows, schema=SCHEMAS["traces"])
-        verdicts = verify_traces(traces, self.problems, self.parameters.verification)
+        parameters = self.parameters
+        verdicts = verify_traces(traces, self.problems, parameters.verification, parameters.parallel, store=None)
         generation = GenerationSettings(teachers={"teacher_0": teacher})
-        self.clusters, _, _ = cluster_strategies(
-            traces, pa.Table.from_pylist(verdicts), self.problems, StrategySettings(), generation
-        )
+        clusters, _, _ = cluster_strategies(traces, verdicts.to_table(), self.problems, StrategySettings(), generation)
+        self.clusters = clusters.to_table().to_pylist()
 
     def sets(self, choice: str, embedder: str) -> list[Row]:
         """Return trace sets, however chosen of the same problems: those whose traces hold two strategies."""
