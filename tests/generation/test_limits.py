@@ -153,6 +153,33 @@ def test_a_partial_set_holds_what_was_answered_and_the_report_says_so(store):
     assert totals["t"]["not_asked"] == 32
 
 
+def test_the_traces_of_a_problem_lie_together_in_the_order_of_teachers_and_samples(store):
+    """The second teacher is asked fewer problems, in another order; problems that nobody lists come last."""
+    several = TEACHER.model_copy(update={"samples": 2})
+    came = {}
+    with store:
+        for name, problems in (("t", PROBLEMS[:5]), ("u", PROBLEMS[6:1:-2])):
+            plan = plan_requests(problems, name, several, WindowEngine())
+            came[name] = [plan], ask_teacher(name, several, plan, WindowEngine(), store, "run")
+        batches, _ = collect(
+            store,
+            {name: plans for name, (plans, _) in came.items()},
+            dict.fromkeys(came, several),
+            {name: outcome for name, (_, outcome) in came.items()},
+            [problem.problem_id for problem in PROBLEMS[:5]],
+        )
+    number = {problem.problem_id: at for at, problem in enumerate(PROBLEMS)}
+    rows = [(number[row["problem_id"]], row["teacher"], row["sample"]) for row in batches.to_table().to_pylist()]
+    asked = {"t": range(5), "u": (2, 4, 6)}
+    assert rows == [
+        (problem, teacher, sample)
+        for problem in (0, 1, 2, 3, 4, 6)
+        for teacher in "tu"
+        if problem in asked[teacher]
+        for sample in (0, 1)
+    ]
+
+
 def test_the_report_adds_up_by_teacher(store, caplog):
     """40 requests, 10 of which fail first and are answered in a second run: 50 attempts, 40 x 10 tokens paid."""
     caplog.set_level(logging.INFO, logger="forkpipe")
