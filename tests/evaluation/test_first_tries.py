@@ -8,9 +8,9 @@ from kedro.io import DataCatalog, MemoryDataset
 
 from forkpipe.core.ids import content_hash
 from forkpipe.evaluation.sampling import evaluated
+from forkpipe.evaluation.scoring import score_generations
 from forkpipe.parameters import GenerationSettings, VerificationSettings
 from forkpipe.pipeline_registry import register_pipelines
-from forkpipe.pipelines.evaluation.nodes import score_generations
 from forkpipe.session import DECLARED
 from kedro_provenance.recipes import Recipes, flatten
 
@@ -40,7 +40,8 @@ def generations(texts, finish_reason="stop"):
 
 def scored(table, caplog):
     with caplog.at_level(logging.WARNING, logger="forkpipe"):
-        rows = score_generations(table, pa.Table.from_pylist([problem("p")]), VerificationSettings())
+        scores = score_generations(table, pa.Table.from_pylist([problem("p")]), VerificationSettings())
+        rows = scores.to_table().to_pylist()
     return [row["verdict"] for row in rows], caplog.messages
 
 

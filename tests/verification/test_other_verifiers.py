@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,14 +12,15 @@ from hypothesis import strategies as st
 from forkpipe.core.errors import InputError
 from forkpipe.core.progress import Progress
 from forkpipe.core.records import Completion, Problem, Request, Verdict
-from forkpipe.parameters import JudgeSettings, VerificationSettings
+from forkpipe.parameters import JudgeSettings, ParallelSettings, VerificationSettings
 from forkpipe.verification.base import Verifier
 from forkpipe.verification.choice import ChoiceVerifier
 from forkpipe.verification.dispatch import ResponseRow
 from forkpipe.verification.limits import Unscored
 from forkpipe.verification.number import NumberVerifier
 from forkpipe.verification.reasoning_gym import ReasoningGymVerifier
-from forkpipe.verification.row_verifier import RowVerifier, verify_responses
+from forkpipe.verification.row_verifier import RowVerifier
+from forkpipe.verification.tables import verdict_tables
 
 
 @pytest.mark.parametrize(
@@ -132,8 +134,12 @@ def test_a_verifier_may_read_the_metadata_of_a_problem() -> None:
         {"problem_id": "loose", "text": "6", "finish_reason": "stop"},
     ]
     rows = [{**one.to_row(), "problem_id": name} for one, name in zip(problems, ("tight", "loose"), strict=False)]
-    verdicts = verify_responses(texts, rows, settings, Progress("verify", 2, unit="rows"))
-    assert [row["verdict"] for row in verdicts] == ["wrong", "correct"]
+    progress = Progress("verify", 2, unit="rows")
+    parts = verdict_tables(
+        pa.Table.from_pylist([{**text, "trace_id": text["text"]} for text in texts]),
+        "verdicts", ["trace_id"], rows, settings, ParallelSettings(workers=1), None, progress,
+    )  # fmt: skip
+    assert [verdict for part in parts for verdict in part["verdict"].to_pylist()] == ["wrong", "correct"]
 
 
 def problem(text: str, answer: str, metadata: dict[str, object], answer_type: str = "reasoning_gym") -> Problem:

@@ -7,7 +7,8 @@ from forkpipe.parameters import ParallelSettings, VerificationSettings
 from forkpipe.stores.results import ResultStore
 from forkpipe.stores.tables import StoredTable, write_table
 from forkpipe.verification import tables
-from forkpipe.verification.row_verifier import verify_responses
+from forkpipe.verification.dispatch import ResponseRow
+from forkpipe.verification.row_verifier import RowVerifier
 from forkpipe.verification.tables import verdict_tables
 
 PROBLEMS = [
@@ -31,6 +32,16 @@ def trace(n):
     }  # fmt: skip
 
 
+def verify(rows, settings):
+    with RowVerifier(settings) as verifier:
+        return verifier.verify(
+            [
+                ResponseRow("text", row["problem_id"][1:], row["text"], row["status"], row["finish_reason"])
+                for row in rows
+            ]
+        )
+
+
 def test_a_stored_table_gets_the_verdicts_of_its_rows_in_parts(tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "ROWS", 10)
     monkeypatch.setattr(tables, "MOST_ROWS", 4)
@@ -38,10 +49,7 @@ def test_a_stored_table_gets_the_verdicts_of_its_rows_in_parts(tmp_path, monkeyp
     write_table(str(tmp_path / "traces.parquet"), "traces", rows)
     settings = VerificationSettings(verifiers={"text": "exact"}, max_unscored=1.0)
     expected = [
-        {"trace_id": row["trace_id"], **verdict}
-        for row, verdict in zip(
-            rows, verify_responses(rows, PROBLEMS, settings, Progress("v", 63, unit="traces")), strict=True
-        )
+        {"trace_id": row["trace_id"], **verdict} for row, verdict in zip(rows, verify(rows, settings), strict=True)
     ]
     store = ResultStore(tmp_path / "kept")
     for table in (StoredTable(str(tmp_path / "traces.parquet"), "traces"), pa.Table.from_pylist(rows)):

@@ -23,14 +23,16 @@ from forkpipe.parameters import VerificationSettings
 from forkpipe.parameters.parallel import ParallelSettings
 from forkpipe.stores.results import ResultStore
 from forkpipe.verification.dispatch import ResponseRow, VerifiedRow
-from forkpipe.verification.limits import OF_PROGRAMS, Unscored
+from forkpipe.verification.limits import Unscored
 from forkpipe.verification.registry import VERIFIERS
 from forkpipe.verification.row_verifier import RowVerifier, columns_of
 
 PARTS = 64
 """Problems whose kept verdicts are looked up at a time, and whose open verdicts a judge is asked about at a time."""
-NO_DIFFERENCE = ("workers", "memory_mb")
+NO_DIFFERENCE = ("workers",)
 """Options of verifiers that change no verdict."""
+SURE = "cpu"
+"""Rule of the only time-out that is kept: the program uses up its processor time, however busy the machine is."""
 
 
 @dataclass
@@ -190,7 +192,7 @@ class _Keys:
 
 
 def _is_kept(verdict: Verdict) -> bool:
-    return verdict.verdict != "failed" and (verdict.verdict != "timeout" or verdict.rule in OF_PROGRAMS)
+    return verdict.verdict != "failed" and (verdict.verdict != "timeout" or verdict.rule == SURE)
 
 
 def _written(verified: VerifiedRow) -> list[str]:

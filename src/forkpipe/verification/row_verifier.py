@@ -1,13 +1,12 @@
 """Verdicts for rows of any table: traces, rollouts and samples all go through here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
 
 from forkpipe.core.engine import Engine
 from forkpipe.core.progress import Progress
 from forkpipe.core.records import Problem
-from forkpipe.core.rows import ProblemRow, VerdictColumns
+from forkpipe.core.rows import VerdictColumns
 from forkpipe.engines.registry import create_engine
 from forkpipe.parameters import VerificationSettings
 from forkpipe.verification.answer_judge import OpenVerdict, is_open, judge
@@ -128,33 +127,3 @@ def columns_of(verified: VerifiedRow) -> VerdictColumns:
 def unlimited(settings: VerificationSettings) -> VerificationSettings:
     """Return the settings without a limit on verdicts that say nothing: for models that need not know the format."""
     return settings.model_copy(update={"max_unscored": 1.0})
-
-
-def verify_responses(
-    rows: Sequence[Mapping[str, Any]],
-    problems: Sequence[ProblemRow],
-    settings: VerificationSettings,
-    progress: Progress,
-) -> list[VerdictColumns]:
-    """Return the verdict columns of each row of a table of responses, in order.
-
-    Args:
-        rows: with problem_id, text, finish_reason, and status where a response may have failed.
-        problems: rows of the `problems` table.
-        settings: see `parameters.VerificationSettings`.
-        progress: told how far it is.
-    """
-    by_id = {row["problem_id"]: Problem.from_row(row) for row in problems}
-    with RowVerifier(settings) as verifier:
-        golds = {problem_id: verifier.gold_of(problem) for problem_id, problem in by_id.items()}
-        asked = [
-            ResponseRow(
-                by_id[row["problem_id"]].answer_type,
-                golds[row["problem_id"]],
-                row["text"],
-                row.get("status", "done"),
-                row["finish_reason"],
-            )
-            for row in rows
-        ]
-        return verifier.verify(asked, progress)

@@ -1,7 +1,7 @@
 """Verdicts for the rows of a stored table, of which a few batches are in memory at a time."""
 
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from forkpipe.core.progress import Progress, logger
 from forkpipe.core.records import Problem
-from forkpipe.core.rows import ProblemRow
+from forkpipe.core.rows import ProblemRow, VerdictColumns
 from forkpipe.parameters import VerificationSettings
 from forkpipe.parameters.parallel import ParallelSettings
 from forkpipe.stores import run_id
@@ -22,6 +22,8 @@ from forkpipe.verification.row_verifier import RowVerifier
 
 ROWS = 4096
 """Rows that are saved at a time."""
+END = 80
+"""Characters of a text that are shown in messages."""
 MOST_ROWS = 64
 """Rows that are verified together: those of a problem, or a part of them."""
 
@@ -35,6 +37,7 @@ def verdict_tables(
     parallel: ParallelSettings,
     store: ResultStore | None,
     progress: Progress,
+    watch: Callable[[Mapping[str, Any], str, VerdictColumns], None] | None = None,
 ) -> Iterator[pa.Table]:
     """Yield the verdicts on the rows of a table, in order, as parts of the table `name`.
 
@@ -44,16 +47,20 @@ def verdict_tables(
         problems: rows of the `problems` table.
         store: of kept verdicts; None keeps none.
         progress: told how far it is.
+        watch: called with what each row carries, the end of its text, and its verdict.
     """
     source = source_of(table)
     by_id = {row["problem_id"]: Problem.from_row(row) for row in problems}
-    waiting: deque[list[dict[str, Any]]] = deque()
+    waiting: deque[list[tuple[dict[str, Any], str]]] = deque()
     counts: Counter[str] = Counter()
     rows: list[dict[str, Any]] = []
     responses = _responses(source, carried, by_id, settings, waiting)
     done = 0
     for verdicts in verdicts_of(responses, source.num_rows, settings, parallel, store):
-        rows += [{**row, **verdict} for row, verdict in zip(waiting.popleft(), verdicts, strict=True)]
+        for (row, end), verdict in zip(waiting.popleft(), verdicts, strict=True):
+            rows.append({**row, **verdict})
+            if watch is not None:
+                watch(row, end, verdict)
         counts.update(verdict["verdict"] for verdict in verdicts)
         done += len(verdicts)
         progress.update(done)
@@ -69,7 +76,7 @@ def _responses(
     carried: Sequence[str],
     by_id: Mapping[str, Problem],
     settings: VerificationSettings,
-    waiting: deque[list[dict[str, Any]]],
+    waiting: deque[list[tuple[dict[str, Any], str]]],
 ) -> Iterator[list[ResponseRow]]:
     """Yield the rows of a problem that lie together, and put the columns that they carry among the waiting ones."""
     read = [*carried, "problem_id", "text", "finish_reason"]
@@ -81,7 +88,7 @@ def _responses(
                 gold = verifier.gold_of(problem)
                 for start in range(0, len(rows), MOST_ROWS):
                     part = rows[start : start + MOST_ROWS]
-                    waiting.append([{column: row[column] for column in carried} for row in part])
+                    waiting.append([({column: row[column] for column in carried}, row["text"][-END:]) for row in part])
                     yield [
                         ResponseRow(
                             problem.answer_type, gold, row["text"], row.get("status", "done"), row["finish_reason"]

@@ -2,10 +2,9 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from forkpipe.core.progress import Progress
-from forkpipe.core.rows import ComparisonRow, GenerationRow, MetricRow, ScoreRow
+from forkpipe.core.rows import ComparisonRow, GenerationRow, MetricRow
 from forkpipe.evaluation.budgets import training_budgets, validation_samples
 from forkpipe.evaluation.metrics import compare
 from forkpipe.evaluation.sample_texts import sample_texts
@@ -13,13 +12,11 @@ from forkpipe.evaluation.samples import first_seed
 from forkpipe.evaluation.sampling import evaluated, sample_checkpoint
 from forkpipe.evaluation.seeds import metrics_over_seeds, with_pairs
 from forkpipe.evaluation.tag_information import information_over_seeds
-from forkpipe.evaluation.unscored import warn_of_unscored
-from forkpipe.parameters import EvaluationSettings, GenerationSettings, ModelSettings, TagSettings, VerificationSettings
+from forkpipe.parameters import EvaluationSettings, GenerationSettings, ModelSettings, TagSettings
 from forkpipe.parameters.methods import BASE, TAGGED
-from forkpipe.pipelines.implementations import checkpoints_sampled_by, verifiers_of
+from forkpipe.pipelines.implementations import checkpoints_sampled_by
 from forkpipe.pipelines.inputs import grouped
 from forkpipe.stores.completions import CompletionStore
-from forkpipe.verification.row_verifier import unlimited, verify_responses
 from kedro_provenance.recipes import implementations
 
 
@@ -51,20 +48,6 @@ def generate_node(method: str) -> Callable[..., list[GenerationRow]]:
     generate.__name__ = f"generate_{method}"
     generate.__doc__ = f"Sample the checkpoint of {method} on the evaluation splits."
     return generate
-
-
-@implementations(verifiers_of)
-def score_generations(generations: Any, problems: Any, settings: VerificationSettings) -> list[ScoreRow]:
-    """Return a verdict for every sample; that many say nothing of an answer is a finding, which is logged."""
-    rows = generations.to_pylist()
-    progress = Progress("score samples", len(rows), unit="samples")
-    verdicts = verify_responses(rows, problems.to_pylist(), unlimited(settings), progress)
-    warn_of_unscored(rows, verdicts, settings.max_unscored)
-    kept = ("method", "problem_id", "split", "policy", "tag", "tag_source", "sample", "tokens")
-    return [
-        cast(ScoreRow, {**{name: row[name] for name in kept}, **verdict})
-        for row, verdict in zip(rows, verdicts, strict=True)
-    ]
 
 
 def compute_metrics_node(scores: Any, matchings: Any, settings: EvaluationSettings, seed: int) -> list[MetricRow]:

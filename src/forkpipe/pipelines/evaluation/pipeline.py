@@ -2,6 +2,7 @@
 
 from kedro.pipeline import Pipeline
 
+from forkpipe.evaluation.scoring import score_generations
 from forkpipe.parameters import Comparison
 from forkpipe.parameters.methods import BASE
 from forkpipe.pipelines.evaluation.nodes import (
@@ -9,12 +10,13 @@ from forkpipe.pipelines.evaluation.nodes import (
     compute_metrics_node,
     generate_node,
     sample_texts_node,
-    score_generations,
     tag_information_node,
 )
+from forkpipe.pipelines.implementations import verifiers_of
 from forkpipe.pipelines.inputs import inputs, per_method
 from forkpipe.pipelines.nodes import concatenate_methods
 from forkpipe.pipelines.stages import StageNode
+from kedro_provenance.recipes import implementations
 
 
 def create_sampling_pipeline(comparison: Comparison) -> Pipeline:
@@ -41,8 +43,10 @@ def _method_pipeline(method: str) -> Pipeline:
                 box=f"evaluation.{method}",
             ),
             StageNode(
-                score_generations,
-                inputs("problems", generations=f"{method}.generations", settings="params:verification"),
+                implementations(verifiers_of)(score_generations),
+                inputs(
+                    "problems", "params:parallel", generations=f"{method}.generations", settings="params:verification"
+                ),
                 f"{method}.scores",
                 name=f"{method}.score",
                 box=f"evaluation.{method}",
