@@ -48,7 +48,8 @@ def test_a_difference_takes_the_pairs_that_both_have():
 
 def test_every_variant_is_one_that_can_be_trained(monkeypatch):
     monkeypatch.chdir(ROOT)
-    parameters = parameters_of("base", 0)
+    parameters = parameters_of("base", 0, samples=2)
+    assert parameters.evaluation.samples_per_tag == 2
     for changes in SUPERVISED.values():
         settings_of(parameters, changes)
     for plan in POLICIES.values():

@@ -50,12 +50,13 @@ SUPERVISED, POLICIES = CATALOG["supervised"], CATALOG["policies"]
 VARIANTS = [*SUPERVISED, *POLICIES]
 
 
-def parameters_of(environment: str, seed: int) -> Parameters:
-    """Return the parameters of a Kedro environment, with one worker process for verification."""
+def parameters_of(environment: str, seed: int, samples: int | None = None) -> Parameters:
+    """Return the parameters of a Kedro environment with one process for verification, and with so many samples a tag."""
     loader = ProjectConfigLoader("conf", env=environment, base_env="base", default_run_env="base",
                                  runtime_params={"seed": seed})  # fmt: skip
     raw = loader["parameters"]
     raw["verification"]["options"]["math"]["workers"] = 1
+    raw["evaluation"]["samples_per_tag"] = samples or raw["evaluation"]["samples_per_tag"]
     return Parameters.model_validate(raw)
 
 
@@ -88,13 +89,11 @@ class Pair:
     def __init__(
         self, environment: str, number: int, seed: int, kept: Path, samples: int | None, verify: Verify
     ) -> None:
-        self.parameters, self.seed, self.verify = parameters_of(environment, number), seed, verify
+        self.parameters, self.seed, self.verify = parameters_of(environment, number, samples), seed, verify
         self.kept = kept / f"{environment}-{number}-{seed}"
         data = set_folder(environment, number)
         self.problems = pq.read_table(data / "02_intermediate/problems.parquet")
         self.trace_sets = pq.read_table(data / "05_model_input/trace_sets.parquet")
-        if samples is not None:
-            self.parameters.evaluation.samples_per_tag = samples
         given = {"problems": self.problems, "parameters": self.parameters, "seed": seed, "verify": verify}
         self._accuracies = partial(accuracies, **given)
 
