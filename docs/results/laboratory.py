@@ -51,12 +51,13 @@ VARIANTS = [*SUPERVISED, *POLICIES]
 
 
 def parameters_of(environment: str, seed: int, samples: int | None = None) -> Parameters:
-    """Return the parameters of a Kedro environment with one process for verification, and with so many samples a tag."""
+    """Return the parameters of a Kedro environment: one process for verification, so many samples a tag if given."""
     loader = ProjectConfigLoader("conf", env=environment, base_env="base", default_run_env="base",
                                  runtime_params={"seed": seed})  # fmt: skip
     raw = loader["parameters"]
     raw["verification"]["options"]["math"]["workers"] = 1
-    raw["evaluation"]["samples_per_tag"] = samples or raw["evaluation"]["samples_per_tag"]
+    if samples is not None:
+        raw["evaluation"]["samples_per_tag"] = samples
     return Parameters.model_validate(raw)
 
 
