@@ -37,11 +37,11 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
         )
 
 
-def held(made: Path) -> dict[str, set[int]]:
+def held(tables: Path) -> dict[str, set[int]]:
     """Return the keys of both stores."""
     keys: dict[str, set[int]] = {}
     for name in STORES:
-        with ResultStore(made / name) as store:
+        with ResultStore(tables / name) as store:
             keys[name] = {int(key) for number in store._shards for key in store._keys_of(number)[0]}
     return keys
 
@@ -61,19 +61,19 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    made, draw, faults = given.folder / "data" / "scale" / "seed0", random.Random(given.seed), 0
+    tables, draw, faults = given.folder / "data" / "scale" / "seed0", random.Random(given.seed), 0
     for name in STORES:
-        shutil.rmtree(made / name, ignore_errors=True)
+        shutil.rmtree(tables / name, ignore_errors=True)
     started = time.monotonic()
     if start(given.folder).wait():
         raise SystemExit(f"the undisturbed run failed: see {given.folder / 'kills.log'}")
     whole = time.monotonic() - started
     scratch = given.folder / "scratch"
     shutil.rmtree(scratch, ignore_errors=True)
-    shutil.copytree(made, scratch, ignore=shutil.ignore_patterns("*_store"))
+    shutil.copytree(tables, scratch, ignore=shutil.ignore_patterns("*_store"))
     for name in STORES:
-        shutil.rmtree(made / name)
-    before = held(made)
+        shutil.rmtree(tables / name)
+    before = held(tables)
     for number in range(given.kills):
         process = start(given.folder)
         deadline = time.monotonic() + draw.uniform(0.1, 1.0) * whole
@@ -84,7 +84,7 @@ def main() -> int:
         process.wait()
         time.sleep(3)
         left = [worker for worker in workers if not gone(worker)]
-        now = held(made)
+        now = held(tables)
         lost = sum(len(before[name] - now[name]) for name in STORES)
         faults += bool(left) + bool(lost)
         print(
@@ -96,7 +96,7 @@ def main() -> int:
     if start(given.folder).wait():
         raise SystemExit(f"the last run failed: see {given.folder / 'kills.log'}")
     same = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("same.py")), str(made), str(scratch)], check=False
+        [sys.executable, str(Path(__file__).with_name("same.py")), str(tables), str(scratch)], check=False
     )
     return faults + same.returncode
 

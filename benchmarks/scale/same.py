@@ -36,15 +36,15 @@ def rows_of(path: Path) -> Counter[str]:
 
 def main() -> int:
     """Compare all tables of two folders; print a line for each."""
-    one, other = map(Path, sys.argv[1:3])
-    names = sorted({path.relative_to(root) for root in (one, other) for path in root.glob("0[2-5]*/*.parquet")})
+    first, second = map(Path, sys.argv[1:3])
+    names = sorted({path.relative_to(root) for root in (first, second) for path in root.glob("0[2-5]*/*.parquet")})
     different = 0
     for name in names:
-        if not ((one / name).exists() and (other / name).exists()):
+        if not ((first / name).exists() and (second / name).exists()):
             print(f"{name}: only in one")
             different += 1
             continue
-        a, b = rows_of(one / name), rows_of(other / name)
+        a, b = rows_of(first / name), rows_of(second / name)
         different += a != b
         print(f"{name}: {a.total()} rows, " + ("the same" if a == b else f"{(a - b).total()} differ"))
     return 1 if different else 0

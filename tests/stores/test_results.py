@@ -16,7 +16,7 @@ def key(number):
 
 def found(path, *numbers):
     with ResultStore(path) as store:
-        return store.found([key(number) for number in numbers])
+        return store.get([key(number) for number in numbers])
 
 
 def test_what_is_put_is_found_in_order_or_not_and_nothing_else(tmp_path):

@@ -172,8 +172,8 @@ class Groups:
             return self._slice(place)
         while True:
             self._passed += 1
-            found, rows = next(self._streamed)
-            if found == problem_id:
+            following, rows = next(self._streamed)
+            if following == problem_id:
                 return rows
 
     def _stream(self) -> Iterator[tuple[str, list[dict[str, Any]]]]:

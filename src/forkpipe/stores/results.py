@@ -46,7 +46,7 @@ class ResultStore(ShardedFolder):
         for key, value in results.items():
             self.append({"key": key, "value": json.dumps(value)})
 
-    def found(self, keys: Sequence[str]) -> dict[str, Any]:
+    def get(self, keys: Sequence[str]) -> dict[str, Any]:
         """Return the results that shards hold under some of these keys: all but those that this run has put last."""
         held: dict[str, Any] = {}
         wanted = np.array([int(key, 16) for key in keys], np.uint64)

@@ -119,16 +119,16 @@ def _between(clusterer: Reads, work: _Work) -> tuple[Matrix, dict[int, Any]]:
     # The only text of a problem has no distances; it is read for texts that may come later.
     needed = needed or [at for at in range(n) if n == 1]
     readings: dict[int, Any] = {}
-    made: dict[int, Any] = {}
+    new: dict[int, Any] = {}
     for at in needed:
         if work.readings[at] is not None:
             readings[at] = clusterer.unpacked(work.readings[at])
         else:
             readings[at] = clusterer.read(problem, texts[at])
-            made[at] = clusterer.packed(readings[at])
+            new[at] = clusterer.packed(readings[at])
     for i, j in unknown:
         between[i, j] = between[j, i] = clusterer.apart(readings[i], readings[j])
-    return between, made
+    return between, new
 
 
 def measured(
@@ -202,14 +202,14 @@ class _Kept:
         """Return what is held of groups; readings are looked up only where they are needed."""
         if self._store is None:
             return [_Held([], [None] * len(group.texts)) for group in groups]
-        records = self._store.found([self._key(group) for group in groups])
+        records = self._store.get([self._key(group) for group in groups])
         held = []
         for group in groups:
             names = [content_hash("text", *pair) for pair in zip(group.texts, group.read, strict=True)]
             held.append(_Held(names, [None] * len(names), records.get(self._key(group))))
             if self._reads and (held[-1].record is None or held[-1].record["texts"] != names):
                 keys = [self._reading(group, at) for at in range(len(names))]
-                readings = self._store.found(keys)
+                readings = self._store.get(keys)
                 held[-1].readings = [readings.get(key) for key in keys]
         return held
 

@@ -118,7 +118,7 @@ def verdicts_of(
             while block := [list(rows) for rows in islice(remaining, PARTS)]:
                 of_block = [[keys.of(row) for row in rows] for rows in block]
                 wanted = [key for keys_of_rows in of_block for key in keys_of_rows if key is not None]
-                held = {} if store is None else store.found(wanted)
+                held = {} if store is None else store.get(wanted)
                 for rows, keys_of_rows in zip(block, of_block, strict=True):
                     known = [_read(held[key]) if key in held else None for key in keys_of_rows]
                     ends = [row.response[-60:] for row in rows]
