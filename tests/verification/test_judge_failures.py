@@ -18,6 +18,7 @@ from forkpipe.verification.dispatch import ResponseRow
 from forkpipe.verification.math import verdict_of
 from forkpipe.verification.reasoning_gym import score
 from forkpipe.verification.row_verifier import RowVerifier
+from forkpipe.verification.rules.base import Guard
 
 sys.path.append(str(Path(__file__).parents[1] / "engines"))
 
@@ -121,3 +122,13 @@ def test_a_scorer_that_raises_gives_no_score_of_0(monkeypatch: pytest.MonkeyPatc
     entry = json.dumps({"question": "?", "answer": "1", "metadata": {"source_dataset": "sums"}})
     assert score(entry, "0.5") == ("score", "0.5")
     assert score(entry, "[half") == ("prediction-unparsed", "scorer ValueError")
+
+
+def test_a_guard_that_raises_never_lets_an_answer_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(gold: str, prediction: str) -> bool:
+        raise ValueError
+
+    monkeypatch.setattr("forkpipe.verification.compare.GUARDS", [Guard("broken", broken)])
+    assert compare("\\frac{1}{2}", "0.50") == ("raised", "raised")
+    assert compare("x > 3", r"(3, \infty)") == ("raised", "raised")
+    assert compare("7", "7").name == "equal"

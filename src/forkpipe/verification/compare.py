@@ -16,6 +16,9 @@ DEPTH = 4
 MOST_QUESTIONS = 200
 """Questions to math-verify in one comparison; lists of many elements end here rather than in a time-out."""
 
+RAISED = "raised"
+"""The rule of a comparison that ended in an exception."""
+
 FindingName = Literal[
     "equal", "different", "gold-unparsed", "prediction-unparsed", "timeout", "worker-died", "raised", "score"
 ]
@@ -56,12 +59,13 @@ def compare(gold: str, prediction: str | None, without: Collection[str] = ()) ->
     if called_equal and question.is_read(gold, prediction):
         return Finding("equal")
     if guard is not None or called_equal:
-        return Finding("different", UNREAD if guard is None else guard.name)
+        name = UNREAD if guard is None else guard.name
+        return Finding("raised" if name == RAISED else "different", name)
     if not _readable(gold):
         return Finding("gold-unparsed")
     if not _readable(prediction, math_reading.read_prediction):
         return Finding("prediction-unparsed")
-    return Finding("raised", "raised") if question.raised else Finding("different")
+    return Finding("raised", RAISED) if question.raised else Finding("different")
 
 
 def _joined(names: Iterable[str]) -> str:
@@ -137,8 +141,20 @@ class _Question:
         return unread.is_read(gold, prediction, self.is_equal)
 
     def guard(self, gold: str, prediction: str) -> Guard | None:
-        """Return the guard that keeps the two apart, if any."""
-        return next((guard for guard in self._guards if _holds(guard.conflict, gold, prediction)), None)
+        """Return the guard that keeps the two apart, if any.
+
+        One that raises keeps them apart too, under the name `raised`: math-verify may have thrown away what it could
+        not compare.
+        """
+        for guard in self._guards:
+            try:
+                if guard.conflict(gold, prediction):
+                    return guard
+            except MemoryError:
+                raise
+            except Exception:
+                return guard._replace(name=RAISED)
+        return None
 
     def first(self, gold: str, prediction: str, ask: bool) -> tuple[str, ...] | None:
         """Return what `ask` does, but with a question to math-verify itself only where `ask` says so."""
