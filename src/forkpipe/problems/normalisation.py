@@ -9,22 +9,35 @@ import tomllib
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from functools import cache
+from typing import NamedTuple
 
 from forkpipe.core.data_files import data_text
 
-_TABLES: dict[str, Any] = tomllib.loads(data_text(__file__, "normalisation.toml"))
-_SYMBOLS = str.maketrans(
-    {character: plain for characters, plain in _TABLES["symbols"].items() for character in characters}
-    | {character: f" ^{plain} " for character, plain in _TABLES["superscripts"].items()}
-)
-_LATEX = [(re.compile(pattern), replacement) for pattern, replacement in _TABLES["latex"]["rewrites"]]
 
-_GREEK = {
-    chr(code): {"lamda": "lambda"}.get(name, name)
-    for code in range(ord("α"), ord("ω") + 1)
-    if (name := unicodedata.name(chr(code)).removeprefix("GREEK SMALL LETTER ").lower()) != "final sigma"
-}
+class _Rewrites(NamedTuple):
+    """How symbols are written, in the order in which this is applied."""
+
+    symbols: dict[int, str]
+    latex: list[tuple[re.Pattern[str], str]]
+    greek: dict[str, str]
+
+
+@cache
+def _rewrites() -> _Rewrites:
+    """Return the rewrites, compiled when a text is first normalised: most commands normalise none."""
+    tables = tomllib.loads(data_text(__file__, "normalisation.toml"))
+    symbols = {character: plain for characters, plain in tables["symbols"].items() for character in characters}
+    symbols |= {character: f" ^{plain} " for character, plain in tables["superscripts"].items()}
+    names = {chr(code): unicodedata.name(chr(code)) for code in range(ord("α"), ord("ω") + 1)}
+    plain_names = {letter: name.removeprefix("GREEK SMALL LETTER ").lower() for letter, name in names.items()}
+    return _Rewrites(
+        str.maketrans(symbols),
+        [(re.compile(pattern), replacement) for pattern, replacement in tables["latex"]["rewrites"]],
+        {letter: {"lamda": "lambda"}.get(name, name) for letter, name in plain_names.items() if name != "final sigma"},
+    )
+
+
 # A single Greek letter is a symbol; several in a row are a Greek word.
 _LONE_GREEK = re.compile("(?<![Ͱ-Ͽἀ-῿])[α-ρσ-ω](?![Ͱ-Ͽἀ-῿])")
 
@@ -46,10 +59,11 @@ def normalise(text: str) -> str:
     >>> normalise("find ½·x², if x ≤ 1,000") == normalise(r"Find \(1/2 \times x^2\) if $x \leq 1000$")
     True
     """
-    text = unicodedata.normalize("NFKC", text.translate(_SYMBOLS)).translate(_SYMBOLS)
-    for pattern, replacement in _LATEX:
+    symbols, latex, greek = _rewrites()
+    text = unicodedata.normalize("NFKC", text.translate(symbols)).translate(symbols)
+    for pattern, replacement in latex:
         text = pattern.sub(replacement, text)
-    text = _LONE_GREEK.sub(lambda letter: f" {_GREEK[letter[0]]} ", _caseless(text))
+    text = _LONE_GREEK.sub(lambda letter: f" {greek[letter[0]]} ", _caseless(text))
     return " ".join(_SAME_WORD.get(word, word) for word in _WORD.findall(text))
 
 
