@@ -15,7 +15,10 @@ class Engine(Protocol):
     differently. `identity` names everything else that changes a completion: a model's name, the content of a file, but
     not a batch size. It decides which options make results stale, and whether a stored completion still counts. An
     engine that sends its work to servers sets `at_servers = True`: teachers with such engines are asked at the same
-    time, each from its own thread.
+    time, each from its own thread. An engine that needs no memory for a model sets `holds_model = False`, so that it
+    may stay open beside others. An engine whose samples exist beforehand, such as rows of a file, may have
+    `sample_identity(problem, sample)`: what it returns is part of a request's id in place of `identity`, so that a
+    changed sample is asked again and no other.
     """
 
     version: str

@@ -26,6 +26,7 @@ class ProceduralEngine(Engine):
     """
 
     version = "1"
+    holds_model = False
 
     def __init__(self, *, strategy: str | Sequence[str], error_rate: float = 0.0, truncation_rate: float = 0.0) -> None:
         names = [strategy] if isinstance(strategy, str) else list(strategy)

@@ -43,6 +43,7 @@ class ImportEngine:
     """
 
     version = "1"
+    holds_model = False
 
     def __init__(
         self,

@@ -103,7 +103,8 @@ def ask_teacher(
             )  # fmt: skip
         meter = Meter(name, teacher, len(todo))
         open_, feed = ~known.final, Feed(plan, todo)
-        first: list[TraceRow] = []
+        if check is not None:
+            check.begin(name, len(plan) - len(todo))
         completions = engine.generate(feed) if len(todo) and not limit else iter(())
         try:
             for completion in completions:
@@ -114,10 +115,8 @@ def ask_teacher(
                 store.append(row)
                 budget.spend(completion, teacher)
                 meter.count(completion)
-                if check is not None and len(first) < check.settings.first:
-                    first.append(row)
-                    if len(first) == check.settings.first:
-                        check.look(name, first, len(plan) - len(todo))
+                if check is not None:
+                    check.note(name, row)
                 limit = limit or budget.reached()
                 if limit and _may_stop(feed, meter.done):
                     break

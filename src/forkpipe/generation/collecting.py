@@ -79,13 +79,17 @@ def collect(
     entries = Index.concatenated(parts).take(order)
     cut = is_cut(entries, np.concatenate(limits)[order])
 
-    def tables() -> Iterator[pa.Table]:
-        done = 0
-        for table in store.tables(entries):
-            yield _truncated(table, cut[done : done + len(table)])
-            done += len(table)
+    return Batches(lambda: as_counted(store, entries, cut)), counted
 
-    return Batches(tables), counted
+
+def as_counted(
+    store: TraceStore, entries: Index, cut: np.ndarray, columns: Sequence[str] | None = None
+) -> Iterator[pa.Table]:
+    """Yield the rows of entries, in order; those that `cut` marks, see `attempts.is_cut`, count as truncated."""
+    done = 0
+    for table in store.tables(entries, columns):
+        yield _truncated(table, cut[done : done + len(table)])
+        done += len(table)
 
 
 def _places(plan: RequestPlan, place_of: dict[str, int]) -> np.ndarray:

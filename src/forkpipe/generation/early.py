@@ -1,6 +1,7 @@
 """Checks the first answers of a teacher, so that a wrong key, prompt or template costs little."""
 
 import threading
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +28,20 @@ class EarlyCheck:
     settings: EarlyStopSettings
     verify: Callable[[Sequence[TraceRow]], Sequence[VerdictColumns]]
     _guard: threading.Lock = field(init=False, default_factory=threading.Lock)
+    _first: dict[str, list[TraceRow]] = field(init=False, default_factory=lambda: defaultdict(list))
+    _before: Counter[str] = field(init=False, default_factory=Counter)
+
+    def begin(self, teacher: str, final_before: int) -> None:
+        """Count requests of a teacher that were answered before this run; a teacher may be asked several times."""
+        self._before[teacher] += final_before
+
+    def note(self, teacher: str, row: TraceRow) -> None:
+        """Take in a row of this run; the first rows of each teacher are checked when there are enough of them."""
+        rows = self._first[teacher]
+        if len(rows) < self.settings.first:
+            rows.append(row)
+            if len(rows) == self.settings.first:
+                self.look(teacher, rows, self._before[teacher])
 
     def look(self, teacher: str, rows: Sequence[TraceRow], final_before: int) -> None:
         """Check the first rows of this run.

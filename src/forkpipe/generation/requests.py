@@ -92,6 +92,18 @@ def plan_requests(problems: Sequence[Problem], name: str, teacher: TeacherSettin
         engine: its engine, whose identity and version are part of every request's id. Where the engine says what a
             single sample is (`sample_identity`), that is part of the id in place of its identity.
     """
+    counts = counts_of(problems, name, teacher, engine)
+    which = np.repeat(np.arange(len(problems), dtype=np.int32), counts)
+    samples = np.arange(len(which), dtype=np.int32) - np.repeat(np.cumsum(counts) - counts, counts)
+    return requests_of(problems, which, samples, name, teacher, engine)
+
+
+def counts_of(problems: Sequence[Problem], name: str, teacher: TeacherSettings, engine: Engine) -> np.ndarray:
+    """Return (problems,) the most samples of a teacher: `samples`, or fewer if its engine holds fewer.
+
+    Raises:
+        InputError: the engine holds none of any problem.
+    """
     held = [engine.samples_held(problem.problem) for problem in problems]
     counts = np.array([teacher.samples if n is None else min(teacher.samples, n) for n in held], np.int64)
     without = held.count(0)
@@ -102,8 +114,24 @@ def plan_requests(problems: Sequence[Problem], name: str, teacher: TeacherSettin
             f"teacher {name} holds no trace of any of the {len(problems)} problems, expected texts equal to theirs "
             "(generation.teachers, generation.splits)"
         )
-    which = np.repeat(np.arange(len(problems), dtype=np.int32), counts)
-    samples = np.arange(len(which), dtype=np.int32) - np.repeat(np.cumsum(counts) - counts, counts)
+    return counts
+
+
+def requests_of(
+    problems: Sequence[Problem],
+    which: np.ndarray,
+    samples: np.ndarray,
+    name: str,
+    teacher: TeacherSettings,
+    engine: Engine,
+) -> RequestPlan:
+    """Return requests to one teacher.
+
+    Args:
+        which: (requests,) the positions of their problems.
+        samples: (requests,) their samples.
+        engine: see `plan_requests`.
+    """
     revision = f"{engine.version} {teacher.revision}"
     sampling = teacher.sampling.record()
     sample_identity: Callable[[str, int], str] | None = getattr(
@@ -132,14 +160,3 @@ def plan_requests(problems: Sequence[Problem], name: str, teacher: TeacherSettin
     if sample_identity is None:
         return RequestPlan(len(which), of_engine)
     return RequestPlan(len(which), of_sample, earlier=of_engine)
-
-
-def fixed_samples(
-    problems: Sequence[Problem], name: str, teacher: TeacherSettings, engine: Engine
-) -> Iterator[RequestPlan]:
-    """Yield the only round of a teacher that is asked for a fixed number of samples.
-
-    A planner with several rounds is a generator like this one. It is resumed when all requests of its last round are
-    answered, and may read the store to decide what to ask next.
-    """
-    yield plan_requests(problems, name, teacher, engine)

@@ -95,6 +95,23 @@ class EarlyStopSettings(Settings):
     """Share of those that ended by themselves in which verification may find no answer."""
 
 
+class TargetSettings(Settings):
+    """When a problem has enough traces; then it is asked no more, see `generation.planner`."""
+
+    correct: Count
+    """Correct traces, equal texts counted once."""
+    distinct: Count = 1
+    """Strategies among them, as `strategies` clusters them."""
+    give_up: Share = 0.05
+    """A problem is given up when its chance to reach the target with the samples that are left is below this."""
+
+    @model_validator(mode="after")
+    def _traces_for_strategies(self) -> "TargetSettings":
+        if self.distinct > self.correct:
+            raise ValueError(f"distinct is {self.distinct}, expected at most correct, {self.correct}")
+        return self
+
+
 class GenerationSettings(Settings):
     """Which problems are asked of which teachers."""
 
@@ -102,6 +119,9 @@ class GenerationSettings(Settings):
     teachers: dict[str, TeacherSettings] = Field(min_length=1)
     use: Annotated[list[str], Field(min_length=1)] | None = None
     """Names of the teachers that are asked, null for all: an environment cannot take away those of `conf/base`."""
+    target: TargetSettings | None = None
+    """What every problem shall have: samples are asked for in rounds, where they are likeliest to supply what is
+    lacking, up to `samples` of each teacher. null: `samples` of each teacher for every problem."""
     limits: LimitSettings = Field(default_factory=LimitSettings)
     early_stop: EarlyStopSettings | None = Field(default_factory=EarlyStopSettings)
     """null: never."""
@@ -111,6 +131,12 @@ class GenerationSettings(Settings):
         for name in self.use or ():
             if name not in self.teachers:
                 raise ValueError(f"use names '{name}', expected one of: {', '.join(self.teachers)}")
+        most = sum(teacher.samples for teacher in self.asked.values())
+        if self.target is not None and self.target.correct > most:
+            raise ValueError(
+                f"target.correct is {self.target.correct} and the teachers have {most} samples a problem, expected as "
+                "many (generation.teachers.*.samples)"
+            )
         without = [name for name, teacher in self.asked.items() if teacher.price is None]
         if self.limits.price is not None and without:
             raise ValueError(f"limits.price is set and teacher {without[0]} has no price, expected one for each")

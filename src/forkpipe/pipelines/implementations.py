@@ -10,13 +10,21 @@ from typing import Any
 from forkpipe.core.engine import Engine
 from forkpipe.core.plugins import find_class
 from forkpipe.engines.registry import create_engine, create_engines, unnamed_engine
+from forkpipe.generation.chances import Correctness
+from forkpipe.generation.planner import Planner
+from forkpipe.generation.rounds import Judge, Rounds
 from forkpipe.strategies.registry import CLUSTERERS
 from forkpipe.verification.registry import VERIFIERS
 
 
-def engines_of(given: Mapping[str, Any]) -> list[Any]:
-    """Return the engines of the teachers."""
-    return _with_inner(create_engines(given["params:generation"].asked).values())
+def teachers_of(given: Mapping[str, Any]) -> list[Any]:
+    """Return the engines of the teachers; with a target also the planner, and what judges for it."""
+    settings = given["params:generation"]
+    engines = _with_inner(create_engines(settings.asked).values())
+    if settings.target is None:
+        return engines
+    judge = Judge(given["params:verification"], given["params:strategies"])
+    return [*engines, Planner, Correctness, Rounds, judge, *verifiers_of(given), *clusterer_of(given)]
 
 
 def _with_inner(engines: Iterable[Engine]) -> list[Any]:

@@ -22,9 +22,15 @@ def create_pipeline() -> Pipeline:
         [
             StageNode(
                 generate_traces,
-                inputs("problems", "params:verification", settings="params:generation"),
-                ["traces", "generation_totals"],
-                stores={"store": "trace_store"},
+                inputs(
+                    "problems",
+                    "params:verification",
+                    "params:strategies",
+                    "params:parallel",
+                    settings="params:generation",
+                ),
+                ["traces", "generation_totals", "rejected_requests"],
+                stores={"store": "trace_store", "verdicts": "verdict_store", "clusters": "strategy_store"},
                 box="data.trace_generation",
             ),
             StageNode(
@@ -65,7 +71,9 @@ def create_pipeline() -> Pipeline:
             ),
             StageNode(
                 concatenate,
-                inputs("rejected_problems", "rejected_overlaps", "rejected_traces", "rejected_sets"),
+                inputs(
+                    "rejected_problems", "rejected_overlaps", "rejected_requests", "rejected_traces", "rejected_sets"
+                ),
                 "rejected",
                 name="collect_rejected",
                 box="data",

@@ -1,0 +1,263 @@
+"""Asks teachers in rounds until problems have enough: asks as the planner says, judges the answers, and so on.
+
+A killed run continues with the same plan: its rounds are planned again from their answers, which the store holds.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from forkpipe.core.engine import Engine
+from forkpipe.core.ids import content_hash
+from forkpipe.core.progress import logger
+from forkpipe.core.records import Problem
+from forkpipe.core.rows import RejectedRow, TraceRow
+from forkpipe.generation.asking import Outcome, ask_teacher
+from forkpipe.generation.attempts import latest
+from forkpipe.generation.budget import Budget, price_of
+from forkpipe.generation.clustering import strategy_models
+from forkpipe.generation.collecting import as_counted
+from forkpipe.generation.early import EarlyCheck
+from forkpipe.generation.planner import Asked, Judged, Planner
+from forkpipe.generation.requests import RequestPlan, counts_of, requests_of
+from forkpipe.generation.selection import whole_text
+from forkpipe.generation.teachers import AskedOf, ask_each
+from forkpipe.parameters import GenerationSettings, StrategySettings, VerificationSettings
+from forkpipe.stores import run_id
+from forkpipe.stores.trace_store import TraceStore
+from forkpipe.strategies.registry import create_clusterer
+from forkpipe.verification.dispatch import ResponseRow
+from forkpipe.verification.row_verifier import RowVerifier, unlimited
+
+CHUNK = 256
+"""Problems whose correct texts are in memory at a time."""
+COLUMNS = ("text", "reasoning", "status", "finish_reason", "tokens_in", "tokens_out")
+
+
+class _Held(NamedTuple):
+    """A correct trace whose text no earlier one of its problem has."""
+
+    teacher: int
+    key: int
+
+
+class Judge:
+    """Judges the answers of a round as the later nodes will: verdicts, and the strategies of correct traces.
+
+    The strategies of a problem are found anew whenever it has a new correct trace. What language models say about
+    verdicts and strategies is asked again by the later nodes, unless their settings name a cache.
+    """
+
+    version = "1"
+
+    def __init__(self, verification: VerificationSettings, strategies: StrategySettings) -> None:
+        self.verification = unlimited(verification)
+        self.strategies = strategies
+        self.identity = content_hash(verification.decides, strategies.model_dump(mode="json"))
+        """What the plan depends on, beside the teachers."""
+
+    def counts(self, problems: Sequence[Problem], texts: Iterator[list[list[str]]]) -> Iterator[tuple[list[int], int]]:
+        """Yield (the strategy of each text, how many there are) of each problem.
+
+        Args:
+            texts: of the same problems, some at a time.
+        """
+        from forkpipe.strategies.grouping import cluster_all
+        from forkpipe.strategies.linkage import far_apart
+
+        clusterer = create_clusterer(self.strategies)
+        groups = (
+            (problem.problem, group)
+            for problem, group in zip(problems, (group for chunk in texts for group in chunk), strict=True)
+        )
+        with strategy_models(self.strategies) as (summaries, judging):
+            for clusters, distances in cluster_all(clusterer, groups, summaries, judging):
+                representatives = clusters.representatives
+                apart = (
+                    representatives if distances is None else far_apart(distances, representatives, clusterer.threshold)  # type: ignore[attr-defined]
+                )
+                yield clusters.labels, len(apart)
+
+
+@dataclass(eq=False)
+class Rounds:
+    """Asks teachers in rounds, which share one budget.
+
+    Args:
+        engines: by the names of the teachers. They are closed at the end, those with a model on this machine whenever
+            another such model is needed.
+        store: the trace store, open.
+    """
+
+    problems: Sequence[Problem]
+    settings: GenerationSettings
+    engines: Mapping[str, Engine]
+    store: TraceStore
+    budget: Budget
+    check: EarlyCheck | None
+    judge: Judge
+    _names: list[str] = field(init=False)
+    _held: list[list[_Held]] = field(init=False)
+    _texts: list[set[str]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._names = list(self.settings.asked)
+        self._held = [[] for _ in self.problems]
+        self._texts = [set() for _ in self.problems]
+
+    def ask(self) -> tuple[AskedOf, list[RejectedRow]]:
+        """Return (the rounds of each teacher and their outcome, rows of `rejected` for problems without enough traces).
+
+        Raises:
+            Exception: the error of a teacher, when the others have answered the round.
+        """
+        assert self.settings.target is not None
+        plans: dict[str, list[RequestPlan]] = {name: [self._plan(name, [])] for name in self._names}
+        outcomes = dict.fromkeys(self._names, Outcome(0, 0, ""))
+        limit, number = "", 0
+        try:
+            planner = Planner([problem.problem_id for problem in self.problems], self._most(), self.settings.target)
+            with RowVerifier(self.judge.verification) as verifier:
+                golds = [verifier.gold_of(problem) for problem in self.problems]
+                while not limit and (asked := planner.next_round()):
+                    number += 1
+                    logger.info("round %d: %s; %d requests", number, planner.described(), len(asked))
+                    parts: dict[str, list[Asked]] = defaultdict(list)
+                    for request in asked:
+                        parts[self._names[request.teacher]].append(request)
+                    came = self._ask_round(parts, number)
+                    for name, (plan, outcome) in came.items():
+                        plans[name].append(plan)
+                        outcomes[name] += outcome
+                        limit = limit or outcome.limit
+                    if not limit:
+                        judged = self._judged(parts, {name: plan for name, (plan, _) in came.items()}, verifier, golds)
+                        planner.observe(judged, self._strategies({it.problem for it in judged if it.fresh}))
+        finally:
+            for engine in self.engines.values():
+                engine.close()
+        logger.info("after %d rounds: %s", number, planner.described())
+        return {name: (plans[name], outcomes[name]) for name in self._names}, _rejected(planner, limit)
+
+    def _most(self) -> np.ndarray:
+        counts = [
+            counts_of(self.problems, name, teacher, self.engines[name]) for name, teacher in self.settings.asked.items()
+        ]
+        return np.stack(counts, axis=1)
+
+    def _plan(self, name: str, asked: Sequence[Asked]) -> RequestPlan:
+        which = np.array([request.problem for request in asked], np.int32)
+        samples = np.array([request.sample for request in asked], np.int32)
+        return requests_of(self.problems, which, samples, name, self.settings.asked[name], self.engines[name])
+
+    def _ask_round(self, parts: Mapping[str, Sequence[Asked]], number: int) -> dict[str, tuple[RequestPlan, Outcome]]:
+        models = [name for name in self._names if _holds_model(self.engines[name])]
+        # Begin with the model that is loaded: the last one of the round before.
+        names = [name for name in self._names[:: 1 if number % 2 else -1] if name in parts]
+
+        def ask(name: str) -> tuple[RequestPlan, Outcome]:
+            if name in models:
+                for other in models:
+                    if other != name:
+                        self.engines[other].close()
+            plan = self._plan(name, parts[name])
+            outcome = ask_teacher(
+                name, self.settings.asked[name], plan, self.engines[name], self.store, run_id.current(),
+                budget=self.budget, check=self.check,
+            )  # fmt: skip
+            return plan, outcome
+
+        came = ask_each(names, self.engines, ask)
+        return {name: came[name] for name in self._names if name in came}
+
+    def _judged(
+        self,
+        parts: Mapping[str, Sequence[Asked]],
+        plans: Mapping[str, RequestPlan],
+        verifier: RowVerifier,
+        golds: Sequence[str],
+    ) -> list[Judged]:
+        """Return what the answers of a round are worth, in the order of teachers and requests."""
+        priced = all(teacher.price is not None for teacher in self.settings.asked.values())
+        judged: list[Judged] = []
+        index = self.store.index()
+        for number, name in enumerate(self._names):
+            if name not in plans:
+                continue
+            teacher, plan = self.settings.asked[name], plans[name]
+            entries = index.take(latest(index, plan.keys, teacher.sampling.max_tokens).entry)
+            at = 0
+            for table in as_counted(self.store, entries, teacher.sampling.max_tokens, COLUMNS):
+                rows: list[TraceRow] = table.to_pylist()
+                requests = parts[name][at : at + len(rows)]
+                responses = [
+                    ResponseRow(
+                        self.problems[request.problem].answer_type, golds[request.problem],
+                        row["text"], row["status"], row["finish_reason"],
+                    )
+                    for request, row in zip(requests, rows, strict=True)
+                ]  # fmt: skip
+                for request, row, verdict in zip(requests, rows, verifier.verify(responses), strict=True):
+                    correct = verdict["verdict"] == "correct"
+                    fresh = correct and self._is_new(request.problem, number, int(plan.keys[at]), whole_text(row))
+                    cost = price_of(teacher, row["tokens_in"], row["tokens_out"]) if priced else None
+                    judged.append(Judged(request.problem, number, correct, fresh, 1.0 if cost is None else cost))
+                    at += 1
+        return judged
+
+    def _is_new(self, problem: int, teacher: int, key: int, text: str) -> bool:
+        """Note a correct text unless the problem has one that is equal up to white space; return whether it has not."""
+        hashed = content_hash(" ".join(text.split()))
+        if hashed in self._texts[problem]:
+            return False
+        self._texts[problem].add(hashed)
+        self._held[problem].append(_Held(teacher, key))
+        return True
+
+    def _strategies(self, changed: set[int]) -> dict[int, tuple[list[tuple[int, int]], int]]:
+        """Return, as `Planner.observe` takes them, the strategies of problems with new correct traces."""
+        order = sorted(changed)
+        members = {at: [held.teacher for held in self._held[at]] for at in order}
+        assert self.settings.target is not None
+        if self.settings.target.distinct == 1:
+            return {at: ([(teacher, 0) for teacher in members[at]], 1) for at in order}
+        counts = self.judge.counts([self.problems[at] for at in order], self._read(order))
+        return {
+            at: (list(zip(members[at], labels, strict=True)), distinct)
+            for at, (labels, distinct) in zip(order, counts, strict=True)
+        }
+
+    def _read(self, order: Sequence[int]) -> Iterator[list[list[str]]]:
+        """Yield the correct texts of problems, `CHUNK` problems at a time."""
+        held = [(number, it) for number, at in enumerate(order) for it in self._held[at]]
+        keys, teachers = (np.array([getattr(it, name) for _, it in held]) for name in ("key", "teacher"))
+        index = self.store.index()
+        entry = np.zeros(len(held), np.int64)
+        for number, name in enumerate(self._names):
+            mine = teachers == number
+            limit = self.settings.asked[name].sampling.max_tokens
+            entry[mine] = latest(index, keys[mine].astype(np.uint64), limit).entry
+        numbers = np.array([number for number, _ in held])
+        for start in range(0, len(order), CHUNK):
+            inside = np.flatnonzero((numbers >= start) & (numbers < start + CHUNK))
+            texts: list[list[str]] = [[] for _ in order[start : start + CHUNK]]
+            rows = (
+                row
+                for table in self.store.tables(index.take(entry[inside]), ["text", "reasoning"])
+                for row in table.to_pylist()
+            )
+            for number, row in zip(numbers[inside].tolist(), rows, strict=True):
+                texts[number - start].append(whole_text(row))
+            yield texts
+
+
+def _holds_model(engine: Engine) -> bool:
+    return getattr(engine, "holds_model", True) and not getattr(engine, "at_servers", False)
+
+
+def _rejected(planner: Planner, limit: str) -> list[RejectedRow]:
+    rows = planner.rejected() + (planner.unfinished(f"the run ended: {limit}") if limit else [])
+    return [{"stage": "generation", "id": name, "reason": reason, "detail": detail} for name, reason, detail in rows]
