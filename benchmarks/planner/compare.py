@@ -1,31 +1,34 @@
-"""Trace sets for the money: the planner beside a fixed number of samples, at equal spend.
+"""Trace sets for the money: the planner beside fixed numbers of samples, at equal spend.
 
     python benchmarks/planner/compare.py                                      # the embedded teachers
     python benchmarks/planner/compare.py --traces FILE [FILE ...]             # published traces, as if asked one by one
 
-FILE has the columns problem, gold, teacher and trace. A set is a problem with TARGET["correct"] distinct correct traces
-of TARGET["distinct"] strategies. The fixed way asks every teacher for k samples of each problem, in the order of a draw,
-until the money is spent; k is the number that gives most sets for the money, chosen with all answers known. The planner
-stops at the same spend. A seed draws the order of problems and which of a teacher's answers comes first, and for the
-embedded teachers their mistakes. Prices are a million tokens of output each: equal for all teachers, or 1, 2, 4, ... in
-the order of an other draw.
+FILE has the columns problem, gold, teacher and trace. A set is a problem with --correct distinct correct traces of
+--distinct strategies. The fixed way asks every teacher for k samples of each problem, in an order that is drawn, until
+the money is spent; k is the number that gives most sets for the money, chosen with all answers known. "subset" is the
+best fixed choice of some teachers and k, likewise chosen with all answers known: no way of asking that nobody can know
+beforehand. The planner stops at the same spend. A seed draws the order of problems and which of a teacher's answers
+comes first, and for the embedded teachers their mistakes. Prices are for a million tokens of output, equal for all
+teachers, or 1, 2, 4, 8 in an order that is drawn too.
 """
 
 import argparse
 import json
+import math
 import random
 import statistics
 import time
+from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from pools import Answer, Pool, embedded, of_file
+from pools import CLUSTERER, Answer, Pool, embedded, of_file
 
 from forkpipe.core.ids import content_hash
 from forkpipe.generation.planner import Judged, Planner
 from forkpipe.parameters.traces import TargetSettings
 
-TARGET = {"correct": 3, "distinct": 3}
 SEEDS = range(10)
 SHARES = (0.25, 0.5, 1.0)
 """Spend, as a share of what all samples of one pass cost: one sample of each teacher for each problem."""
@@ -47,29 +50,30 @@ class Draw:
         """Return the price of an answer."""
         return self.prices[teacher] * answer.tokens / 1e6
 
-    def is_set(self, problem: int, texts: list[int], target: TargetSettings) -> bool:
+    def is_set(self, problem: int, texts: frozenset[int], target: TargetSettings) -> bool:
         """Whether the distinct correct texts of a problem make a set."""
-        return (
-            len(texts) >= target.correct
-            and (self.pool.strategies(problem, texts)[1] if texts else 0) >= target.distinct
-        )
+        return len(texts) >= target.correct and self.pool.count(problem, texts) >= target.distinct
 
     def pass_cost(self) -> float:
         """Return the price of one sample of each teacher for each problem."""
         return sum(self.cost(t, of[0]) for teachers in self.answers for t, of in enumerate(teachers) if of)
 
 
-def fixed(draw: Draw, k: int, money: float, target: TargetSettings) -> tuple[int, float]:
-    """Return (sets, spend) of k samples of every teacher for each problem, until the money is spent."""
-    sets, spent = 0, 0.0
+def fixed(draw: Draw, teachers: Sequence[int], k: int, target: TargetSettings) -> tuple[np.ndarray, np.ndarray]:
+    """Return (sets, spend) after each problem, if the teachers are asked for k samples of each."""
+    sets, spent = [], []
     for problem in draw.order:
-        if spent >= money:
-            break
-        asked = [(t, answer) for t, of in enumerate(draw.answers[problem]) for answer in of[:k]]
-        spent += sum(draw.cost(t, answer) for t, answer in asked)
-        texts = list(dict.fromkeys(answer.text for _, answer in asked if answer.text >= 0))
-        sets += draw.is_set(problem, texts, target)
-    return sets, spent
+        asked = [(t, answer) for t in teachers for answer in draw.answers[problem][t][:k]]
+        spent.append(sum(draw.cost(t, answer) for t, answer in asked))
+        sets.append(draw.is_set(problem, frozenset(it.text for _, it in asked if it.text >= 0), target))
+    return np.cumsum(sets), np.cumsum(spent)
+
+
+def best(ways: Sequence[tuple[np.ndarray, np.ndarray]], money: float) -> tuple[int, float]:
+    """Return (sets, spend) of the way that gives most sets for the money; each ends when the money is spent."""
+    ends = [min(int(np.searchsorted(spent, money)), len(spent) - 1) for _, spent in ways]
+    came = [(int(sets[at]), float(spent[at])) for (sets, spent), at in zip(ways, ends, strict=True)]
+    return max(came, key=lambda it: it[0] / it[1] if it[1] else 0)
 
 
 def planned(draw: Draw, money: float, target: TargetSettings) -> tuple[int, float, int]:
@@ -99,68 +103,78 @@ def planned(draw: Draw, money: float, target: TargetSettings) -> tuple[int, floa
             labels, distinct = pool.strategies(draw.order[at], list(texts[at]))
             strategies[at] = list(zip(texts[at].values(), labels, strict=True)), distinct
         planner.observe(judged, strategies)
-    sets = sum(draw.is_set(draw.order[at], list(of), target) for at, of in enumerate(texts))
+    sets = sum(draw.is_set(draw.order[at], frozenset(of), target) for at, of in enumerate(texts))
     return sets, spent, rounds
 
 
-def compare(
-    pools: list[Pool], prices: str, shares: tuple[float, ...], target: TargetSettings
-) -> list[dict[str, object]]:
-    """Return a row for each share of the spend: sets for the money of both ways, by seed, and their ratios.
+def compare(pools: list[Pool], seeds: Sequence[int], prices: str, target: TargetSettings) -> None:
+    """Print a line for each share of the spend: sets of each way, and the ratio of sets for the money by seed.
 
     Args:
         pools: one for each seed.
     """
-    rows: list[dict[str, object]] = []
-    for share in shares:
-        ratios, planner_sets, fixed_sets, rounds, seconds = [], [], [], [], []
-        for seed, pool in enumerate(pools):
-            draw = Draw(pool, SEEDS[seed], prices)
+    came: dict[float, list[dict[str, float]]] = {share: [] for share in SHARES}
+    for pool, seed in zip(pools, seeds, strict=True):
+        draw = Draw(pool, seed, prices)
+        everybody = range(len(pool.teachers))
+        most = max(len(of) for teachers in draw.answers for of in teachers)
+        every = [fixed(draw, everybody, k, target) for k in range(1, most + 1)]
+        some = [
+            fixed(draw, teachers, k, target)
+            for n in everybody
+            for teachers in combinations(everybody, n + 1)
+            for k in range(1, min(most, 2) + 1)
+        ]
+        for share in SHARES:
             money = draw.pass_cost() * share
-            most = max(len(of) for teachers in draw.answers for of in teachers)
-            sets, spent = max((fixed(draw, k, money, target) for k in range(1, most + 1)), key=lambda it: it[0] / it[1])
+            sets, spent = best(every, money)
+            subset, subset_spent = best(some, money)
             began = time.process_time()
-            own, own_spent, n = planned(draw, money, target)
-            seconds.append(time.process_time() - began)
-            ratios.append((own / own_spent) / (sets / spent) if sets else float("inf"))
-            planner_sets.append(own)
-            fixed_sets.append(sets)
-            rounds.append(n)
-        rows.append(
-            {
-                "pool": pools[0].name, "problems": len(pools[0].problems), "prices": prices, "spend": share,
-                "fixed": statistics.mean(fixed_sets), "planner": statistics.mean(planner_sets),
-                "ratio": statistics.mean(ratios), "worst": min(ratios), "best": max(ratios),
-                "rounds": statistics.mean(rounds), "cpu_seconds": statistics.mean(seconds),
-            }
-        )  # fmt: skip
-        print(json.dumps({k: round(v, 3) if isinstance(v, float) else v for k, v in rows[-1].items()}), flush=True)
-    return rows
+            own, own_spent, rounds = planned(draw, money, target)
+            seconds = time.process_time() - began
+            came[share].append(
+                {
+                    "fixed": sets, "subset": subset, "planner": own, "rounds": rounds, "cpu_seconds": seconds,
+                    "spend_of_planner": own_spent / money,
+                    "ratio": own / own_spent / (sets / spent) if sets else math.nan,
+                    "ratio_to_subset": own / own_spent / (subset / subset_spent) if subset else math.nan,
+                }
+            )  # fmt: skip
+    for share, rows in came.items():
+        line: dict[str, object] = {"pool": pools[0].name, "problems": len(pools[0].problems), "prices": prices}
+        line |= {"threshold": pools[0].threshold, "spend": share}
+        line |= {name: round(statistics.mean(row[name] for row in rows), 3) for name in rows[0]}
+        line |= {
+            "worst": round(min(row["ratio"] for row in rows), 3),
+            "best": round(max(row["ratio"] for row in rows), 3),
+        }
+        print(json.dumps(line), flush=True)
 
 
 def main() -> None:
     """Compare what the command line names."""
-    global SEEDS
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--traces", nargs="*", default=[])
     options.add_argument("--cache", type=Path, default=Path(".planner"), help="folder of what was computed of a file")
-    options.add_argument("--problems", type=int, default=400, help="problems of the embedded task")
+    options.add_argument("--problems", type=int, default=400, help="most problems of a pool")
     options.add_argument("--samples", type=int, default=4, help="most samples of an embedded teacher for a problem")
-    options.add_argument(
-        "--first-seed", type=int, default=0, help="the first of the seeds; 0 for the published figures"
-    )
-    options.add_argument("--seeds", type=int, default=10)
+    options.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="0 to 9 for the published figures")
+    options.add_argument("--correct", type=int, default=3)
+    options.add_argument("--distinct", type=int, default=3)
+    options.add_argument("--threshold", type=float, default=CLUSTERER.threshold, help="of the clusters")
     given = options.parse_args()
-    SEEDS = range(given.first_seed, given.first_seed + given.seeds)
-    target = TargetSettings.model_validate(TARGET)
+    target = TargetSettings(correct=given.correct, distinct=given.distinct)
     given.cache.mkdir(parents=True, exist_ok=True)
-    several = [[of_file(path, given.cache)] * given.seeds for path in given.traces] or [
-        [embedded(CONF, environment, given.samples, seed, given.problems) for seed in SEEDS]
+    seeds = list(given.seeds)
+    several = [[of_file(path, given.cache, given.problems)] * len(seeds) for path in given.traces] or [
+        [embedded(CONF, environment, given.samples, seed, given.problems) for seed in seeds]
         for environment in ("base", "tight")
     ]
     for pools in several:
+        for pool in pools:
+            pool.threshold = given.threshold
         for prices in ("equal", "spread"):
-            compare(pools, prices, SHARES, target)
+            compare(pools, seeds, prices, target)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,10 @@ each problem, so that the clusters of any part of them are those that the pipeli
 """
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,9 @@ class Answer:
     tokens: int
 
 
+_Counts = dict[tuple[int, frozenset[int], float], int]
+
+
 @dataclass(eq=False)
 class Pool:
     """All answers: `answers[problem][teacher]` in their order; texts and (n, n) distances by problem."""
@@ -48,12 +52,22 @@ class Pool:
     answers: list[list[list[Answer]]]
     texts: list[list[str]]
     distances: list[np.ndarray]
+    _counts: _Counts = field(default_factory=dict, init=False, repr=False)
+
+    threshold: float = CLUSTERER.threshold
 
     def strategies(self, problem: int, chosen: Sequence[int]) -> tuple[list[int], int]:
         """Return (the cluster of each text, how many strategies there are), as the node cluster_strategies counts."""
         distances = self.distances[problem][np.ix_(chosen, chosen)]
-        clusters = link([self.texts[problem][at] for at in chosen], distances, CLUSTERER.threshold)
-        return clusters.labels, len(far_apart(distances, clusters.representatives, CLUSTERER.threshold))
+        clusters = link([self.texts[problem][at] for at in chosen], distances, self.threshold)
+        return clusters.labels, len(far_apart(distances, clusters.representatives, self.threshold))
+
+    def count(self, problem: int, chosen: frozenset[int]) -> int:
+        """Return how many strategies texts show; their order does not count."""
+        key = problem, chosen, self.threshold
+        if key not in self._counts:
+            self._counts[key] = self.strategies(problem, sorted(chosen))[1] if chosen else 0
+        return self._counts[key]
 
 
 def of_rows(name: str, rows: Iterable[tuple[str, str, str, str, int, str]]) -> Pool:
@@ -80,22 +94,38 @@ def of_rows(name: str, rows: Iterable[tuple[str, str, str, str, int, str]]) -> P
     return Pool(name, teachers, problems, answers, texts, distances)
 
 
-def of_file(path: str, cache: Path) -> Pool:
-    """Make a pool of a file with the columns problem, gold, teacher and trace; what was computed is kept in `cache`."""
-    kept = cache / f"{content_hash(path, Path(path).stat().st_size, CLUSTERER.version)}.json"
+def of_file(path: str, cache: Path, problems: int) -> Pool:
+    """Make a pool of a file with the columns problem, gold, teacher and trace; what was computed is kept in `cache`.
+
+    Args:
+        problems: most problems; of more, those with the smallest hashes are taken.
+    """
+    kept = cache / f"{content_hash(path, Path(path).stat().st_size, CLUSTERER.version, problems)}.json"
     if not kept.is_file():
         rows = [
-            (str(row["problem"]), str(row["gold"]), str(row["teacher"]), str(row["trace"]),
-             len(str(row["trace"]).split()), "stop")
+            (str(row["problem"]), str(row["gold"]), str(row["teacher"]), _text(str(row["trace"])))
             for _, row in read_rows(path)
-        ]  # fmt: skip
-        pool = of_rows(Path(path).name.split(".")[0], rows)
+        ]
+        chosen = set(sorted({row[0] for row in rows}, key=content_hash)[:problems])
+        taken = [(*row, len(row[3].split()), "stop") for row in rows if row[0] in chosen]
+        pool = of_rows(Path(path).name.split(".")[0], taken)
         fields: dict[str, Any] = {**asdict(pool), "distances": [matrix.tolist() for matrix in pool.distances]}
+        del fields["_counts"], fields["threshold"]
         kept.write_text(json.dumps(fields))
     held = json.loads(kept.read_text())
     held["answers"] = [[[Answer(**it) for it in of] for of in teachers] for teachers in held["answers"]]
     held["distances"] = [np.array(it).reshape(len(it), len(it)) for it in held["distances"]]
     return Pool(**held)
+
+
+def _text(trace: str) -> str:
+    """Return a trace as text; some teachers were told to answer in JSON, with reasoning and answer."""
+    inside = re.fullmatch(r"\s*(?:```json)?\s*(\{.*\})\s*(?:```)?\s*", trace, re.DOTALL)
+    try:
+        held = json.loads(inside[1], strict=False) if inside else None
+    except ValueError:
+        return trace
+    return f"{held['reasoning']}\n#### {held['answer']}" if held and {"reasoning", "answer"} <= held.keys() else trace
 
 
 def embedded(conf: Path, environment: str, samples: int, seed: int, problems: int) -> Pool:

@@ -133,8 +133,8 @@ class Sameness:
         """Return (teachers, teachers) the chance that traces of both for one problem are in one cluster."""
         own = np.eye(len(self._pairs), dtype=bool)
         assumed = np.empty_like(self._pairs)
-        for kind in (own, ~own):
-            assumed[kind] = (self._same[kind].sum() + 1) / (self._pairs[kind].sum() + 2)
+        for kind, each in ((own, 1), (~own, 2)):  # a pair of two teachers is counted for both
+            assumed[kind] = (self._same[kind].sum() / each + 1) / (self._pairs[kind].sum() / each + 2)
         chances: Floats = (self._same + PSEUDO * assumed) / (self._pairs + PSEUDO)
         return chances
 

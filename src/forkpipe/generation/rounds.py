@@ -133,7 +133,7 @@ class Rounds:
                         plans[name].append(plan)
                         outcomes[name] += outcome
                         limit = limit or outcome.limit
-                    if not limit:
+                    if not limit or self.settings.limits.partial:  # else the run ends here, and judging is for nothing
                         judged = self._judged(parts, {name: plan for name, (plan, _) in came.items()}, verifier, golds)
                         planner.observe(judged, self._strategies({it.problem for it in judged if it.fresh}))
         finally:
@@ -188,11 +188,14 @@ class Rounds:
             if name not in plans:
                 continue
             teacher, plan = self.settings.asked[name], plans[name]
-            entries = index.take(latest(index, plan.keys, teacher.sampling.max_tokens).entry)
+            entry = latest(index, plan.keys, teacher.sampling.max_tokens).entry
+            answered = np.flatnonzero(entry >= 0)  # all of them, unless a limit ended the round
+            entries, keys = index.take(entry[answered]), plan.keys[answered].tolist()
+            asked = [parts[name][position] for position in answered.tolist()]
             at = 0
             for table in as_counted(self.store, entries, teacher.sampling.max_tokens, COLUMNS):
                 rows: list[TraceRow] = table.to_pylist()
-                requests = parts[name][at : at + len(rows)]
+                requests = asked[at : at + len(rows)]
                 responses = [
                     ResponseRow(
                         self.problems[request.problem].answer_type, golds[request.problem],
@@ -202,7 +205,7 @@ class Rounds:
                 ]  # fmt: skip
                 for request, row, verdict in zip(requests, rows, verifier.verify(responses), strict=True):
                     correct = verdict["verdict"] == "correct"
-                    fresh = correct and self._is_new(request.problem, number, int(plan.keys[at]), whole_text(row))
+                    fresh = correct and self._is_new(request.problem, number, keys[at], whole_text(row))
                     cost = price_of(teacher, row["tokens_in"], row["tokens_out"]) if priced else None
                     judged.append(Judged(request.problem, number, correct, fresh, 1.0 if cost is None else cost))
                     at += 1
@@ -233,13 +236,16 @@ class Rounds:
     def _read(self, order: Sequence[int]) -> Iterator[list[list[str]]]:
         """Yield the correct texts of problems, `CHUNK` problems at a time."""
         held = [(number, it) for number, at in enumerate(order) for it in self._held[at]]
-        keys, teachers = (np.array([getattr(it, name) for _, it in held]) for name in ("key", "teacher"))
+        keys = np.fromiter((it.key for _, it in held), np.uint64, len(held))
+        teachers = np.fromiter((it.teacher for _, it in held), np.int64, len(held))
         index = self.store.index()
         entry = np.zeros(len(held), np.int64)
         for number, name in enumerate(self._names):
             mine = teachers == number
             limit = self.settings.asked[name].sampling.max_tokens
-            entry[mine] = latest(index, keys[mine].astype(np.uint64), limit).entry
+            entry[mine] = latest(index, keys[mine], limit).entry
+        if (entry < 0).any():
+            raise RuntimeError("a trace that was judged is not in the store")
         numbers = np.array([number for number, _ in held])
         for start in range(0, len(order), CHUNK):
             inside = np.flatnonzero((numbers >= start) & (numbers < start + CHUNK))
