@@ -11,10 +11,11 @@ from forkpipe.core.records import Problem
 from forkpipe.demo.modular_powers import Power, render
 from forkpipe.demo.procedural import ProceduralEngine
 from forkpipe.engines.registry import create_engines
+from forkpipe.generation import generating
 from forkpipe.generation.requests import plan_requests
-from forkpipe.parameters import GenerationSettings, StrategySettings, VerificationSettings
+from forkpipe.parameters import GenerationSettings, ParallelSettings, StrategySettings, VerificationSettings
 from forkpipe.pipelines.implementations import teachers_of
-from forkpipe.pipelines.trace_generation import nodes
+from forkpipe.stores.results import ResultStore
 from forkpipe.stores.trace_store import TraceStore
 from forkpipe.strategies.clusterer import StepClusterer
 from forkpipe.strategies.linkage import far_apart, link
@@ -46,8 +47,15 @@ def settings(**changes):
 def generate(path, given=None):
     """Run the node; return (rows of traces without their run, totals, rows of rejected)."""
     store = TraceStore(path)
-    batches, totals, rejected = nodes.generate_traces(
-        TABLE, given or settings(), VerificationSettings(), StrategySettings(), store=store
+    batches, totals, rejected = generating.generate_traces(
+        TABLE,
+        given or settings(),
+        VerificationSettings(),
+        StrategySettings(),
+        ParallelSettings(workers=1),
+        store=store,
+        verdicts=ResultStore(path.with_name(f"{path.name} verdicts")),
+        clusters=ResultStore(path.with_name(f"{path.name} clusters")),
     )
     rows = [row for batch in batches for row in batch.to_pylist()]
     return [{**row, "run_id": "", "seconds": 0.0} for row in rows], totals, rejected

@@ -8,10 +8,17 @@ import pytest
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.records import Completion, Problem
+from forkpipe.generation import generating
 from forkpipe.generation.budget import Budget
 from forkpipe.generation.teachers import Asking
-from forkpipe.parameters import GenerationSettings, LimitSettings, TeacherSettings, VerificationSettings
-from forkpipe.pipelines.trace_generation import nodes
+from forkpipe.parameters import (
+    GenerationSettings,
+    LimitSettings,
+    ParallelSettings,
+    StrategySettings,
+    TeacherSettings,
+    VerificationSettings,
+)
 from forkpipe.stores.trace_store import TraceStore
 
 PROBLEMS = [
@@ -121,9 +128,13 @@ def test_traces_are_the_same_side_by_side_or_not(tmp_path, monkeypatch):
     found = []
     for at_servers in (False, True):
         engines = {name: Teacher(name, [], at_servers=at_servers) for name in "ab"}
-        monkeypatch.setattr(nodes, "create_engines", lambda teachers, engines=engines: engines)
+        monkeypatch.setattr(generating, "create_engines", lambda teachers, engines=engines: engines)
         store = TraceStore(tmp_path / str(at_servers))
-        traces, totals = nodes.generate_traces(table, settings, VerificationSettings(), store=store)
+        traces, totals, rejected = generating.generate_traces(
+            table, settings, VerificationSettings(), StrategySettings(), ParallelSettings(),
+            store=store, verdicts=None, clusters=None,
+        )  # fmt: skip
+        assert rejected == []
         found.append(([row for batch in traces for row in batch.to_pylist()], totals))
     assert found[0] == found[1]
     assert [row["teacher"] for row in found[0][0]] == ["a"] * 20 + ["b"] * 20

@@ -3,9 +3,12 @@
 A killed run continues with the same plan: its rounds are planned again from their answers, which the store holds.
 """
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +19,7 @@ from forkpipe.core.progress import logger
 from forkpipe.core.records import Problem
 from forkpipe.core.rows import RejectedRow, TraceRow
 from forkpipe.generation.asking import Outcome, ask_teacher
-from forkpipe.generation.attempts import latest
+from forkpipe.generation.attempts import is_cut, latest
 from forkpipe.generation.budget import Budget, price_of
 from forkpipe.generation.clustering import strategy_models
 from forkpipe.generation.collecting import as_counted
@@ -25,15 +28,17 @@ from forkpipe.generation.planner import Asked, Judged, Planner
 from forkpipe.generation.requests import RequestPlan, counts_of, requests_of
 from forkpipe.generation.selection import whole_text
 from forkpipe.generation.teachers import AskedOf, ask_each
-from forkpipe.parameters import GenerationSettings, StrategySettings, VerificationSettings
+from forkpipe.parameters import GenerationSettings, ParallelSettings, StrategySettings, VerificationSettings
 from forkpipe.stores import run_id
+from forkpipe.stores.results import ResultStore
 from forkpipe.stores.trace_store import TraceStore
 from forkpipe.strategies.registry import create_clusterer
 from forkpipe.verification.dispatch import ResponseRow
+from forkpipe.verification.kept import verdicts_of
 from forkpipe.verification.row_verifier import RowVerifier, unlimited
 
-CHUNK = 256
-"""Problems whose correct texts are in memory at a time."""
+ROWS = 64
+"""Responses that are verified together."""
 COLUMNS = ("text", "reasoning", "status", "finish_reason", "tokens_in", "tokens_out")
 
 
@@ -45,36 +50,52 @@ class _Held(NamedTuple):
 
 
 class Judge:
-    """Judges the answers of a round as the later nodes will: verdicts, and the strategies of correct traces.
+    """Judges the answers of a round as the later nodes will, which find its results where it keeps them.
 
     The strategies of a problem are found anew whenever it has a new correct trace. What language models say about
     verdicts and strategies is asked again by the later nodes, unless their settings name a cache.
+
+    Args:
+        parallel: one process unless given.
+        verdicts: store of kept verdicts; None keeps none.
+        clusters: store of kept clusters and readings; None keeps none.
     """
 
     version = "1"
 
-    def __init__(self, verification: VerificationSettings, strategies: StrategySettings) -> None:
+    def __init__(
+        self,
+        verification: VerificationSettings,
+        strategies: StrategySettings,
+        parallel: ParallelSettings | None = None,
+        verdicts: ResultStore | None = None,
+        clusters: ResultStore | None = None,
+    ) -> None:
         self.verification = unlimited(verification)
-        self.strategies = strategies
+        self._strategies = strategies
+        self._parallel = parallel or ParallelSettings(workers=1)
+        self._verdicts = verdicts
+        self._clusters = clusters
         self.identity = content_hash(verification.decides, strategies.model_dump(mode="json"))
         """What the plan depends on, beside the teachers."""
 
-    def counts(self, problems: Sequence[Problem], texts: Iterator[list[list[str]]]) -> Iterator[tuple[list[int], int]]:
-        """Yield (the strategy of each text, how many there are) of each problem.
+    def correct(self, parts: Iterator[list[ResponseRow]]) -> Iterator[list[bool]]:
+        """Yield which responses of each part are correct."""
+        for verdicts in verdicts_of(parts, 0, self.verification, self._parallel, self._verdicts):
+            yield [verdict["verdict"] == "correct" for verdict in verdicts]
 
-        Args:
-            texts: of the same problems, some at a time.
-        """
+    def strategies(self, problems: Iterator[tuple[str, list[str]]]) -> Iterator[tuple[list[int], int]]:
+        """Yield (the strategy of each text, how many there are) of each problem with its correct texts."""
         from forkpipe.strategies.grouping import cluster_all
         from forkpipe.strategies.linkage import far_apart
 
-        clusterer = create_clusterer(self.strategies)
-        groups = (
-            (problem.problem, group)
-            for problem, group in zip(problems, (group for chunk in texts for group in chunk), strict=True)
-        )
-        with strategy_models(self.strategies) as (summaries, judging):
-            for clusters, distances in cluster_all(clusterer, groups, summaries, judging):
+        make = partial(create_clusterer, self._strategies)
+        clusterer, kept = make(), self._clusters
+        with strategy_models(self._strategies) as (summaries, judging), nullcontext() if kept is None else kept:
+            for clusters, distances in cluster_all(
+                clusterer, problems, summaries, judging,
+                make=make, parallel=self._parallel, store=kept, options=self._strategies.options,
+            ):  # fmt: skip
                 representatives = clusters.representatives
                 apart = (
                     representatives if distances is None else far_apart(distances, representatives, clusterer.threshold)  # type: ignore[attr-defined]
@@ -122,20 +143,20 @@ class Rounds:
             planner = Planner([problem.problem_id for problem in self.problems], self._most(), self.settings.target)
             with RowVerifier(self.judge.verification) as verifier:
                 golds = [verifier.gold_of(problem) for problem in self.problems]
-                while not limit and (asked := planner.next_round()):
-                    number += 1
-                    logger.info("round %d: %s; %d requests", number, planner.described(), len(asked))
-                    parts: dict[str, list[Asked]] = defaultdict(list)
-                    for request in asked:
-                        parts[self._names[request.teacher]].append(request)
-                    came = self._ask_round(parts, number)
-                    for name, (plan, outcome) in came.items():
-                        plans[name].append(plan)
-                        outcomes[name] += outcome
-                        limit = limit or outcome.limit
-                    if not limit or self.settings.limits.partial:  # else the run ends here, and judging is for nothing
-                        judged = self._judged(parts, {name: plan for name, (plan, _) in came.items()}, verifier, golds)
-                        planner.observe(judged, self._strategies({it.problem for it in judged if it.fresh}))
+            while not limit and (asked := planner.next_round()):
+                number += 1
+                logger.info("round %d: %s; %d requests", number, planner.described(), len(asked))
+                parts: dict[str, list[Asked]] = defaultdict(list)
+                for request in asked:
+                    parts[self._names[request.teacher]].append(request)
+                came = self._ask_round(parts, number)
+                for name, (plan, outcome) in came.items():
+                    plans[name].append(plan)
+                    outcomes[name] += outcome
+                    limit = limit or outcome.limit
+                if not limit or self.settings.limits.partial:  # else the run ends here, and judging is for nothing
+                    judged = self._judged(parts, {name: plan for name, (plan, _) in came.items()}, golds)
+                    planner.observe(judged, self._strategies({it.problem for it in judged if it.fresh}))
         finally:
             for engine in self.engines.values():
                 engine.close()
@@ -174,42 +195,49 @@ class Rounds:
         return {name: came[name] for name in self._names if name in came}
 
     def _judged(
-        self,
-        parts: Mapping[str, Sequence[Asked]],
-        plans: Mapping[str, RequestPlan],
-        verifier: RowVerifier,
-        golds: Sequence[str],
+        self, parts: Mapping[str, Sequence[Asked]], plans: Mapping[str, RequestPlan], golds: Sequence[str]
     ) -> list[Judged]:
         """Return what the answers of a round are worth, in the order of teachers and requests."""
         priced = all(teacher.price is not None for teacher in self.settings.asked.values())
         judged: list[Judged] = []
-        index = self.store.index()
-        for number, name in enumerate(self._names):
-            if name not in plans:
-                continue
-            teacher, plan = self.settings.asked[name], plans[name]
-            entry = latest(index, plan.keys, teacher.sampling.max_tokens).entry
-            answered = np.flatnonzero(entry >= 0)  # all of them, unless a limit ended the round
-            entries, keys = index.take(entry[answered]), plan.keys[answered].tolist()
-            asked = [parts[name][position] for position in answered.tolist()]
-            at = 0
-            for table in as_counted(self.store, entries, teacher.sampling.max_tokens, COLUMNS):
-                rows: list[TraceRow] = table.to_pylist()
-                requests = asked[at : at + len(rows)]
-                responses = [
+        waiting: deque[list[tuple[Asked, int, TraceRow]]] = deque()
+
+        def responses() -> Iterator[list[ResponseRow]]:
+            for part in self._answered(parts, plans):
+                waiting.append(part)
+                yield [
                     ResponseRow(
                         self.problems[request.problem].answer_type, golds[request.problem],
                         row["text"], row["status"], row["finish_reason"],
                     )
-                    for request, row in zip(requests, rows, strict=True)
+                    for request, _, row in part
                 ]  # fmt: skip
-                for request, row, verdict in zip(requests, rows, verifier.verify(responses), strict=True):
-                    correct = verdict["verdict"] == "correct"
-                    fresh = correct and self._is_new(request.problem, number, keys[at], whole_text(row))
-                    cost = price_of(teacher, row["tokens_in"], row["tokens_out"]) if priced else None
-                    judged.append(Judged(request.problem, number, correct, fresh, 1.0 if cost is None else cost))
-                    at += 1
+
+        for verdicts in self.judge.correct(responses()):
+            for (request, key, row), correct in zip(waiting.popleft(), verdicts, strict=True):
+                fresh = correct and self._is_new(request.problem, request.teacher, key, whole_text(row))
+                teacher = self.settings.asked[self._names[request.teacher]]
+                cost = price_of(teacher, row["tokens_in"], row["tokens_out"]) if priced else None
+                judged.append(Judged(request.problem, request.teacher, correct, fresh, 1.0 if cost is None else cost))
         return judged
+
+    def _answered(
+        self, parts: Mapping[str, Sequence[Asked]], plans: Mapping[str, RequestPlan]
+    ) -> Iterator[list[tuple[Asked, int, TraceRow]]]:
+        """Yield (request, its key, its answer) of a round, some at a time: all, unless a limit ended the round."""
+        index = self.store.index()
+        for name in [name for name in self._names if name in plans]:
+            limit, keys = self.settings.asked[name].sampling.max_tokens, plans[name].keys
+            entry = latest(index, keys, limit).entry
+            answered = np.flatnonzero(entry >= 0)
+            entries, at = index.take(entry[answered]), 0
+            for table in as_counted(self.store, entries, is_cut(entries, limit), COLUMNS):
+                rows: list[TraceRow] = table.to_pylist()
+                positions = answered[at : at + len(rows)].tolist()
+                at += len(rows)
+                came = [(parts[name][it], int(keys[it]), row) for it, row in zip(positions, rows, strict=True)]
+                for start in range(0, len(came), ROWS):
+                    yield came[start : start + ROWS]
 
     def _is_new(self, problem: int, teacher: int, key: int, text: str) -> bool:
         """Note a correct text unless the problem has one that is equal up to white space; return whether it has not."""
@@ -222,42 +250,33 @@ class Rounds:
 
     def _strategies(self, changed: set[int]) -> dict[int, tuple[list[tuple[int, int]], int]]:
         """Return, as `Planner.observe` takes them, the strategies of problems with new correct traces."""
+        assert self.settings.target is not None
         order = sorted(changed)
         members = {at: [held.teacher for held in self._held[at]] for at in order}
-        assert self.settings.target is not None
         if self.settings.target.distinct == 1:
             return {at: ([(teacher, 0) for teacher in members[at]], 1) for at in order}
-        counts = self.judge.counts([self.problems[at] for at in order], self._read(order))
+        groups = ((self.problems[at].problem, texts) for at, texts in zip(order, self._read(order), strict=True))
         return {
             at: (list(zip(members[at], labels, strict=True)), distinct)
-            for at, (labels, distinct) in zip(order, counts, strict=True)
+            for at, (labels, distinct) in zip(order, self.judge.strategies(groups), strict=True)
         }
 
-    def _read(self, order: Sequence[int]) -> Iterator[list[list[str]]]:
-        """Yield the correct texts of problems, `CHUNK` problems at a time."""
-        held = [(number, it) for number, at in enumerate(order) for it in self._held[at]]
-        keys = np.fromiter((it.key for _, it in held), np.uint64, len(held))
-        teachers = np.fromiter((it.teacher for _, it in held), np.int64, len(held))
+    def _read(self, order: Sequence[int]) -> Iterator[list[str]]:
+        """Yield the correct texts of each problem, of which a few are in memory at a time."""
+        held = [it for at in order for it in self._held[at]]
+        keys = np.fromiter((it.key for it in held), np.uint64, len(held))
+        teachers = np.fromiter((it.teacher for it in held), np.int64, len(held))
         index = self.store.index()
         entry = np.zeros(len(held), np.int64)
         for number, name in enumerate(self._names):
             mine = teachers == number
-            limit = self.settings.asked[name].sampling.max_tokens
-            entry[mine] = latest(index, keys[mine], limit).entry
+            entry[mine] = latest(index, keys[mine], self.settings.asked[name].sampling.max_tokens).entry
         if (entry < 0).any():
             raise RuntimeError("a trace that was judged is not in the store")
-        numbers = np.array([number for number, _ in held])
-        for start in range(0, len(order), CHUNK):
-            inside = np.flatnonzero((numbers >= start) & (numbers < start + CHUNK))
-            texts: list[list[str]] = [[] for _ in order[start : start + CHUNK]]
-            rows = (
-                row
-                for table in self.store.tables(index.take(entry[inside]), ["text", "reasoning"])
-                for row in table.to_pylist()
-            )
-            for number, row in zip(numbers[inside].tolist(), rows, strict=True):
-                texts[number - start].append(whole_text(row))
-            yield texts
+        tables = self.store.tables(index.take(entry), ["text", "reasoning"])
+        texts = (whole_text(row) for table in tables for row in table.to_pylist())
+        for at in order:
+            yield list(islice(texts, len(self._held[at])))
 
 
 def _holds_model(engine: Engine) -> bool:

@@ -4,15 +4,13 @@ from kedro.pipeline import Pipeline
 
 from forkpipe.generation.clustering import cluster_strategies
 from forkpipe.generation.collecting import report_generation
+from forkpipe.generation.generating import generate_traces
 from forkpipe.generation.selecting import build_trace_sets
-from forkpipe.pipelines.implementations import clusterer_of
+from forkpipe.pipelines.implementations import clusterer_of, teachers_of
 from forkpipe.pipelines.inputs import inputs
 from forkpipe.pipelines.nodes import concatenate
 from forkpipe.pipelines.stages import StageNode
-from forkpipe.pipelines.trace_generation.nodes import (
-    generate_traces,
-    verify_traces,
-)
+from forkpipe.pipelines.trace_generation.nodes import verify_traces
 from kedro_provenance.recipes import implementations
 
 
@@ -21,7 +19,7 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             StageNode(
-                generate_traces,
+                implementations(teachers_of)(generate_traces),
                 inputs(
                     "problems",
                     "params:verification",
