@@ -137,4 +137,4 @@ def test_traces_are_the_same_side_by_side_or_not(tmp_path, monkeypatch):
         assert rejected == []
         found.append(([row for batch in traces for row in batch.to_pylist()], totals))
     assert found[0] == found[1]
-    assert [row["teacher"] for row in found[0][0]] == ["a"] * 20 + ["b"] * 20
+    assert [row["teacher"] for row in found[0][0]] == ["a", "b"] * 20
