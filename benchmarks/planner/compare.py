@@ -5,11 +5,11 @@
 
 FILE has the columns problem, gold, teacher and trace. A set is a problem with --correct distinct correct traces of
 --distinct strategies. The fixed way asks every teacher for k samples of each problem, in an order that is drawn, until
-the money is spent; k is the number that gives most sets for the money, chosen with all answers known. "subset" is the
-best fixed choice of some teachers and k, likewise chosen with all answers known: no way of asking that nobody can know
-beforehand. The planner stops at the same spend. A seed draws the order of problems and which of a teacher's answers
-comes first, and for the embedded teachers their mistakes. Prices are for a million tokens of output, equal for all
-teachers, or 1, 2, 4, 8 in an order that is drawn too.
+the money is spent; k is the number that gives most sets for the money, chosen with all answers known. With --subsets,
+"subset" is the best fixed choice of some of the teachers and k of 1 or 2, chosen with all answers known too, which
+nobody can do beforehand. The planner stops at the same spend. A seed draws the order of problems and which of a
+teacher's answers comes first, and for the embedded teachers their mistakes. Prices are for a million tokens of output,
+equal for all teachers, or 1, 2, 4, 8 in an order that is drawn too.
 """
 
 import argparse
@@ -76,20 +76,27 @@ def best(ways: Sequence[tuple[np.ndarray, np.ndarray]], money: float) -> tuple[i
     return max(came, key=lambda it: it[0] / it[1] if it[1] else 0)
 
 
-def planned(draw: Draw, money: float, target: TargetSettings) -> tuple[int, float, int]:
-    """Return (sets, spend, rounds) of the planner; what is asked when the money is spent counts."""
+def planned(draw: Draw, moneys: Sequence[float], target: TargetSettings) -> list[tuple[int, float, int]]:
+    """Return (sets, spend, rounds) of the planner for each sum of money, in ascending order.
+
+    A plan does not depend on the money, so one plan shows what comes of each sum: a run ends at the request that spends
+    the last of it.
+    """
     pool = draw.pool
     most = np.array([[len(of) for of in draw.answers[p]] for p in draw.order], np.int64)
-    ids = [content_hash(pool.problems[p], str(draw.order)) for p in draw.order]
-    planner = Planner(ids, most, target)
+    planner = Planner([content_hash(pool.problems[p], str(draw.order)) for p in draw.order], most, target)
     texts: list[dict[int, int]] = [{} for _ in draw.order]
+    came: list[tuple[int, float, int]] = []
     spent, rounds = 0.0, 0
-    while spent < money and (asked := planner.next_round()):
+
+    def ended() -> tuple[int, float, int]:
+        sets = sum(draw.is_set(draw.order[at], frozenset(of), target) for at, of in enumerate(texts))
+        return sets, spent, rounds
+
+    while len(came) < len(moneys) and (asked := planner.next_round()):
         rounds += 1
         judged, changed = [], set()
         for request in asked:
-            if spent >= money:
-                break
             answer = draw.answers[draw.order[request.problem]][request.teacher][request.sample]
             cost = draw.cost(request.teacher, answer)
             spent += cost
@@ -98,20 +105,22 @@ def planned(draw: Draw, money: float, target: TargetSettings) -> tuple[int, floa
                 texts[request.problem][answer.text] = request.teacher
                 changed.add(request.problem)
             judged.append(Judged(request.problem, request.teacher, answer.text >= 0, fresh, cost))
+            while len(came) < len(moneys) and spent >= moneys[len(came)]:
+                came.append(ended())
         strategies = {}
         for at in changed:
             labels, distinct = pool.strategies(draw.order[at], list(texts[at]))
             strategies[at] = list(zip(texts[at].values(), labels, strict=True)), distinct
         planner.observe(judged, strategies)
-    sets = sum(draw.is_set(draw.order[at], frozenset(of), target) for at, of in enumerate(texts))
-    return sets, spent, rounds
+    return came + [ended()] * (len(moneys) - len(came))
 
 
-def compare(pools: list[Pool], seeds: Sequence[int], prices: str, target: TargetSettings) -> None:
+def compare(pools: list[Pool], seeds: Sequence[int], prices: str, target: TargetSettings, subsets: bool) -> None:
     """Print a line for each share of the spend: sets of each way, and the ratio of sets for the money by seed.
 
     Args:
         pools: one for each seed.
+        subsets: whether to look for the best choice of teachers too.
     """
     came: dict[float, list[dict[str, float]]] = {share: [] for share in SHARES}
     for pool, seed in zip(pools, seeds, strict=True):
@@ -121,25 +130,26 @@ def compare(pools: list[Pool], seeds: Sequence[int], prices: str, target: Target
         every = [fixed(draw, everybody, k, target) for k in range(1, most + 1)]
         some = [
             fixed(draw, teachers, k, target)
-            for n in everybody
+            for n in (everybody if subsets else ())
             for teachers in combinations(everybody, n + 1)
             for k in range(1, min(most, 2) + 1)
         ]
-        for share in SHARES:
-            money = draw.pass_cost() * share
+        moneys = [draw.pass_cost() * share for share in SHARES]
+        began = time.process_time()
+        plans = planned(draw, moneys, target)
+        seconds = time.process_time() - began
+        for share, money, (own, own_spent, rounds) in zip(SHARES, moneys, plans, strict=True):
             sets, spent = best(every, money)
-            subset, subset_spent = best(some, money)
-            began = time.process_time()
-            own, own_spent, rounds = planned(draw, money, target)
-            seconds = time.process_time() - began
-            came[share].append(
-                {
-                    "fixed": sets, "subset": subset, "planner": own, "rounds": rounds, "cpu_seconds": seconds,
-                    "spend_of_planner": own_spent / money,
-                    "ratio": own / own_spent / (sets / spent) if sets else math.nan,
-                    "ratio_to_subset": own / own_spent / (subset / subset_spent) if subset else math.nan,
-                }
-            )  # fmt: skip
+            row = {
+                "fixed": sets, "planner": own, "rounds": rounds, "cpu_seconds": seconds,
+                "spend_of_planner": own_spent / money,
+                "ratio": own / own_spent / (sets / spent) if sets else math.nan,
+            }  # fmt: skip
+            if subsets:
+                subset, subset_spent = best(some, money)
+                row |= {"subset": subset}
+                row |= {"ratio_to_subset": own / own_spent / (subset / subset_spent) if subset else math.nan}
+            came[share].append(row)
     for share, rows in came.items():
         line: dict[str, object] = {"pool": pools[0].name, "problems": len(pools[0].problems), "prices": prices}
         line |= {"threshold": pools[0].threshold, "spend": share}
@@ -159,6 +169,7 @@ def main() -> None:
     options.add_argument("--problems", type=int, default=400, help="most problems of a pool")
     options.add_argument("--samples", type=int, default=4, help="most samples of an embedded teacher for a problem")
     options.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="0 to 9 for the published figures")
+    options.add_argument("--subsets", action="store_true", help="look for the best choice of teachers too")
     options.add_argument("--correct", type=int, default=3)
     options.add_argument("--distinct", type=int, default=3)
     options.add_argument("--threshold", type=float, default=CLUSTERER.threshold, help="of the clusters")
@@ -174,7 +185,7 @@ def main() -> None:
         for pool in pools:
             pool.threshold = given.threshold
         for prices in ("equal", "spread"):
-            compare(pools, seeds, prices, target)
+            compare(pools, seeds, prices, target, given.subsets)
 
 
 if __name__ == "__main__":
