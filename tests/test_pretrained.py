@@ -8,7 +8,7 @@ from model_families import FAMILIES, model_of, tokenizer_of
 from test_end_to_end import Project
 
 QUICK = (
-    "supervised.max_steps=4,supervised.warmup_steps=1,supervised.lora.rank=4,rollouts.steps=2,"
+    "seeds=null,supervised.max_steps=4,supervised.warmup_steps=1,supervised.lora.rank=4,rollouts.steps=2,"
     "rollouts.problems_per_step=2,rollouts.sampling.max_tokens=6,evaluation.samples_per_tag=1,evaluation.limit=6,"
     "evaluation.sampling.max_tokens=6,problems.limit=40"
 )
