@@ -10,7 +10,8 @@ from test_supervised import train as train_supervised
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.records import Completion, Request, Sampling
-from forkpipe.models.checkpoint import Checkpoint, check_positions, end_of, load_checkpoint, max_positions
+from forkpipe.models.checkpoint import Checkpoint, end_of, load_checkpoint
+from forkpipe.models.positions import check_positions, max_positions
 from forkpipe.stores.completions import CompletionStore
 from forkpipe.training.anchors import written_sequences
 from forkpipe.training.phases.base import Context

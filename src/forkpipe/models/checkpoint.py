@@ -140,26 +140,44 @@ class Checkpoint:
 
         return PeftModel.from_pretrained(model, self.folder / ROUTER_FOLDER, is_trainable=trainable)
 
-    def save_successor(self, folder: Path, model: Any, seed: int, tags: ForkingTags | None = None) -> None:
+    def save_successor(
+        self,
+        folder: Path,
+        model: Any,
+        seed: int,
+        tags: ForkingTags | None = None,
+        weights: dict[str, Any] | None = None,
+    ) -> None:
         """Write a model that was trained from this checkpoint, with the same tokenizer, to `folder`.
 
         Args:
             tags: the tags, if they differ from those of this checkpoint.
+            weights: see `save_checkpoint`.
         """
-        tags = self.tags if tags is None else tags
-        save_checkpoint(folder, model, self.tokenizer, tags, base=self.origin, revision=f"seed {seed}")
+        tags, origin = self.tags if tags is None else tags, self.origin
+        save_checkpoint(folder, model, self.tokenizer, tags, base=origin, revision=f"seed {seed}", weights=weights)
 
 
 def save_checkpoint(
-    folder: str | Path, model: Any, tokenizer: Any, tags: ForkingTags, *, base: str, revision: str
+    folder: str | Path,
+    model: Any,
+    tokenizer: Any,
+    tags: ForkingTags,
+    *,
+    base: str,
+    revision: str,
+    weights: dict[str, Any] | None = None,
 ) -> None:
     """Write weights (safetensors), tokenizer with chat template and forking.json.
 
     forking.json is written last: its presence means that the folder is complete.
+
+    Args:
+        weights: the weights by name, if the model holds a part of each (`training.sharding`).
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, state_dict=weights)
     tokenizer.save_pretrained(folder)
     write_tags(folder, tags, base=base, revision=revision)
 
@@ -223,28 +241,6 @@ def listed_ends(settings: Any) -> frozenset[int]:
     """Return the end tokens of a tokenizer, a model's configuration or its generation settings; none for None."""
     listed = getattr(settings, "eos_token_id", None)
     return frozenset(token for token in (listed if isinstance(listed, list) else [listed]) if token is not None)
-
-
-def max_positions(config: Any) -> int | None:
-    """Return the longest sequence a model is made for, None if its configuration does not say."""
-    text = config.get_text_config()
-    stated: int | None = getattr(text, "max_position_embeddings", None)
-    rope = getattr(text, "rope_parameters", None) or {}
-    if stated and rope.get("rope_type") == "yarn" and "factor" in rope:
-        # Some configurations state the positions from before they are stretched.
-        before = rope.get("original_max_position_embeddings") or stated
-        return max(stated, int(before * rope["factor"]))
-    return stated
-
-
-def check_positions(length: int, config: Any, name: str) -> None:
-    """Raise InputError if the length that parameter `name` allows is longer than the model is made for."""
-    positions = max_positions(config)
-    if positions is not None and length > positions:
-        raise InputError(
-            f"{name} is {length} and the model has {positions} positions (max_position_embeddings), "
-            f"expected at most {positions}"
-        )
 
 
 def encoder(tokenizer: Any) -> Any:

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from forkpipe.core.errors import InputError
-from forkpipe.models.checkpoint import Checkpoint, max_positions
+from forkpipe.models.checkpoint import Checkpoint
+from forkpipe.models.positions import max_positions
 from forkpipe.parameters import CheckpointSampling, SamplingSettings
 
 MOST_NEW_TOKENS = 32768

@@ -21,7 +21,8 @@ from forkpipe.core.forking import ForkingTags
 from forkpipe.core.ids import derived_seed
 from forkpipe.core.matching import match_optimal
 from forkpipe.core.records import Completion, Request, TraceSet
-from forkpipe.models.checkpoint import encoder, end_of, listed_ends, max_positions
+from forkpipe.models.checkpoint import encoder, end_of, listed_ends
+from forkpipe.models.positions import max_positions
 from forkpipe.parameters import AnchorSettings
 from forkpipe.training.config import SSFTConfig
 from forkpipe.training.costs import CostSettings, matching_costs

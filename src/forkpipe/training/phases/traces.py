@@ -22,7 +22,8 @@ from forkpipe.core.progress import Progress
 from forkpipe.core.prompts import render
 from forkpipe.core.records import Completion, Problem
 from forkpipe.core.rows import RewardColumns, StepColumns
-from forkpipe.models.checkpoint import Checkpoint, check_positions
+from forkpipe.models.checkpoint import Checkpoint
+from forkpipe.models.positions import check_positions
 from forkpipe.parameters import TracesPhase
 from forkpipe.training.jobs import clear, phase_arguments, run, unfinished
 from forkpipe.training.logs import logged_columns
