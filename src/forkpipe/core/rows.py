@@ -182,6 +182,8 @@ class StepColumns(TypedDict):
     rollouts: NotRequired[int | None]
     phase: NotRequired[str | None]  # of reinforcement learning, see parameters/policy.py
     anchor: NotRequired[float | None]  # nats a token: the term that keeps completions close to the reference
+    peak_memory_gb: NotRequired[float | None]  # of the first process's GPU since the training began, in 10^9 bytes
+    planned_memory_gb: NotRequired[float | None]  # what was counted for it before, see training/memory.py
 
 
 class TrainingLogRow(_MethodColumn, StepColumns):

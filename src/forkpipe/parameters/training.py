@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from forkpipe.core.forking import STYLES, TagStyle
 from forkpipe.core.prompts import PLACEHOLDER
 from forkpipe.parameters.base import Count, Settings, Share, Template, Wanted, Weight
+from forkpipe.parameters.spread import SpreadSettings
 from forkpipe.parameters.trainers import SSFTFields
 
 SCRATCH = "scratch"
@@ -66,6 +67,9 @@ class LoraSettings(Settings):
     dropout: Share = 0.0
     target_modules: str | list[str] = "all-linear"
     """Names of layers as peft takes them."""
+    frozen: Literal["float32", "bfloat16"] = "float32"
+    """Precision in which weights that are not trained are held while training. bfloat16 takes half the memory, and
+    matching costs are then bfloat16 too; the adapter stays float32, and is merged into the base model in float32."""
 
 
 class SupervisedSettings(Settings, SSFTFields):
@@ -98,6 +102,20 @@ class SupervisedSettings(Settings, SSFTFields):
     """Steps between evaluations on the trace sets of split validation (see generation.splits); null for none."""
     report_to: list[Literal["tensorboard", "mlflow", "wandb"]] = []
     """Loggers of transformers; each needs its package."""
+    spread: SpreadSettings = SpreadSettings()
+    """Several processes and machines."""
+
+    @model_validator(mode="after")
+    def _deals_out(self) -> "SupervisedSettings":
+        batch, total = self.problems_per_step * self.gradient_accumulation, self.spread.total
+        if batch % total:
+            raise ValueError(
+                f"an optimiser step has {batch} problems and spread has {total} processes, expected a multiple: "
+                "problems_per_step times gradient_accumulation are dealt out equally"
+            )
+        if "activations" in self.spread.offload and not self.gradient_checkpointing:
+            raise ValueError("spread.offload has activations, expected gradient_checkpointing, which keeps few of them")
+        return self
 
     @model_validator(mode="after")
     def _warmup_ends(self) -> "SupervisedSettings":
