@@ -1,13 +1,16 @@
 """The matching costs of a batch, in the precisions that a training has."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 from torch import Tensor
 
 from forkpipe.core.matching import Costs
-from forkpipe.training.costs import CostSettings, matching_costs
+from forkpipe.training.costs import CostPasses, CostSettings, evaluating
 from forkpipe.training.passes import passes_of
 from forkpipe.training.precision import (
     Compute,
@@ -17,6 +20,13 @@ from forkpipe.training.precision import (
     full_precision,
     has_float32_weights,
 )
+from forkpipe.training.sharding import gathered_in_float32, is_sharded, missing_passes
+
+
+@contextmanager
+def _full_precision_of_shards(model: Any) -> Iterator[None]:
+    with full_precision(model), gathered_in_float32(model):
+        yield
 
 
 def reading_whole(batch: dict[str, Tensor], rows: list[int]) -> dict[str, Tensor]:
@@ -39,6 +49,8 @@ def batch_costs(
 ) -> list[Costed]:
     """Return the costs of problems of a batch, with their errors.
 
+    Processes that each hold a part of the model take equally many passes in each precision, whatever they have due.
+
     Args:
         model: without a data-parallel wrapper, whose forward would wait for other processes: they have other numbers of
             problems due.
@@ -47,18 +59,25 @@ def batch_costs(
         tag_ids: (N, K) token ids of the tags.
         known: what was measured before.
     """
+    in_float32 = _full_precision_of_shards if is_sharded(model) else full_precision
     fast = accelerator.mixed_precision != "no" and has_float32_weights(model)
     # float32 takes twice the memory.
     double = replace(settings, tokens=max(1, settings.tokens // 2)) if fast else settings
 
     def computed(settings: CostSettings, exact: bool) -> Compute:
         def compute(rows: list[int]) -> list[Costs]:
-            costs: dict[int, Costs] = {}
             # The prompts of a group are computed together: a batch may be a whole optimiser step.
-            groups = passes_of(batch["prompt_lengths"][rows].tolist(), settings.tokens)
-            with full_precision(model) if exact else accelerator.autocast():
-                for group in ([rows[place] for place in places] for places in groups):
-                    costs |= zip(group, matching_costs(model, batch, group, tag_ids, settings), strict=True)
+            places = passes_of(batch["prompt_lengths"][rows].tolist(), settings.tokens) if rows else []
+            groups = [[rows[place] for place in group] for group in places]
+            planned = [CostPasses.of(model, batch, group, tag_ids, settings) for group in groups]
+            costs: dict[int, Costs] = {}
+            missing = missing_passes(model, accelerator, sum(map(len, planned)))
+            with in_float32(model) if exact else accelerator.autocast():
+                for group, passes in zip(groups, planned, strict=True):
+                    costs |= zip(group, passes.compute(model), strict=True)
+                with evaluating(model), torch.no_grad():
+                    for _ in range(missing):
+                        model(input_ids=batch["input_ids"][:1, 0, :1], use_cache=False)
             return [costs[row] for row in rows]
 
         return compute

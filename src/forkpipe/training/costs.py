@@ -46,6 +46,53 @@ class _Branches:
     cells: tuple[Tensor, Tensor, Tensor]  # problem, tag, trace of each row
 
 
+@dataclass(frozen=True)
+class CostPasses:
+    """The forward passes that give the costs of some problems of a batch; see `matching_costs`."""
+
+    batch: dict[str, Tensor]  # of the problems that are asked for
+    branches: _Branches
+    at_once: int  # branches in a pass
+    n_tags: int
+    settings: CostSettings
+
+    @classmethod
+    def of(
+        cls, model: Any, batch: Mapping[str, Tensor], rows: list[int], tag_ids: Tensor, settings: CostSettings
+    ) -> "CostPasses":
+        """Return the passes; arguments are those of `matching_costs`."""
+        picked = {name: tensor[rows] for name, tensor in batch.items()}
+        branches = _branches(picked, tag_ids)
+        tokens = settings.tokens if head_is_last(model) else min(settings.tokens, settings.logit_chunk)
+        at_once = max(1, tokens // (_prompt_width(picked) + branches.input_ids.shape[1]))
+        return cls(picked, branches, at_once, tag_ids.shape[0], settings)
+
+    def __len__(self) -> int:
+        return len(self._parts()) + self.settings.shared_prompt
+
+    def compute(self, model: Any) -> list[Costs]:
+        """Return the costs of each problem, (N, M)."""
+        with evaluating(model), torch.no_grad():
+            cache = _prompt_cache(model, self.batch, self.settings) if self.settings.shared_prompt else None
+            nll = torch.cat(
+                [
+                    _naive(model, self.batch, self.branches, part, self.settings)
+                    if cache is None
+                    else _branching(model, cache, self.batch, self.branches, part, self.settings)
+                    for part in self._parts()
+                ]
+            )
+        means = nll / (self.branches.predicted != IGNORED).sum(dim=1).clamp(min=1)
+        problems, most_traces = self.batch["trace_mask"].shape
+        table = means.new_zeros(problems, self.n_tags, most_traces)
+        table[self.branches.cells] = means
+        n_traces = self.batch["trace_mask"].sum(dim=1).tolist()
+        return [costs[:, :n].double().cpu().numpy() for costs, n in zip(table, n_traces, strict=True)]
+
+    def _parts(self) -> list[slice]:
+        return [slice(i, i + self.at_once) for i in range(0, len(self.branches.problem), self.at_once)]
+
+
 def matching_costs(
     model: Any, batch: Mapping[str, Tensor], rows: list[int], tag_ids: Tensor, settings: CostSettings
 ) -> list[Costs]:
@@ -59,25 +106,7 @@ def matching_costs(
     Returns:
         For each row an (N, M) array, where M is the number of traces of this problem.
     """
-    picked = {name: tensor[rows] for name, tensor in batch.items()}
-    branches = _branches(picked, tag_ids)
-    at_once = settings.tokens if head_is_last(model) else min(settings.tokens, settings.logit_chunk)
-    size = max(1, at_once // (_prompt_width(picked) + branches.input_ids.shape[1]))
-    with evaluating(model), torch.no_grad():
-        cache = _prompt_cache(model, picked, settings) if settings.shared_prompt else None
-        nll = torch.cat(
-            [
-                _naive(model, picked, branches, part, settings)
-                if cache is None
-                else _branching(model, cache, picked, branches, part, settings)
-                for part in (slice(i, i + size) for i in range(0, len(branches.problem), size))
-            ]
-        )
-    means = nll / (branches.predicted != IGNORED).sum(dim=1).clamp(min=1)
-    table = means.new_zeros(len(rows), tag_ids.shape[0], picked["trace_mask"].shape[1])
-    table[branches.cells] = means
-    n_traces = picked["trace_mask"].sum(dim=1).tolist()
-    return [costs[:, :n].double().cpu().numpy() for costs, n in zip(table, n_traces, strict=True)]
+    return CostPasses.of(model, batch, rows, tag_ids, settings).compute(model)
 
 
 def _branches(batch: Mapping[str, Tensor], tag_ids: Tensor) -> _Branches:

@@ -6,12 +6,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import gather_object
 from torch import Tensor
 
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.statistics import mutual_information_bits, purity
-from forkpipe.training.matchings import Matchings
-from forkpipe.training.passes import next_token_nll, part_of, sequences_in_passes
+from forkpipe.training.config import SSFTConfig
+from forkpipe.training.matchings import Matchings, SetNames, names_of
+from forkpipe.training.passes import next_token_nll, part_of
+from forkpipe.training.sequences import encode_sets
+from forkpipe.training.trainer import TagTrainer
 
 Sums = tuple[float, float, float, float]
 """Of one problem: NLL of its traces (nats), their tokens, NLL of its tags, their tokens."""
@@ -53,13 +57,17 @@ def loss_of(processes: Sequence[Mapping[int, Sums]], tag_weight: float) -> float
     return traces / trace_tokens + tag_weight * tags / tag_tokens
 
 
-def token_sums(model: Any, sequences: dict[str, Tensor], pass_tokens: int | None, chunk: int) -> Tensor:
-    """Return the sums of each sequence of `sequences.matched_sequences`, (S, 4) in float64, see `Sums`."""
+def token_sums(model: Any, sequences: dict[str, Tensor], passes: Sequence[Sequence[int]], chunk: int) -> Tensor:
+    """Return the sums of each sequence of `sequences.matched_sequences`, (S, 4) in float64, see `Sums`.
+
+    Args:
+        passes: of `passes.sequences_in_passes`.
+    """
     result = torch.zeros(len(sequences["input_ids"]), 4, dtype=torch.float64)
-    for rows in sequences_in_passes(sequences, pass_tokens):
+    for rows in passes:
         nll, *masks, _ = next_token_nll(model, part_of(sequences, rows), chunk)
         columns = [values for mask in masks for values in (torch.where(mask, nll, torch.zeros_like(nll)), mask)]
-        result[rows] = torch.stack([values.cpu().double().sum(dim=1) for values in columns], dim=1)
+        result[list(rows)] = torch.stack([values.cpu().double().sum(dim=1) for values in columns], dim=1)[: len(rows)]
     return result
 
 
@@ -72,3 +80,63 @@ def tag_metrics(matchings: Matchings, tags: ForkingTags) -> dict[str, float]:
         table = np.stack(list(counts.values()), axis=1)  # (tags, modes)
         result |= {"tag_purity": purity(table), "tag_information_bits": mutual_information_bits(table)}
     return result
+
+
+class EvaluatesSets(TagTrainer):
+    """The part of SSFTTrainer that evaluates."""
+
+    args: SSFTConfig
+    names: dict[str, list[SetNames]]
+    _ends: frozenset[int]
+    _evaluation: Evaluation | None
+
+    def evaluate(self, eval_dataset: Any = None, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Evaluate on trace sets; each problem is matched anew, and the matching is not remembered."""
+        before = self.names.get("eval", [])
+        if eval_dataset is not None:
+            eval_dataset = encode_sets(eval_dataset, self.processing_class, self.tags, self.args, self._ends)
+            self.names["eval"] = names_of(eval_dataset, self.args.mode_field)
+        try:
+            metrics: dict[str, float] = super().evaluate(eval_dataset, *args, **kwargs)
+        finally:
+            self.names["eval"] = before
+        return metrics
+
+    def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
+        """Compute the loss over all distinct problems, and how the tags are used: their shares of traces, purity, and
+        information on the mode."""
+        evaluation = self._evaluation = Evaluation(self._fresh_matchings("eval"))
+        try:
+            output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
+        finally:
+            self._evaluation = None
+        processes = gather_object([evaluation.sums]) if self.accelerator.num_processes > 1 else [evaluation.sums]
+        # The base class's own is a mean over batches: it changes with their size and with the number of processes.
+        output.metrics[f"{metric_key_prefix}_loss"] = loss_of(processes, self.args.tag_weight)
+        for name, value in tag_metrics(evaluation.matchings, self.tags).items():
+            output.metrics[f"{metric_key_prefix}_{name}"] = value
+        return output
+
+    def prediction_step(
+        self, model: Any, inputs: dict[str, Tensor], prediction_loss_only: bool, ignore_keys: Any = None
+    ) -> tuple[Tensor, None, None]:
+        """Return the set loss of a batch; logits are never returned."""
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            if self._evaluation is None:
+                return self.compute_loss(model, inputs).detach(), None, None
+            sequences = self._matched(model, inputs)
+            sums = token_sums(model, sequences, self._passes(model, sequences), self.args.logit_chunk)
+        row_of = inputs["trace_mask"].nonzero()[:, 0]
+        traces, tokens, tags, tag_tokens = self._evaluation.add(inputs["problem_index"].tolist(), row_of, sums)
+        loss = traces / tokens + self.args.tag_weight * tags / tag_tokens
+        return loss.to(inputs["input_ids"].device, torch.float32), None, None
+
+    def _fresh_matchings(self, split: str) -> Matchings:
+        raise NotImplementedError
+
+    def _matched(self, model: Any, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        raise NotImplementedError
+
+    def _passes(self, model: Any, sequences: dict[str, Tensor], whole: bool = False) -> list[list[int]]:
+        raise NotImplementedError

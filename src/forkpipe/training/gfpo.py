@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from accelerate.utils import gather_object
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from forkpipe.core.errors import InputError
@@ -22,6 +23,9 @@ from forkpipe.core.policy import clipped_surrogate, entropy, exact_expectation, 
 from forkpipe.training.config import GFPOConfig
 from forkpipe.training.prompts import PromptCollator, encode_problems
 from forkpipe.training.trainer import TagTrainer
+
+REFERENCE_FILE = "reference.safetensors"
+"""File in a trainer's checkpoint with the policy before training."""
 
 _COUNTS = ("groups", "groups_skipped")
 """Metrics that are added up over a step; the others are means."""
@@ -94,9 +98,25 @@ class GFPOTrainer(TagTrainer):
         self._samples = torch.tensor([len(row[0]) for row in rows])
 
     def begin(self, checkpoint: Path | None) -> None:
-        """Compute the policy before training, the reference of the KL; a checkpoint to resume from is loaded later."""
-        self._reference = self.log_probs()
+        """Compute the policy before training, the reference of the KL; a checkpoint to resume from is loaded later.
+
+        Processes that hold the model together have it in their checkpoints: to compute it takes all their parts.
+        """
+        kept = checkpoint / REFERENCE_FILE if checkpoint else None
+        if kept and kept.exists():
+            self._reference = load_file(kept)["log_probs"]
+        else:
+            self._reference = torch.empty(0) if self.is_fsdp_enabled else self.log_probs()
         self._since_log, self._logged_at = {}, time.perf_counter()
+
+    def ready(self) -> None:
+        """Compute the reference of the KL where all processes are needed for it."""
+        if not len(self._reference):
+            self._reference = self.log_probs()
+
+    def save_state_beside(self, folder: Path) -> None:
+        """Write the reference of the KL."""
+        save_file({"log_probs": self._reference}, folder / REFERENCE_FILE)
 
     @torch.no_grad()
     def log_probs(self) -> Tensor:

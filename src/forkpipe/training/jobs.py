@@ -1,6 +1,8 @@
 """Runs a training in its work folder: a killed training is resumed, a changed one starts anew."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +12,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from forkpipe.core.progress import Progress, logger
 from forkpipe.models.checkpoint import last_complete
 from forkpipe.models.support import check_bf16
+from forkpipe.parameters import SupervisedSettings
 from forkpipe.parameters.policy import PhaseSettings
 
 JOB_FILE = "job.txt"
@@ -85,6 +88,16 @@ def computes_bf16(wanted: bool | Literal["auto"]) -> bool:
     import torch
 
     return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def resolved_bf16(settings: SupervisedSettings) -> bool:
+    """Return `computes_bf16` of a training. Where other processes train, one of them says: to ask a GPU takes memory
+    of it, which this process would hold."""
+    if settings.bf16 != "auto" or settings.spread.total == 1:
+        return computes_bf16(settings.bf16)
+    asked = f"from {__name__} import computes_bf16; print(computes_bf16('auto'))"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    return done.stdout.split()[-1] == "True"
 
 
 def half_precision(wanted: bool | Literal["auto"]) -> dict[str, Any]:

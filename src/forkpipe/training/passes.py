@@ -1,6 +1,6 @@
 """Passes over a few sequences of a batch at a time, so that a step takes the memory of a few."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -39,17 +39,29 @@ def passes_of(lengths: Sequence[int], tokens: int | None, rows: int | None = Non
     return [sorted(passes[0])] if len(passes) == 1 else passes
 
 
-def sequences_in_passes(sequences: dict[str, Tensor], tokens: int | None) -> list[list[int]]:
-    """Return `passes_of` of sequences that are padded on the right, see `sequences.matched_sequences`."""
+def sequences_in_passes(
+    sequences: dict[str, Tensor], tokens: int | None, missing: Callable[[int], int] = lambda count: 0
+) -> list[list[int]]:
+    """Return `passes_of` of sequences that are padded on the right, see `sequences.matched_sequences`.
+
+    Args:
+        missing: passes without sequences that are added to so many, see `sharding.missing_passes`.
+    """
     mask = sequences["attention_mask"]
-    if tokens is None or mask.numel() <= tokens:
+    if tokens is None:
         return [list(range(len(mask)))]
-    return passes_of(mask.sum(dim=1).tolist(), tokens)
+    whole = mask.numel() <= tokens
+    passes = [list(range(len(mask)))] if whole else passes_of(mask.sum(dim=1).tolist(), tokens)
+    return passes + [[] for _ in range(missing(len(passes)))]
 
 
 def part_of(sequences: dict[str, Any], rows: Sequence[int]) -> dict[str, Any]:
-    """Return some of the sequences (S, T) without the padding that the others need."""
+    """Return some of the sequences (S, T) without the padding that the others need; of none, one that predicts
+    nothing, to take part in a pass of other processes."""
     mask = sequences["attention_mask"]
+    if not rows:
+        nothing = {name: tensor[:1, :2].clone() for name, tensor in sequences.items()}
+        return {name: tensor.fill_(IGNORED) if "labels" in name else tensor for name, tensor in nothing.items()}
     if len(rows) == len(mask):
         return sequences
     rows = list(rows)

@@ -150,7 +150,8 @@ def costs_with_error(
 
 
 def _computed(compute: Compute, rows: list[int]) -> dict[int, Costs]:
-    return dict(zip(rows, compute(rows), strict=True)) if rows else {}
+    # Also called without rows: other processes may have some, and wait.
+    return dict(zip(rows, compute(rows), strict=True))
 
 
 @contextmanager

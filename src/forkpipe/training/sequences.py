@@ -23,6 +23,9 @@ from forkpipe.training.config import SSFTConfig
 IGNORED = -100
 """Label of positions that are not predicted, as in transformers."""
 
+BLANK = -1
+"""`problem_index` of a problem that only fills a batch up."""
+
 Row = dict[str, Any]
 
 
@@ -200,6 +203,19 @@ class SetCollator:
         }
 
 
+def first_problems(batch: dict[str, Tensor], n: int) -> dict[str, Tensor]:
+    """Return a batch of `SetCollator` whose problems after the first n are blank: without traces."""
+    if n >= len(batch["problem_index"]):
+        return batch
+    blank = torch.arange(len(batch["problem_index"])) >= n
+    values = {"labels": IGNORED, "trace_mask": False, "problem_index": BLANK}
+    return batch | {name: _filled(batch[name], blank, value) for name, value in values.items()}
+
+
+def _filled(tensor: Tensor, rows: Tensor, value: int | bool) -> Tensor:
+    return tensor.clone().index_fill_(0, rows.nonzero()[:, 0].to(tensor.device), value)
+
+
 def matched_sequences(batch: Mapping[str, Tensor], tags: Tensor, tag_ids: Tensor) -> dict[str, Tensor]:
     """Write the tag of each sequence into its place, and drop padding sequences.
 
@@ -210,9 +226,18 @@ def matched_sequences(batch: Mapping[str, Tensor], tags: Tensor, tag_ids: Tensor
 
     Returns:
         input_ids, attention_mask (S, T); trace_labels and tag_labels (S, T): the tokens of the trace or of the tag,
-        IGNORED elsewhere.
+        IGNORED elsewhere. Of blank problems alone, one sequence of two tokens that predicts nothing.
     """
     real = batch["trace_mask"]
+    if not real.any():
+        ids = batch["input_ids"][:1, 0, :2]
+        nothing = torch.full_like(ids, IGNORED)
+        return {
+            "input_ids": ids,
+            "attention_mask": torch.ones_like(ids),
+            "trace_labels": nothing,
+            "tag_labels": nothing,
+        }
     offsets = torch.arange(tag_ids.shape[1], device=tag_ids.device)
     places = (batch["prompt_lengths"][:, None, None] + offsets).expand(*tags.shape, -1)
     input_ids = batch["input_ids"].scatter(2, places, tag_ids[tags])

@@ -8,6 +8,8 @@ its matching for k - 1 visits.
 
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +20,35 @@ from torch import Tensor
 from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
 from forkpipe.core.losses import set_loss
-from forkpipe.models.checkpoint import check_positions, listed_ends, max_positions
+from forkpipe.models.checkpoint import listed_ends
+from forkpipe.models.positions import check_positions, max_positions
 from forkpipe.training.batch_costs import batch_costs, reading_whole
 from forkpipe.training.config import SSFTConfig
 from forkpipe.training.costs import CostSettings, evaluating
-from forkpipe.training.evaluated import Evaluation, loss_of, tag_metrics, token_sums
+from forkpipe.training.evaluated import EvaluatesSets, Evaluation
 from forkpipe.training.matchings import Matchings, names_of, prior_of
 from forkpipe.training.passes import next_token_nll, part_of, sequences_in_passes
 from forkpipe.training.precision import Costed, Measurement
 from forkpipe.training.scoring import next_tokens
-from forkpipe.training.sequences import IGNORED, SetCollator, encode_sets, matched_sequences
+from forkpipe.training.sequences import (
+    BLANK,
+    IGNORED,
+    SetCollator,
+    encode_sets,
+    first_problems,
+    matched_sequences,
+)
+from forkpipe.training.sharding import is_sharded, missing_passes
+from forkpipe.training.step_log import StepLog
 from forkpipe.training.tag_check import PROBLEMS, TagCheck
-from forkpipe.training.trainer import TagTrainer, check_tokenizer
+from forkpipe.training.trainer import check_tokenizer
 
 
-class SSFTTrainer(TagTrainer):
+class SSFTTrainer(EvaluatesSets):
     """Trains on whole problems; SSFT and its supervised baselines differ in `args.assignment` only.
 
     Mixed precision, gradient accumulation and checkpointing, schedulers, loggers, evaluation, saving, resuming and
-    data-parallel processes work as in transformers.Trainer. FSDP and DeepSpeed are refused.
+    several processes, which each hold the model or with `fsdp=True` a part of it, work as in transformers.Trainer.
 
     Args:
         model: a causal language model that knows the tags, see `models.tagging.add_tags`.
@@ -104,18 +116,24 @@ class SSFTTrainer(TagTrainer):
         self.matching_seconds = 0.0
         self._evaluation: Evaluation | None = None
         self._step_tag_tokens: Tensor | int = 0
-        self._since_log: dict[str, float | Tensor] = {}
-        self._logged_at = time.perf_counter()
+        self._log = StepLog()
         self._tag_ids = torch.tensor(tags.token_ids)
+        self._to_check = False
 
     def begin(self, checkpoint: Path | None) -> None:
         """Start without matchings, or with those of the checkpoint."""
         self.matchings = self._fresh_matchings("train")
-        self._since_log, self._logged_at = {}, time.perf_counter()
+        self._log = StepLog()
         if checkpoint:
             self.matchings.load(checkpoint)
-        elif self.args.check_tags and self.accelerator.is_main_process:
-            self.check_tags().log(self.args.assignment)
+        self._to_check = self.args.check_tags and checkpoint is None
+
+    def ready(self) -> None:
+        """Say what a fresh model does with its tags; all processes look, if they hold the model together."""
+        if self._to_check and (self.accelerator.is_main_process or is_sharded(self.model)):
+            check = self.check_tags()
+            if self.accelerator.is_main_process:
+                check.log(self.args.assignment)
 
     def check_tags(self) -> TagCheck:
         """Return what the model does with its tags, on the first problems of the training."""
@@ -136,6 +154,8 @@ class SSFTTrainer(TagTrainer):
     ) -> tuple[list[Any], Any]:
         """Count trace and tag tokens of the optimiser step, over all its micro-batches and processes."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        left = self.left_of_epoch(len(batches))
+        batches = [first_problems(batch, n) for batch, n in zip(batches, left, strict=True)]
         # The base class counts only in some versions and for some models' signatures; if it does not, shorter
         # micro-batches get too much weight.
         trace_tokens = sum(int((batch["labels"] != IGNORED).sum()) for batch in batches)
@@ -158,15 +178,17 @@ class SSFTTrainer(TagTrainer):
         value of all and the graph of the last. With `return_outputs` the batch is one pass.
         """
         sequences = self._matched(model, inputs)
-        *earlier, last = sequences_in_passes(sequences, None if return_outputs else self.args.pass_tokens)
+        *earlier, last = (
+            [list(range(len(sequences["input_ids"])))] if return_outputs else self._passes(model, sequences)
+        )
         counts: list[Any] = [num_items_in_batch, self._step_tag_tokens]
         if num_items_in_batch is None:
             counts = [(next_tokens(sequences[name]) != IGNORED).sum() for name in ("trace_labels", "tag_labels")]
         before: Tensor | float = 0.0
         for rows in earlier:
-            # Gradients of data-parallel processes are exchanged once, in the last pass: processes may have different
+            # Processes that hold the whole model exchange gradients once, in the last pass: they may have different
             # numbers of passes.
-            with self.accelerator.no_sync(model):
+            with nullcontext() if is_sharded(model) else self.accelerator.no_sync(model):
                 loss, _ = self._loss(model, part_of(sequences, rows), *counts, logged=num_items_in_batch is not None)
                 if torch.is_grad_enabled():
                     self.accelerator.backward(loss)
@@ -174,6 +196,11 @@ class SSFTTrainer(TagTrainer):
         loss, outputs = self._loss(model, part_of(sequences, last), *counts, logged=num_items_in_batch is not None)
         loss = loss + before if earlier else loss
         return (loss, outputs) if return_outputs else loss
+
+    def _passes(self, model: Any, sequences: dict[str, Tensor], whole: bool = False) -> list[list[int]]:
+        """Return the sequences of each pass; processes that hold the model together have equally many passes."""
+        missing = partial(missing_passes, model, self.accelerator)
+        return sequences_in_passes(sequences, None if whole else self.args.pass_tokens, missing)
 
     def _loss(
         self, model: Any, sequences: dict[str, Tensor], trace_tokens: Any, tag_tokens: Any, *, logged: bool
@@ -197,15 +224,18 @@ class SSFTTrainer(TagTrainer):
         """Return the tags that the assignment gives to the traces, (P, M)."""
         started = time.perf_counter()
         matchings = self.matchings if self._evaluation is None else self._evaluation.matchings
-        indices = inputs["problem_index"].tolist()
+        indices = [index for index in inputs["problem_index"].tolist() if index != BLANK]  # blank ones come last
         due = matchings.due(indices)
         batch = reading_whole(inputs, matchings.read_whole(indices))
-        costs = dict(zip(due, self._costs(model, batch, due, matchings.measured), strict=True)) if due else {}
+        # Without costs of its own a process takes part in the passes of the others.
+        takes_part = due or (matchings.assignment == "optimal" and is_sharded(model))
+        costed = self._costs(model, batch, due, matchings.measured) if takes_part else []
+        costs = dict(zip(due, costed, strict=True))
         asked = [(index, costs.get(row)) for row, index in enumerate(indices)]
         # Every process decides and keeps all matchings, in one order: the next visit of a problem may be in another
         # process, and a prior depends on the matchings before.
         everywhere = gather_object([asked]) if self.accelerator.num_processes > 1 else [asked]
-        decided = [[matchings.visit(index, costed) for index, costed in part] for part in everywhere]
+        decided = [[matchings.visit(*problem) for problem in part] for part in everywhere]
         tags = torch.zeros(inputs["trace_mask"].shape, dtype=torch.long)
         for row, visit in enumerate(decided[self.accelerator.process_index if len(decided) > 1 else 0]):
             tags[row, : len(visit.tags)] = torch.tensor(visit.tags)
@@ -226,66 +256,15 @@ class SSFTTrainer(TagTrainer):
         settings = CostSettings(self.args.matching_tokens, self.args.logit_chunk, self.args.shared_prompt)
         return batch_costs(model, inputs, due, tag_ids, settings, known, self.accelerator)
 
-    def evaluate(self, eval_dataset: Any = None, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Evaluate on trace sets; each problem is matched anew, and the matching is not remembered."""
-        before = self.names.get("eval", [])
-        if eval_dataset is not None:
-            eval_dataset = encode_sets(eval_dataset, self.processing_class, self.tags, self.args, self._ends)
-            self.names["eval"] = names_of(eval_dataset, self.args.mode_field)
-        try:
-            metrics: dict[str, float] = super().evaluate(eval_dataset, *args, **kwargs)
-        finally:
-            self.names["eval"] = before
-        return metrics
-
-    def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
-        """Compute the loss over all distinct problems, and how the tags are used: their shares of traces, purity, and
-        information on the mode."""
-        evaluation = self._evaluation = Evaluation(self._fresh_matchings("eval"))
-        try:
-            output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
-        finally:
-            self._evaluation = None
-        processes = gather_object([evaluation.sums]) if self.accelerator.num_processes > 1 else [evaluation.sums]
-        # The base class's own is a mean over batches: it changes with their size and with the number of processes.
-        output.metrics[f"{metric_key_prefix}_loss"] = loss_of(processes, self.args.tag_weight)
-        for name, value in tag_metrics(evaluation.matchings, self.tags).items():
-            output.metrics[f"{metric_key_prefix}_{name}"] = value
-        return output
-
-    def prediction_step(
-        self, model: Any, inputs: dict[str, Tensor], prediction_loss_only: bool, ignore_keys: Any = None
-    ) -> tuple[Tensor, None, None]:
-        """Return the set loss of a batch; logits are never returned."""
-        inputs = self._prepare_inputs(inputs)
-        with torch.no_grad(), self.compute_loss_context_manager():
-            if self._evaluation is None:
-                return self.compute_loss(model, inputs).detach(), None, None
-            sums = token_sums(model, self._matched(model, inputs), self.args.pass_tokens, self.args.logit_chunk)
-        row_of = inputs["trace_mask"].nonzero()[:, 0]
-        traces, tokens, tags, tag_tokens = self._evaluation.add(inputs["problem_index"].tolist(), row_of, sums)
-        loss = traces / tokens + self.args.tag_weight * tags / tag_tokens
-        return loss.to(inputs["input_ids"].device, torch.float32), None, None
-
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log the loss and what `_add_to_log` has collected since the last log: a new metric needs that call only.
-
-        Tensors are parts of the loss and logged as means over the steps and processes; numbers are logged as sums.
-        """
+        """Log the loss and what was collected since the last log, see `step_log`."""
         if "loss" in logs:
-            sums, self._since_log = self._since_log, {}
-            steps = sums.pop("steps", 1.0)
-            for name, value in sums.items():
-                mean = isinstance(value, Tensor)
-                logs[name] = float(self.accelerator.reduce(value, "mean")) / float(steps) if mean else float(value)
-            now = time.perf_counter()
-            logs["seconds"], self._logged_at = now - self._logged_at, now
+            logs |= self._log.take(self.accelerator)
         super().log(logs, start_time)
 
     def _add_to_log(self, **values: float | Tensor) -> None:
         if self._evaluation is None:
-            for name, value in values.items():
-                self._since_log[name] = self._since_log.get(name, 0.0) + value
+            self._log.add(**values)
 
     def _fresh_matchings(self, split: str) -> Matchings:
         config = self.args
