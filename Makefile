@@ -10,7 +10,7 @@ export KEDRO_DISABLE_TELEMETRY := 1
 export DO_NOT_TRACK := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: install demo test test-vllm prove-sandbox prove-benchmarks prove-scale lint docs viz clean
+.PHONY: install demo test test-vllm prove-sandbox prove-benchmarks prove-scale prove-spread lint docs viz clean
 
 install: $(VENV)/.installed
 
@@ -61,6 +61,10 @@ prove-benchmarks: install
 # The data stages at sizes that take hours: memory by node, cores, Ray, kills. Its figures lie in build/scale.
 prove-scale: install
 	PYTHON=$(abspath $(BIN))/python PATH=$(abspath $(BIN)):$$PATH benchmarks/scale/prove.sh $(abspath build/scale)
+
+# A training in two and four processes is the training of one, also after a kill; Ray and two agents of torchrun.
+prove-spread: install
+	PROVE_SPREAD=1 $(BIN)/python -m pytest tests/training/test_sharded.py tests/training/test_launch.py tests/training/test_memory.py
 
 lint: install
 	$(BIN)/ruff check .

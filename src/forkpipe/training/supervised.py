@@ -1,7 +1,8 @@
 """Supervised training from checkpoint to checkpoint with SSFTTrainer: sft, ssft_random, ssft_fixed and ssft."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,22 @@ from forkpipe.core.ids import content_hash
 from forkpipe.core.progress import Progress, logger
 from forkpipe.core.records import Assignment, TraceSet
 from forkpipe.core.rows import MatchColumns, StepColumns
-from forkpipe.models.adapters import lora_config, merged
-from forkpipe.models.checkpoint import Checkpoint, check_positions
+from forkpipe.models.adapters import lora_config
+from forkpipe.models.checkpoint import Checkpoint
+from forkpipe.models.positions import check_positions
 from forkpipe.models.tagging import plain_tag
 from forkpipe.parameters import SupervisedSettings
 from forkpipe.parameters.recipes import length_of, values_of_training
 from forkpipe.parameters.trainers import SSFTFields, values_of
 from forkpipe.training.config import SSFTConfig
-from forkpipe.training.jobs import MetricCallback, checkpointing, clear, computes_bf16, half_precision, run, unfinished
+from forkpipe.training.jobs import MetricCallback, clear, half_precision, resolved_bf16, run, unfinished
+from forkpipe.training.launch import run_spread
 from forkpipe.training.logs import logged_columns
-from forkpipe.training.sequences import set_rows
+from forkpipe.training.memory import GIGABYTE, Sizes, need
+from forkpipe.training.sequences import Row, set_rows
+from forkpipe.training.sharding import holds_shards, spread_arguments
 from forkpipe.training.ssft import SSFTTrainer
+from forkpipe.training.whole_models import load_to_shard, save_trained
 
 
 @dataclass(slots=True)
@@ -65,39 +71,103 @@ def train_supervised(
             "supervised.evaluate_every is set and no trace set is of split validation, "
             "expected some: add 'validation' to generation.splits"
         )
-    settings = settings.model_copy(
-        update={"max_steps": settings.steps(len(sets)), "bf16": computes_bf16(settings.bf16)}
-    )
+    settings = settings.model_copy(update={"max_steps": settings.steps(len(sets)), "bf16": resolved_bf16(settings)})
     logger.info("%s: %s; %s", method, length_of(settings, len(sets)), values_of_training(settings))
     data = set_rows(sets), set_rows(held_out)
     parent = Checkpoint(base)
     job = job_of(parent, data, settings, assignment, template, seed)
-    going_on = unfinished(work, job)
-    model, tokenizer, all_tags = parent.load_model(), parent.tokenizer, parent.tags
+    task = _Job(
+        method,
+        str(base),
+        str(folder),
+        str(work),
+        data,
+        settings.model_dump(mode="json"),
+        assignment,
+        template,
+        seed,
+        _name_of(unfinished(work, job), settings),
+    )
+    if settings.spread.total == 1:
+        result = _train(task)
+    else:
+        result = TrainingResult(**run_spread("supervised", asdict(task), settings.spread, work))
+    clear(work)
+    return result
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What every process of a training is given; made of what JSON can hold."""
+
+    method: str
+    base: str
+    folder: str
+    work: str
+    data: tuple[list[Row], list[Row]]
+    settings: dict[str, Any]
+    assignment: Assignment
+    template: str
+    seed: int
+    going_on: str | None
+
+
+def train_job(job: dict[str, Any]) -> dict[str, Any]:
+    """Train in one of several processes; `job` and result are as `launch.run_spread` hands them over."""
+    return asdict(_train(_Job(**job)))
+
+
+def _train(job: _Job) -> TrainingResult:
+    """Train and save, in each of a training's processes."""
+    settings, parent = SupervisedSettings.model_validate(job.settings), Checkpoint(Path(job.base))
+    # Before the model: it says which process this is.
+    # A model from scratch knows nothing yet, of its tags or of anything else.
+    config = _config(
+        Path(job.work), settings, job.assignment, job.template, job.seed, check_tags=not parent.from_scratch
+    )
+    dtype = settings.lora.frozen if settings.lora else "float32"
+    model = load_to_shard(parent, dtype) if settings.spread.sharded else parent.load_model(dtype)
+    tokenizer, all_tags = parent.tokenizer, parent.tags
     if settings.max_length is not None:
         check_positions(settings.max_length, model.config, "supervised.max_length")
-    tags = plain_tag(all_tags.style, tokenizer) if assignment == "single" else all_tags
+    tags = plain_tag(all_tags.style, tokenizer) if job.assignment == "single" else all_tags
     trainer = SSFTTrainer(
         model,
-        # A model from scratch knows nothing yet, of its tags or of anything else.
-        _config(work, settings, assignment, template, seed, check_tags=not parent.from_scratch),
+        config,
         processing_class=tokenizer,
         tags=tags,
-        train_dataset=data[0],
-        eval_dataset=data[1] or None,
+        train_dataset=job.data[0],
+        eval_dataset=job.data[1] or None,
         peft_config=lora_config(settings.lora) if settings.lora else None,
     )
-    run(trainer, method, MetricCallback(Progress(method, settings.steps(len(sets)), unit="steps"), "loss"), going_on)
-    parent.save_successor(folder, merged(trainer.model), seed, tags)
-    clear(work)
-    return TrainingResult(_log_rows(trainer.state.log_history, tags.n), trainer.matchings.log)
+    progress = Progress(job.method, settings.steps(len(job.data[0])), unit="steps")
+    run(trainer, job.method, MetricCallback(progress, "loss"), Path(job.going_on) if job.going_on else None)
+    save_trained(trainer, parent, Path(job.folder), job.seed, tags)
+    rows = _log_rows(trainer.state.log_history, tags.n)
+    if trainer.args.device.type == "cuda" and (sizes := Sizes.of(parent.config.to_dict())):
+        planned = need(sizes, settings).gpu / GIGABYTE
+        rows = [{**row, "planned_memory_gb": planned} for row in rows]
+    return TrainingResult(rows, trainer.matchings.log)
+
+
+def _name_of(checkpoint: Path | None, settings: SupervisedSettings) -> str | None:
+    """Return the folder of a checkpoint to go on from; InputError if the processes could not read it."""
+    if checkpoint is None:
+        return None
+    if holds_shards(checkpoint) != settings.spread.sharded:
+        written, wanted = ("shared out", "whole") if holds_shards(checkpoint) else ("whole", "shared out")
+        raise InputError(
+            f"{checkpoint} was written by a training whose model was {written} and supervised.spread has it {wanted}, "
+            f"expected it as before, or no {checkpoint.parent} to start anew"
+        )
+    return str(checkpoint)
 
 
 NO_PART_OF_JOB = frozenset(
     {
         *("matching_tokens", "pass_tokens", "logit_chunk", "gradient_checkpointing"),  # bound memory
         *("problems_per_step", "gradient_accumulation"),  # only their product counts
-        *("save_every", "report_to"),
+        *("save_every", "report_to", "spread"),
         "epochs",  # `max_steps` has them
     }
 )
@@ -140,17 +210,21 @@ def _config(
         dataloader_pin_memory=torch.cuda.is_available(),
         **named,
         **half_precision(settings.bf16),
-        **checkpointing(settings.gradient_checkpointing),
+        **spread_arguments(settings.spread, settings.gradient_checkpointing),
     )
 
 
 def _batches(settings: SupervisedSettings) -> dict[str, Any]:
-    """Return the sizes of batches: with `pass_tokens` an optimiser step is one batch, whose passes bound memory."""
-    size, accumulated = settings.problems_per_step, settings.gradient_accumulation
+    """Return the sizes of a process's batches, whose problems of a step are those of one process.
+
+    With `pass_tokens` an optimiser step is one batch, whose passes bound memory.
+    """
+    share = settings.problems_per_step * settings.gradient_accumulation // settings.spread.total
+    size = math.gcd(share, settings.problems_per_step) if settings.pass_tokens is None else share
     return {
-        "per_device_train_batch_size": size if settings.pass_tokens is None else size * accumulated,
-        "gradient_accumulation_steps": accumulated if settings.pass_tokens is None else 1,
-        "per_device_eval_batch_size": size,
+        "per_device_train_batch_size": size,
+        "gradient_accumulation_steps": share // size,
+        "per_device_eval_batch_size": max(1, settings.problems_per_step // settings.spread.total),
     }
 
 
