@@ -2,10 +2,12 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
+from pathlib import Path
 from typing import Any
 
 from kedro.pipeline.node import Node
 
+from forkpipe.models.support import configuration
 from forkpipe.parameters import Parameters, SupervisedSettings, supervised_settings
 from forkpipe.parameters.comparison import without_seed
 from forkpipe.parameters.methods import COMPARED, POLICY, SUPERVISED
@@ -17,6 +19,7 @@ from forkpipe.parameters.recipes import (
     values_of_schedule,
     values_of_training,
 )
+from forkpipe.training.memory import Machine, Sizes, line_of, need
 
 
 def described(catalog: Any, nodes: Collection[Node]) -> Iterator[str]:
@@ -45,10 +48,34 @@ def described(catalog: Any, nodes: Collection[Node]) -> Iterator[str]:
         yield selected
     for text, methods in together.items():
         yield f"train {', '.join(methods)}: {text}"
+    yield from memory_lines(parameters, counts)
     for text in doubtful:
         yield f"WARNING {text}"
     if any(counts[f"{method}.generate"] for method in COMPARED):
         yield f"evaluate: {values_of_evaluation(parameters.evaluation, parameters.tags.n)}"
+
+
+def memory_lines(parameters: Parameters, methods: Collection[str]) -> Iterator[str]:
+    """Yield what the trainings of a pretrained model take, a line for methods that take the same.
+
+    Args:
+        methods: the nodes that may run, without their seeds.
+    """
+    together: dict[str, list[str]] = defaultdict(list)
+    for method, settings, sizes in trained_by(parameters, methods):
+        together[line_of(need(sizes, settings), settings, Machine.here(Path()))].append(method)
+    for text, names in together.items():
+        yield f"memory of {', '.join(names)}: {text}"
+
+
+def trained_by(parameters: Parameters, nodes: Collection[str]) -> Iterator[tuple[str, SupervisedSettings, Sizes]]:
+    """Yield each supervised method among the nodes, its settings, and the sizes of its model where they are known."""
+    methods = [method for method in SUPERVISED if f"{method}.train" in nodes]
+    config = configuration(parameters.model) if methods else None
+    sizes = Sizes.of(config) if config else None
+    if sizes is not None:
+        for method in methods:
+            yield method, supervised_settings(parameters.supervised, getattr(parameters, method).train), sizes
 
 
 def _with_seeds(method: str, n: int) -> str:

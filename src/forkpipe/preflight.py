@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from kedro.pipeline.node import Node
@@ -15,7 +16,9 @@ from forkpipe.parameters.comparison import without_seed
 from forkpipe.parameters.methods import COMPARED, POLICY, SUPERVISED
 from forkpipe.parameters.recipes import refused_phase_rate, refused_rate
 from forkpipe.parameters.training import SCRATCH
+from forkpipe.planned import trained_by
 from forkpipe.strategies.registry import create_clusterer
+from forkpipe.training.memory import Machine, gpus, lacking, need, remedy
 from forkpipe.verification.registry import create_verifiers
 
 SPLITS_NEEDED: dict[str, tuple[Split, ...]] = {
@@ -39,6 +42,7 @@ def check_run(catalog: Any, nodes: Collection[Node]) -> None:
     for name, check in CHECKS.items():
         if name in names:
             check(parameters)
+    _check_memory(parameters, names)
     for name, splits in SPLITS_NEEDED.items():
         for split in splits:
             if name in names and split not in parameters.problems.splits:
@@ -87,6 +91,19 @@ def _check_supervised(method: str, parameters: Parameters) -> None:
     if parameters.model.source != SCRATCH and (why := refused_rate(settings)):
         name = f"{method}.train" if "learning_rate" in own else "supervised"
         raise InputError(f"parameter {name}.learning_rate {why}")
+
+
+def _check_memory(parameters: Parameters, nodes: Collection[str]) -> None:
+    """Refuse a training that this machine's GPUs, memory or disk do not hold, and say what would make it fit."""
+    for method, settings, sizes in trained_by(parameters, nodes):
+        machine, spread = Machine.here(Path()), settings.spread
+        count = len(gpus()) if machine.gpu and spread.launcher == "torchrun" else spread.processes
+        if spread.processes > count:
+            raise InputError(
+                f"{method}: spread.processes is {spread.processes}, expected at most the {count} GPUs here"
+            )
+        if short := lacking(need(sizes, settings), settings, machine):
+            raise InputError(f"training {method} {short}: expected supervised.{remedy(sizes, settings, machine)}")
 
 
 def _check_policy(method: str, parameters: Parameters) -> None:

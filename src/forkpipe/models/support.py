@@ -4,7 +4,8 @@ from typing import Any
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
-from forkpipe.models.checkpoint import Checkpoint, check_begins_special, check_positions, encoder
+from forkpipe.models.checkpoint import Checkpoint, check_begins_special, encoder
+from forkpipe.models.positions import check_positions
 from forkpipe.models.tagging import add_tag_tokens, check_in_context
 from forkpipe.parameters import ModelSettings, TagSettings
 from forkpipe.parameters.training import SCRATCH
@@ -53,6 +54,15 @@ def ties_embeddings(settings: ModelSettings) -> bool:
         return False
     config = _config(settings, f"parameter model.source is '{settings.source}'")
     return config is not None and bool(getattr(config.get_text_config(), "tie_word_embeddings", False))
+
+
+def configuration(settings: ModelSettings) -> dict[str, Any] | None:
+    """Return the configuration of a pretrained model as config.json has it; None if it cannot be reached, and for a
+    model from scratch."""
+    if settings.source == SCRATCH:
+        return None
+    config = _config(settings, f"parameter model.source is '{settings.source}'")
+    return None if config is None else dict(config.to_dict())
 
 
 def _config(settings: ModelSettings, where: str) -> Any:
