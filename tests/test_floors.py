@@ -46,7 +46,7 @@ FRAMEWORKS = {
     "transformers": {"models", "training"},
     "trl": {"training"},
     "vllm": {"engines"},
-    "ray": {"engines", "sandbox", "parallel"},
+    "ray": {"engines", "sandbox", "parallel", "training"},
 }
 """Framework -> the packages that may import it."""
 
