@@ -18,7 +18,7 @@ from forkpipe.parameters.recipes import refused_phase_rate, refused_rate
 from forkpipe.parameters.training import SCRATCH
 from forkpipe.planned import trained_by
 from forkpipe.strategies.registry import create_clusterer
-from forkpipe.training.memory import Machine, gpus, lacking, need, remedy
+from forkpipe.training.memory import Machine, lacking, need, remedy
 from forkpipe.verification.registry import create_verifiers
 
 SPLITS_NEEDED: dict[str, tuple[Split, ...]] = {
@@ -97,10 +97,9 @@ def _check_memory(parameters: Parameters, nodes: Collection[str]) -> None:
     """Refuse a training that this machine's GPUs, memory or disk do not hold, and say what would make it fit."""
     for method, settings, sizes in trained_by(parameters, nodes):
         machine, spread = Machine.here(Path()), settings.spread
-        count = len(gpus()) if machine.gpu and spread.launcher == "torchrun" else spread.processes
-        if spread.processes > count:
+        if machine.cards and spread.launcher == "torchrun" and spread.processes > machine.cards:
             raise InputError(
-                f"{method}: spread.processes is {spread.processes}, expected at most the {count} GPUs here"
+                f"{method}: spread.processes is {spread.processes}, expected at most the {machine.cards} GPUs here"
             )
         if short := lacking(need(sizes, settings), settings, machine):
             raise InputError(f"training {method} {short}: expected supervised.{remedy(sizes, settings, machine)}")

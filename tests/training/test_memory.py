@@ -1,11 +1,19 @@
 """Counted memory against real models: their weights, what a layer keeps, and the published sizes that fit where."""
 
+import json
+import os
+
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from forkpipe.parameters import LoraSettings, SupervisedSettings
+from forkpipe import preflight
+from forkpipe.core.errors import InputError
+from forkpipe.parameters import LoraSettings, Parameters, SupervisedSettings
+from forkpipe.planned import memory_lines
+from forkpipe.training import memory
 from forkpipe.training.memory import GIGABYTE, Machine, Sizes, lacking, need, remedy
+from test_parameters import parameters
 
 SMALL = {
     "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2,
@@ -112,14 +120,12 @@ def test_sizes_of_the_paper(model, changes, gigabytes):
         ("32B", {"spread": {"processes": 16}}, "spread.offload: ['activations']"),
         ("32B", {"spread": {"processes": 8}}, "spread.offload: ['states']"),
         ("7B", {}, "spread.processes: 4"),
-        ("32B", {"problems_per_step": 1}, "lora.frozen: bfloat16"),
+        ("7B", {"problems_per_step": 1}, "lora.frozen: bfloat16"),
     ],
 )
 def test_the_cheapest_lever_is_named_and_fits(model, changes, lever):
     sizes, asked = qwen(model), settings(**changes)
     machine = Machine(gpu=80e9, host=1e12, disk=4e12)
-    if "problems_per_step" in changes:
-        machine = Machine(gpu=141e9, host=1e12, disk=4e12)
     assert "of each GPU" in lacking(need(sizes, asked), asked, machine)
     assert remedy(sizes, asked, machine) == lever
 
@@ -130,3 +136,53 @@ def test_disk_and_host_memory_are_looked_at():
     assert "of host memory" in lacking(need(sizes, asked), asked, Machine(80e9, 4e10, 1e12))
     assert lacking(need(sizes, asked), asked, Machine(80e9, 1e12, 1e12)) is None
     assert lacking(need(sizes, asked), asked, Machine(None, 1e9, 1e9)) is None
+
+
+@pytest.fixture
+def two_cards(tmp_path, monkeypatch):
+    """nvidia-smi of a machine with two cards of 80 GB."""
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin/nvidia-smi"
+    program.write_text("#!/bin/sh\necho 81559\necho 81559\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+
+
+def asked_for(tmp_path, **supervised):
+    """Parameters of a training of 7B, of which there is a configuration only."""
+    hidden, layers, inner, heads, keys, vocabulary, tied = QWEN["7B"]
+    (tmp_path / "config.json").write_text(json.dumps({
+        "model_type": "qwen2", "hidden_size": hidden, "num_hidden_layers": layers, "intermediate_size": inner,
+        "num_attention_heads": heads, "num_key_value_heads": keys, "vocab_size": vocabulary,
+        "tie_word_embeddings": tied,
+    }))  # fmt: skip
+    given = parameters("base")
+    given["model"]["source"] = str(tmp_path)
+    given["supervised"] |= {"bf16": True, "gradient_checkpointing": True, "pass_tokens": 2048, "max_length": 2048}
+    given["supervised"] |= supervised
+    return Parameters.model_validate(given)
+
+
+def test_a_plan_says_what_a_training_takes_and_refuses_what_does_not_fit(tmp_path, two_cards, monkeypatch):
+    machine = Machine(min(memory.gpus()), 1e12, 1e12, len(memory.gpus()))
+    monkeypatch.setattr(memory.Machine, "here", classmethod(lambda cls, folder: machine))
+    fits = asked_for(tmp_path, lora={"frozen": "bfloat16"})
+    (line,) = memory_lines(fits, ["ssft.train", "sft.train", "ssft.generate"])
+    assert line.startswith("memory of sft, ssft: 1 process; ")
+    assert "of 85.5 GB a GPU" in line
+    preflight._check_memory(fits, ["ssft.train"])
+    with pytest.raises(InputError) as refused:
+        preflight._check_memory(asked_for(tmp_path), ["ssft.train"])
+    assert "training ssft takes 161 GB of each GPU, and 85.5 GB are there" in str(refused.value)
+    assert str(refused.value).endswith(": expected supervised.matching_tokens: 2048 and spread.processes: 2")
+    with pytest.raises(InputError, match=r"spread\.processes is 4, expected at most the 2 GPUs here"):
+        preflight._check_memory(asked_for(tmp_path, spread={"processes": 4}), ["ssft.train"])
+    preflight._check_memory(asked_for(tmp_path), ["ssft.generate"])
+
+
+def test_without_a_gpu_a_plan_refuses_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "gpus", list)
+    big = asked_for(tmp_path, spread={"processes": 8})
+    preflight._check_memory(big, ["ssft.train"])
+    (line,) = memory_lines(big, ["ssft.train"])
+    assert line.startswith("memory of ssft: 8 processes; ")

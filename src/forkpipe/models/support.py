@@ -1,9 +1,12 @@
 """Which pretrained models can be trained with forking tags: checked by their configuration and tokenizer alone."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 from forkpipe.core.errors import InputError
 from forkpipe.core.forking import ForkingTags
+from forkpipe.core.hub import source_of
 from forkpipe.models.checkpoint import Checkpoint, check_begins_special, encoder
 from forkpipe.models.positions import check_positions
 from forkpipe.models.tagging import add_tag_tokens, check_in_context
@@ -57,12 +60,22 @@ def ties_embeddings(settings: ModelSettings) -> bool:
 
 
 def configuration(settings: ModelSettings) -> dict[str, Any] | None:
-    """Return the configuration of a pretrained model as config.json has it; None if it cannot be reached, and for a
+    """Return the config.json of a pretrained model, without loading transformers; None if it cannot be read, and for a
     model from scratch."""
     if settings.source == SCRATCH:
         return None
-    config = _config(settings, f"parameter model.source is '{settings.source}'")
-    return None if config is None else dict(config.to_dict())
+    path = Path(settings.source, "config.json")
+    try:
+        if not path.exists():
+            from huggingface_hub import hf_hub_download
+
+            path = Path(
+                hf_hub_download(settings.source, "config.json", **source_of(settings.source, settings.revision))
+            )
+        read: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError):  # no such model, or no hub: the node that loads it says so
+        return None
+    return read
 
 
 def _config(settings: ModelSettings, where: str) -> Any:

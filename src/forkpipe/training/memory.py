@@ -163,18 +163,20 @@ def _has_experts(text: Mapping[str, Any]) -> bool:
 
 @dataclass(frozen=True)
 class Machine:
-    """Bytes that a machine has; `gpu` of its smallest GPU, None without any."""
+    """Bytes that a machine has; `gpu` of its smallest GPU, None without any; `cards`: its GPUs, 0 if not known."""
 
     gpu: float | None
     host: float
     disk: float
+    cards: int = 0
 
     @classmethod
     def here(cls, folder: Path) -> "Machine":
         """Return this machine, and the disk of a folder."""
         existing = next(path for path in (folder, *folder.resolve().parents) if path.exists())
         host = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-        return cls(min(gpus(), default=None), host, float(shutil.disk_usage(existing).free))
+        cards = gpus()
+        return cls(min(cards, default=None), host, float(shutil.disk_usage(existing).free), len(cards))
 
 
 def gpus() -> list[float]:
@@ -213,8 +215,12 @@ def lacking(needed: Need, settings: SupervisedSettings, machine: Machine) -> str
     return None
 
 
-def levers(settings: SupervisedSettings) -> Iterator[dict[str, Any]]:
-    """Yield changes of settings that take less memory, the cheapest first."""
+def levers(settings: SupervisedSettings, cards: int = 0) -> Iterator[dict[str, Any]]:
+    """Yield changes of settings that take less memory and change a result by rounding at most, the cheapest first.
+
+    Args:
+        cards: GPUs of the machine, 0 if not known.
+    """
     length = settings.max_length or 0
     for name in ("pass_tokens", "matching_tokens") if length else ():
         if (getattr(settings, name) or 0) > length:
@@ -228,11 +234,12 @@ def levers(settings: SupervisedSettings) -> Iterator[dict[str, Any]]:
         if name not in offloaded:
             yield {"spread": {"offload": [*settings.spread.offload, name]}}
     batch = settings.problems_per_step * settings.gradient_accumulation
-    for processes in range(settings.spread.processes + 1, batch // settings.spread.machines + 1):
+    most = batch // settings.spread.machines
+    if cards and settings.spread.launcher == "torchrun":
+        most = min(most, cards)
+    for processes in range(settings.spread.processes + 1, most + 1):
         if batch % (processes * settings.spread.machines) == 0:
             yield {"spread": {"processes": processes}}
-    if settings.lora is None:
-        yield {"lora": {"frozen": "bfloat16"}}
 
 
 def remedy(sizes: Sizes, settings: SupervisedSettings, machine: Machine) -> str:
@@ -249,9 +256,11 @@ def remedy(sizes: Sizes, settings: SupervisedSettings, machine: Machine) -> str:
             return False
         return lacking(need(sizes, changed), changed, machine) is None
 
-    offered = list(levers(settings))
-    together = [offered[:count] for count in range(2, len(offered) + 1)]
-    for changes in [[change] for change in offered] + together:
+    offered = list(levers(settings, machine.cards))
+    singly, together = [[change] for change in offered], [offered[:count] for count in range(2, len(offered) + 1)]
+    # Adapters last: they are another training.
+    adapters = [{"lora": {"frozen": "bfloat16"}}] if settings.lora is None else []
+    for changes in [*singly, *together, adapters, [*offered, *adapters]]:
         if fits(changes):
             return " and ".join(map(_named, changes))
     return "a smaller model, or larger GPUs"

@@ -71,7 +71,8 @@ def train_supervised(
             "supervised.evaluate_every is set and no trace set is of split validation, "
             "expected some: add 'validation' to generation.splits"
         )
-    settings = settings.model_copy(update={"max_steps": settings.steps(len(sets)), "bf16": resolved_bf16(settings)})
+    resolved = {"max_steps": settings.steps(len(sets)), "bf16": resolved_bf16(settings)}
+    given, settings = settings, settings.model_copy(update=resolved)
     logger.info("%s: %s; %s", method, length_of(settings, len(sets)), values_of_training(settings))
     data = set_rows(sets), set_rows(held_out)
     parent = Checkpoint(base)
@@ -82,14 +83,15 @@ def train_supervised(
         str(folder),
         str(work),
         data,
-        settings.model_dump(mode="json"),
+        given.model_dump(mode="json"),
+        resolved,
         assignment,
         template,
         seed,
         _name_of(unfinished(work, job), settings),
     )
     if settings.spread.total == 1:
-        result = _train(task)
+        result = _train(task, settings)
     else:
         result = TrainingResult(**run_spread("supervised", asdict(task), settings.spread, work))
     clear(work)
@@ -106,6 +108,7 @@ class _Job:
     work: str
     data: tuple[list[Row], list[Row]]
     settings: dict[str, Any]
+    resolved: dict[str, Any]  # settings that follow from the sets and the GPU
     assignment: Assignment
     template: str
     seed: int
@@ -114,12 +117,14 @@ class _Job:
 
 def train_job(job: dict[str, Any]) -> dict[str, Any]:
     """Train in one of several processes; `job` and result are as `launch.run_spread` hands them over."""
-    return asdict(_train(_Job(**job)))
+    task = _Job(**job)
+    settings = SupervisedSettings.model_validate(task.settings).model_copy(update=task.resolved)
+    return asdict(_train(task, settings))
 
 
-def _train(job: _Job) -> TrainingResult:
+def _train(job: _Job, settings: SupervisedSettings) -> TrainingResult:
     """Train and save, in each of a training's processes."""
-    settings, parent = SupervisedSettings.model_validate(job.settings), Checkpoint(Path(job.base))
+    parent = Checkpoint(Path(job.base))
     # Before the model: it says which process this is.
     # A model from scratch knows nothing yet, of its tags or of anything else.
     config = _config(
