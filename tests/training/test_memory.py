@@ -173,7 +173,7 @@ def test_a_plan_says_what_a_training_takes_and_refuses_what_does_not_fit(tmp_pat
     preflight._check_memory(fits, ["ssft.train"])
     with pytest.raises(InputError) as refused:
         preflight._check_memory(asked_for(tmp_path), ["ssft.train"])
-    assert "training ssft takes 161 GB of each GPU, and 85.5 GB are there" in str(refused.value)
+    assert "training ssft takes 163 GB of each GPU, and 85.5 GB are there" in str(refused.value)
     assert str(refused.value).endswith(": expected supervised.matching_tokens: 2048 and spread.processes: 2")
     with pytest.raises(InputError, match=r"spread\.processes is 4, expected at most the 2 GPUs here"):
         preflight._check_memory(asked_for(tmp_path, spread={"processes": 4}), ["ssft.train"])
