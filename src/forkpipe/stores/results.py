@@ -23,7 +23,7 @@ from forkpipe.stores.trace_store.shards import UNREADABLE, write_parquet
 
 GROUP_ROWS = 128
 """Rows of a row group, which is read as a whole to get one result."""
-GROUPS_KEPT = 16
+GROUPS_KEPT = 4
 """Row groups in memory: results are mostly asked for in the order in which they were written."""
 _NAME, _REPLACES = b"forkpipe.results", b"forkpipe.replaces"
 
