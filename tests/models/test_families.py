@@ -12,10 +12,10 @@ from forkpipe.models.checkpoint import (
     Checkpoint,
     encoder,
     load_checkpoint,
-    max_positions,
     render_prompt,
     save_checkpoint,
 )
+from forkpipe.models.positions import max_positions
 from forkpipe.models.support import check_student, ties_embeddings
 from forkpipe.models.tagging import check_in_context, reserved_ids
 from forkpipe.parameters import LoraSettings, ModelSettings, TagSettings
