@@ -25,8 +25,9 @@ from forkpipe.training.costs import CostSettings
 from forkpipe.training.precision import Measurement
 from forkpipe.training.whole_models import load_to_shard, save_trained
 
-torch.set_num_threads(1)
-BASE, DATA, OUT = Path(sys.argv[1]), json.loads(Path(sys.argv[2]).read_text()), Path(sys.argv[3])
+if __name__ == "__main__":  # pytest imports it too
+    torch.set_num_threads(1)
+    BASE, DATA, OUT = Path(sys.argv[1]), json.loads(Path(sys.argv[2]).read_text()), Path(sys.argv[3])
 WORLD, RANK = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
 SHARDED = (
     {"fsdp": True, "fsdp_config": {"state_dict_type": "SHARDED_STATE_DICT", "cpu_ram_efficient_loading": True}}
