@@ -125,7 +125,7 @@ class Sameness:
 
     def fresh(self) -> Floats:
         """Return (teachers,) the chance that another correct trace of the same teacher is another text."""
-        over_all = (self._fresh.sum() + 1) / (self._repeats.sum() + 1)
+        over_all = (self._fresh.sum() + 1) / (self._repeats.sum() + 2)
         chances: Floats = (self._fresh + PSEUDO * over_all) / (self._repeats + PSEUDO)
         return chances
 

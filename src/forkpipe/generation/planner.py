@@ -17,9 +17,9 @@ from forkpipe.core.ids import content_hash
 from forkpipe.generation.chances import Correctness, Floats, Sameness, at_least, novelty
 from forkpipe.parameters.traces import TargetSettings
 
-PILOT, PILOT_SHARE = 8, 50
+PILOT, PILOT_SHARE = 4, 50
 """The first round asks every teacher about this many problems, or the 50th part of them if that is more."""
-ROUND, ROUND_SHARE = 64, 8
+ROUND, ROUND_SHARE = 16, 8
 """Problems that a round goes to: this many, or the 8th part of all if that is more."""
 CURIOSITY = 0.5
 """Standard errors that are added to a chance where teachers are compared, so that all are tried."""
@@ -153,7 +153,8 @@ class Planner:
     def _best(self, open_: NDArray[np.int64], left: NDArray[np.int64]) -> list[Asked]:
         fitted = Correctness(self._samples, self._correct)
         same = self._sameness.same()
-        own = np.where(self._correct[open_] > 0, self._sameness.fresh(), 1.0)
+        fresh = self._sameness.fresh()
+        own = np.where(self._correct[open_] > 0, fresh, 1.0)
         new = np.stack([novelty(self._members[at], same) for at in open_.tolist()])
         found = np.maximum(self._distinct[open_], 0)
         record = (found + PROBLEM_PSEUDO) / (self._new_expected[open_] + PROBLEM_PSEUDO)
@@ -179,7 +180,7 @@ class Planner:
         for row in chosen.tolist():
             teachers = _batch(
                 int(lacks_correct[row]), int(lacks_distinct[row]), hoped[row], new[row], costs[row],
-                left[open_[row]], same, float(of_new[row].min()), float(of_correct[row].min()),
+                left[open_[row]], same, fresh, float(of_new[row].min()), float(of_correct[row].min()),
             )  # fmt: skip
             counts = self._samples[open_[row]].copy()
             for teacher in teachers:
@@ -265,6 +266,7 @@ def _batch(
     costs: Floats,
     left: NDArray[np.int64],
     same: Floats,
+    fresh: Floats,
     cost_of_new: float,
     cost_of_correct: float,
 ) -> list[int]:
@@ -274,7 +276,7 @@ def _batch(
     elsewhere, another correct trace likewise, as long as more of them are lacking than strategies.
     """
     teachers: list[int] = []
-    left, new = left.copy(), new.copy()
+    left, chance = left.copy(), chance.copy()
     spare = cost_of_correct if lacks_correct > lacks_distinct else 0.0
     if not lacks_distinct:
         cost_of_new = cost_of_correct
@@ -287,4 +289,5 @@ def _batch(
         left[best] -= 1
         # A trace of this teacher may come, and then the next must differ from it too.
         new = new * (1 - chance[best] * same[:, best])
+        chance[best] *= 1 - chance[best] * (1 - fresh[best])
     return teachers
