@@ -102,7 +102,7 @@ class TargetSettings(Settings):
     """Correct traces, equal texts counted once."""
     distinct: Count = 1
     """Strategies among them, as `strategies` clusters them."""
-    give_up: Share = 0.05
+    give_up: Share = 0.01
     """A problem is given up when its chance to reach the target with the samples that are left is below this."""
 
     @model_validator(mode="after")
