@@ -13,6 +13,8 @@ from forkpipe.core.errors import InputError
 from forkpipe.core.records import Completion
 from forkpipe.datasets.checkpoint import CheckpointDataset, WorkFolderDataset
 from forkpipe.datasets.completions import CompletionStoreDataset
+from forkpipe.datasets.results import ResultStoreDataset
+from forkpipe.datasets.store import FolderStoreDataset
 from forkpipe.datasets.trace_store import TraceStoreDataset
 from forkpipe.pipeline_registry import register_pipelines
 from forkpipe.preflight import check_run
@@ -74,7 +76,7 @@ def test_no_entry_of_the_catalog_replaces_files_of_a_user(tmp_path):
         for name in (*node.outputs, *node.stores):
             dataset = catalog[name]
             path = Path(location(dataset) or dataset._describe()["filepath"])
-            put_files(path, isinstance(dataset, CheckpointDataset | WorkFolderDataset | TraceStoreDataset))
+            put_files(path, isinstance(dataset, CheckpointDataset | WorkFolderDataset | FolderStoreDataset))
             before = contents(tmp_path)
             with pytest.raises((ForeignOutputError, InputError)) as error:
                 check(owned, catalog, node)
@@ -153,3 +155,11 @@ def test_a_second_training_in_one_work_folder_is_refused(tmp_path):
     first.join()
     assert second.load() == tmp_path / "work"
     second.release()
+
+
+@pytest.mark.parametrize("kind", [TraceStoreDataset, ResultStoreDataset])
+def test_a_file_is_no_folder_of_a_store(tmp_path, kind):
+    (tmp_path / "store").write_text("of a user")
+    with pytest.raises(InputError, match=r"store: is a file and is no (trace store|store of results): give the store"):
+        kind(filepath=str(tmp_path / "store")).check()
+    assert (tmp_path / "store").read_text() == "of a user"

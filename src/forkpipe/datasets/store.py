@@ -5,7 +5,11 @@ from typing import Any, TypeVar
 
 from kedro.io import AbstractDataset, DatasetError
 
+from forkpipe.datasets.records import RecordsError
+from forkpipe.stores.trace_store.folder import ShardedFolder
+
 Store = TypeVar("Store")
+Folder = TypeVar("Folder", bound=ShardedFolder)
 
 
 class StoreDataset(AbstractDataset[Store, Store]):
@@ -32,3 +36,33 @@ class StoreDataset(AbstractDataset[Store, Store]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._path)}
+
+
+class FolderStoreDataset(StoreDataset[Folder]):
+    """A store that is a folder of journals and shards."""
+
+    store: type[Folder]
+    noun: str
+    """What the store is called in messages."""
+
+    def load(self) -> Folder:
+        """Return the store, which may be empty; see `check`."""
+        self.check()
+        return self._opened()
+
+    def check(self) -> None:
+        """Raise RecordsError if there is a file, or a folder with files of a user, which the store would set aside."""
+        if self._path.is_dir():
+            holds = "holds files and" if any(self._path.iterdir()) and not self._opened().exists() else ""
+        else:
+            holds = "is a file and" if self._path.exists() else ""
+        if holds:
+            raise RecordsError(
+                f"{self._path}: {holds} is no {self.noun}: give the store another path in the catalog, "
+                "or move the files away"
+            )
+
+    def _opened(self) -> Folder:
+        make: Any = self.store
+        opened: Folder = make(self._path)
+        return opened
