@@ -9,7 +9,6 @@ from forkpipe.engines.registry import create_engines
 from forkpipe.generation.budget import Budget
 from forkpipe.generation.collecting import collect, stop_or_warn
 from forkpipe.generation.early import early_check
-from forkpipe.generation.rounds import Judge, Rounds
 from forkpipe.generation.teachers import Asking
 from forkpipe.parameters import GenerationSettings, ParallelSettings, StrategySettings, VerificationSettings
 from forkpipe.stores.results import ResultStore
@@ -44,6 +43,8 @@ def generate_traces(
         if settings.target is None:
             came = Asking(chosen, settings.asked, engines, store, budget, check).ask()
         else:
+            from forkpipe.generation.rounds import Judge, Rounds  # most runs have no target
+
             judge = Judge(verification, strategies, parallel, verdicts, clusters)
             came, rejected = Rounds(chosen, settings, engines, store, budget, check, judge).ask()
         outcomes = {name: outcome for name, (_, outcome) in came.items()}

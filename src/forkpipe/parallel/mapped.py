@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from forkpipe.parallel.chunks import Known
-from forkpipe.parallel.processes import over_processes
-from forkpipe.parallel.ray import over_ray
 from forkpipe.parameters.parallel import ParallelSettings
 
 ALONE_SECONDS = 1.0
@@ -57,8 +55,12 @@ def mapped(
         if (close := getattr(function, "close", None)) is not None:
             close()
     if parallel.ray is None:
+        from forkpipe.parallel.processes import over_processes  # needed once there is work for several
+
         yield from over_processes(function, remaining, count)
     else:
+        from forkpipe.parallel.ray import over_ray
+
         yield from over_ray(function, remaining, parallel.ray.address, None if parallel.workers == "auto" else count)
 
 

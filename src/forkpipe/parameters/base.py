@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from forkpipe.core.prompts import PLACEHOLDER
 
@@ -37,15 +37,6 @@ class Settings(BaseModel):
     """A group of parameters: unknown names are refused, values cannot be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
-
-
-Root = TypeVar("Root")
-
-
-class SettingsRoot(RootModel[Root], Generic[Root]):
-    """A group of parameters whose names the user chooses."""
-
-    model_config = ConfigDict(defer_build=True)
 
 
 class EngineSettings(Settings):

@@ -2,10 +2,10 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, RootModel, model_validator
 
 from forkpipe.core.errors import InputError
-from forkpipe.parameters.base import AsksEngine, Count, EngineSettings, Settings, SettingsRoot, Wanted, Weight
+from forkpipe.parameters.base import AsksEngine, Count, EngineSettings, Settings, Wanted, Weight
 from forkpipe.parameters.traces import CheckpointSampling
 from forkpipe.parameters.trainers import GFPOFields
 from forkpipe.parameters.training import LoraSettings
@@ -155,8 +155,11 @@ class FoldPhase(PhaseSettings):
 Phase = Annotated[TagsPhase | TracesPhase | FoldPhase, Field(discriminator="kind")]
 
 
-class Schedule(SettingsRoot[dict[str, Phase | None]]):
+class Schedule(RootModel):  # type: ignore[type-arg]  # a class with arguments would be built at import
     """The phases of a method by name, in their order; null takes one of another environment away."""
+
+    model_config = ConfigDict(defer_build=True)
+    root: dict[str, Phase | None]
 
     @model_validator(mode="after")
     def _in_order(self) -> "Schedule":
