@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -21,20 +22,23 @@ OPTIONS = {"strategy": "peasant", "error_rate": 0.2, "truncation_rate": 0.1}
 class Deadly(ProceduralEngine):
     """Kills its process at requests whose problem is written in `poison`, or once where `once` is no file yet.
 
+    Before `poison` it waits until `until`, if that is given, is a file.
     Every request that reaches an engine adds a line to `seen`.
     """
 
     version = "1"
 
-    def __init__(self, *, seen: str, poison: str = "", once: str = "") -> None:
+    def __init__(self, *, seen: str, poison: str = "", once: str = "", until: str = "") -> None:
         super().__init__(**OPTIONS)
-        self._seen, self._poison, self._once = Path(seen), poison, once
+        self._seen, self._poison, self._once, self._until = Path(seen), poison, once, until
 
     def generate(self, requests):
         for request in requests:
             with self._seen.open("a") as file:
                 file.write(request.request_id + "\n")
             if request.problem_id == self._poison:
+                while self._until and not Path(self._until).exists():
+                    time.sleep(0.02)
                 os.kill(os.getpid(), signal.SIGKILL)
             if self._once and request.problem_id == "p20" and not Path(self._once).exists():
                 Path(self._once).touch()
@@ -144,9 +148,12 @@ def test_a_fault_of_the_engine_as_a_whole_is_said_as_it_said_it():
 
 def test_completions_come_before_the_batch_ends_and_who_stops_stops_the_actors(tmp_path):
     seen = tmp_path / "seen"
-    spread = RayEngine(engine="test_ray:Deadly", options={"seen": str(seen), "poison": "p30"}, attempts=1, cpus=0.5)
+    came = tmp_path / "came"
+    options = {"seen": str(seen), "poison": "p30", "until": str(came)}
+    spread = RayEngine(engine="test_ray:Deadly", options=options, attempts=1, cpus=0.5)
     answers = spread.generate(requests(40))
-    first = [next(answers) for _ in range(5)]  # its batch is all 40, and it dies at the thirty-first
+    first = [next(answers) for _ in range(5)]  # its batch is all 40, and at the thirty-first it waits, then dies
+    came.touch()
     assert all(isinstance(done, Completion) and done.finish_reason != "error" for done in first)
     answers.close()
     spread.close()
