@@ -1,5 +1,6 @@
 """An evaluation of SSFT: its loss and its use of tags, whatever the batches and processes that computed them."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -82,7 +83,7 @@ def tag_metrics(matchings: Matchings, tags: ForkingTags) -> dict[str, float]:
     return result
 
 
-class EvaluatesSets(TagTrainer):
+class EvaluatesSets(TagTrainer, ABC):
     """The part of SSFTTrainer that evaluates."""
 
     args: SSFTConfig
@@ -132,11 +133,14 @@ class EvaluatesSets(TagTrainer):
         loss = traces / tokens + self.args.tag_weight * tags / tag_tokens
         return loss.to(inputs["input_ids"].device, torch.float32), None, None
 
+    @abstractmethod
     def _fresh_matchings(self, split: str) -> Matchings:
-        raise NotImplementedError
+        """Return matchings of a split that hold nothing yet."""
 
+    @abstractmethod
     def _matched(self, model: Any, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        raise NotImplementedError
+        """Return the sequences of a batch, each trace under the tag that it is matched to."""
 
+    @abstractmethod
     def _passes(self, model: Any, sequences: dict[str, Tensor], whole: bool = False) -> list[list[int]]:
-        raise NotImplementedError
+        """Return the rows of each pass over the sequences."""

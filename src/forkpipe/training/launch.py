@@ -58,7 +58,7 @@ def run_spread(task: str, job: dict[str, Any], settings: SpreadSettings, work: P
 
 
 def commands_of(settings: SpreadSettings, folder: Path) -> list[list[str]]:
-    """Return the command that starts the processes; for torchrun on several machines also those of the others."""
+    """Return the command that starts the processes. torchrun on several machines needs one command a machine."""
     if settings.launcher == "ray":
         return [[sys.executable, "-m", RAY_WORKER, str(folder)]]
     run = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={settings.processes}"]
